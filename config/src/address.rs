@@ -1,0 +1,394 @@
+//! Decides what kind of address an IP address is. Which kinds a host may resolve to is decided by the
+//! list (pins) and the proxy.
+//!
+//! Sources: the IANA special-purpose registries
+//! (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>) and the clouds' metadata addresses.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::Serialize;
+
+/// The kind of an IP address, as far as an egress proxy cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Globally reachable unicast.
+    Public,
+    /// RFC 1918, RFC 6598 (carrier-grade NAT) or RFC 4193 (unique local).
+    Private,
+    /// 127.0.0.0/8 and `::1`.
+    Loopback,
+    /// A cloud's own service address: wire server, instance metadata, task credentials.
+    Platform,
+    /// 169.254.0.0/16, `fe80::/10` and the deprecated site-local `fec0::/10`.
+    LinkLocal,
+    /// 224.0.0.0/4 and `ff00::/8`.
+    Multicast,
+    /// "This network" and `::`.
+    Unspecified,
+    /// An IPv6 address that stands for an IPv4 one: mapped, compatible, translated, NAT64, 6to4, Teredo, ISATAP.
+    Translated,
+    /// Documentation, benchmarking, protocol assignments, future use, broadcast.
+    Reserved,
+}
+
+impl Class {
+    /// Classifies `address`.
+    ///
+    /// ```
+    /// use ringfence_config::address::Class;
+    ///
+    /// assert_eq!(Class::of("20.62.128.1".parse().unwrap()), Class::Public);
+    /// assert_eq!(Class::of("168.63.129.16".parse().unwrap()), Class::Platform);
+    /// assert_eq!(Class::of("::ffff:10.0.0.1".parse().unwrap()), Class::Translated);
+    /// ```
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => Self::of_v6(v6),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        V4.iter()
+            .find(|(net, _)| net.contains(&address))
+            .map_or(Self::Public, |(_, class)| *class)
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        if let Some((_, class)) = V6.iter().find(|(net, _)| net.contains(&address)) {
+            return *class;
+        }
+        // ISATAP (RFC 5214 §6.1) puts 0000:5efe or 0200:5efe before an IPv4 address under any prefix.
+        let [.., high, low, _, _] = address.segments();
+        if low == 0x5efe && high & !0x0200 == 0 {
+            return Self::Translated;
+        }
+        // Only 2000::/3 is allocated as global unicast; everything else is nobody's.
+        if GLOBAL_UNICAST.contains(&address) {
+            Self::Public
+        } else {
+            Self::Reserved
+        }
+    }
+
+    /// Whether a pin may admit addresses of this kind. Public ones need no pin; all others are refused
+    /// whatever a list says.
+    pub fn is_pinnable(self) -> bool {
+        matches!(self, Self::Private | Self::Loopback)
+    }
+
+    /// The words for messages.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Public => "a public address",
+            Self::Private => "a private address",
+            Self::Loopback => "a loopback address",
+            Self::Platform => "a cloud platform address",
+            Self::LinkLocal => "a link-local address",
+            Self::Multicast => "a multicast address",
+            Self::Unspecified => "an unspecified address",
+            Self::Translated => "an IPv6 form of an IPv4 address",
+            Self::Reserved => "a reserved address",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.describe())
+    }
+}
+
+/// An address or CIDR block that one host may resolve to although it is private or loopback.
+///
+/// Every address of a pin is pinnable, so a pin can't be wide enough to reach a platform address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pin(IpNet);
+
+/// Why a text is not a [`Pin`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PinError {
+    /// Neither an address nor a CIDR block.
+    #[error("expected an IP address or a CIDR block such as `10.20.0.6` or `10.20.0.0/28`")]
+    Syntax,
+    /// A block with bits set after its prefix.
+    #[error("the block has host bits set; write `{0}`")]
+    HostBits(IpNet),
+    /// A block that holds more than private or loopback addresses.
+    #[error("only private and loopback addresses can be pinned, and `{0}` is {1}")]
+    NotPinnable(IpAddr, Class),
+}
+
+impl Pin {
+    /// Whether this pin covers `address`.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl From<Pin> for IpNet {
+    fn from(pin: Pin) -> Self {
+        pin.0
+    }
+}
+
+impl TryFrom<IpAddr> for Pin {
+    type Error = PinError;
+
+    fn try_from(address: IpAddr) -> Result<Self, PinError> {
+        match Class::of(address) {
+            class if class.is_pinnable() => Ok(Self(address.into())),
+            class => Err(PinError::NotPinnable(address, class)),
+        }
+    }
+}
+
+impl FromStr for Pin {
+    type Err = PinError;
+
+    fn from_str(text: &str) -> Result<Self, PinError> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Self::try_from(address);
+        }
+        let net: IpNet = text.parse().map_err(|_| PinError::Syntax)?;
+        if net != net.trunc() {
+            return Err(PinError::HostBits(net.trunc()));
+        }
+        let blocks = PINNABLE_V4
+            .iter()
+            .copied()
+            .map(IpNet::V4)
+            .chain(PINNABLE_V6.iter().copied().map(IpNet::V6));
+        if !blocks.into_iter().any(|block| block.contains(&net)) {
+            return Err(Self::outsider(net));
+        }
+        // The few platform addresses inside private blocks (100.100.100.200, fd00:ec2::254) are refused
+        // address by address when dialling, so a block around them is fine; a block that is only them isn't.
+        if net.hosts().take(2).count() == 1 {
+            return Self::try_from(net.addr());
+        }
+        Ok(Self(net))
+    }
+}
+
+impl Pin {
+    /// Names one address of `net` that isn't pinnable.
+    fn outsider(net: IpNet) -> PinError {
+        let edges = [
+            net.network(),
+            net.broadcast(),
+            net.hosts().next().unwrap_or(net.network()),
+        ];
+        let outsider = edges
+            .into_iter()
+            .find(|address| !Class::of(*address).is_pinnable());
+        // Both edges may be private while the middle isn't (`0.0.0.0/0` style blocks end in reserved space).
+        let address = outsider.unwrap_or(net.network());
+        PinError::NotPinnable(address, Class::of(address))
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            self.0.addr().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+impl Serialize for Pin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6(segments: [u16; 8], prefix: u8) -> Ipv6Net {
+    let [a, b, c, d, e, f, g, h] = segments;
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+}
+
+/// First match wins, so single addresses stand before the blocks around them.
+const V4: &[(Ipv4Net, Class)] = &[
+    // Azure: DHCP, DNS, health probes and the VM agent.
+    (v4(168, 63, 129, 16, 32), Class::Platform),
+    // Instance metadata of Azure, AWS, Google and others.
+    (v4(169, 254, 169, 254, 32), Class::Platform),
+    // AWS: time and DNS (169.254.169.123, .253), ECS task credentials, EKS pod identity.
+    (v4(169, 254, 170, 0, 24), Class::Platform),
+    // Alibaba Cloud metadata, inside the carrier-grade NAT block.
+    (v4(100, 100, 100, 200, 32), Class::Platform),
+    // Oracle Cloud metadata, inside the protocol assignments.
+    (v4(192, 0, 0, 192, 32), Class::Platform),
+    (v4(0, 0, 0, 0, 8), Class::Unspecified),
+    (v4(10, 0, 0, 0, 8), Class::Private),
+    (v4(100, 64, 0, 0, 10), Class::Private),
+    (v4(127, 0, 0, 0, 8), Class::Loopback),
+    (v4(169, 254, 0, 0, 16), Class::LinkLocal),
+    (v4(172, 16, 0, 0, 12), Class::Private),
+    (v4(192, 0, 0, 0, 24), Class::Reserved),
+    (v4(192, 0, 2, 0, 24), Class::Reserved),
+    // AS112 (RFC 7534, RFC 7535), AMT (RFC 7450): anycast sinks and relays, never a registry.
+    (v4(192, 31, 196, 0, 24), Class::Reserved),
+    (v4(192, 52, 193, 0, 24), Class::Reserved),
+    (v4(192, 175, 48, 0, 24), Class::Reserved),
+    // 6to4 relay anycast, deprecated by RFC 7526.
+    (v4(192, 88, 99, 0, 24), Class::Reserved),
+    (v4(192, 168, 0, 0, 16), Class::Private),
+    (v4(198, 18, 0, 0, 15), Class::Reserved),
+    (v4(198, 51, 100, 0, 24), Class::Reserved),
+    (v4(203, 0, 113, 0, 24), Class::Reserved),
+    (v4(224, 0, 0, 0, 4), Class::Multicast),
+    (v4(240, 0, 0, 0, 4), Class::Reserved),
+];
+
+/// First match wins.
+const V6: &[(Ipv6Net, Class)] = &[
+    // AWS and Google metadata, inside the unique local block.
+    (
+        v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
+        Class::Platform,
+    ),
+    (
+        v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
+        Class::Platform,
+    ),
+    (v6([0; 8], 128), Class::Unspecified),
+    (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Class::Loopback),
+    // IPv4-compatible (::/96), mapped (::ffff:0:0/96) and translated (::ffff:0:0:0/96).
+    (v6([0; 8], 96), Class::Translated),
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), Class::Translated),
+    (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Class::Translated),
+    // NAT64, well-known (RFC 6052) and local-use (RFC 8215) prefixes.
+    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Class::Translated),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Class::Translated),
+    // Teredo (RFC 4380), then the rest of the IETF protocol assignments around it.
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Class::Translated),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), Class::Reserved),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), Class::Reserved),
+    // 6to4 (RFC 3056).
+    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), Class::Translated),
+    // AS112 (RFC 7535).
+    (
+        v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48),
+        Class::Reserved,
+    ),
+    // Documentation (RFC 9637).
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Class::Reserved),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Class::Private),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), Class::LinkLocal),
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), Class::LinkLocal),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), Class::Multicast),
+];
+
+const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+
+const PINNABLE_V4: &[Ipv4Net] = &[
+    v4(10, 0, 0, 0, 8),
+    v4(100, 64, 0, 0, 10),
+    v4(127, 0, 0, 0, 8),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 168, 0, 0, 16),
+];
+
+const PINNABLE_V6: &[Ipv6Net] = &[
+    v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
+    v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_special_range_has_its_class() {
+        let rows = [
+            (
+                Class::Public,
+                "20.62.128.1 8.8.8.8 11.0.0.0 172.15.255.255 172.32.0.0 2603:1030::1 2a00::1",
+            ),
+            (
+                Class::Private,
+                "10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 fd12::1 fc00::1",
+            ),
+            (Class::Loopback, "127.0.0.1 127.255.255.255 ::1"),
+            (
+                Class::Platform,
+                "168.63.129.16 169.254.169.254 169.254.170.2 100.100.100.200 fd00:ec2::254 192.0.0.192",
+            ),
+            (Class::LinkLocal, "169.254.0.1 fe80::1 fec0::1"),
+            (Class::Multicast, "224.0.0.1 239.1.1.1 ff02::1"),
+            (Class::Unspecified, "0.0.0.0 0.1.2.3 ::"),
+            (
+                Class::Translated,
+                "::ffff:10.0.0.1 ::ffff:20.1.1.1 ::10.0.0.1 ::ffff:0:10.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 \
+                 2002:a00:1:: 2001:0:1::1 2603:1030::5efe:10.0.0.1 2603:1030::200:5efe:10.0.0.1",
+            ),
+            (
+                Class::Reserved,
+                "192.0.0.1 192.0.2.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 240.0.0.1 \
+                 255.255.255.255 2001:db8::1 3fff::1 5f00::1 100::1 4000::1 2001:2::1 192.88.99.1",
+            ),
+        ];
+        for (class, addresses) in rows {
+            for address in addresses.split_whitespace() {
+                assert_eq!(
+                    Class::of(address.parse().expect("an address")),
+                    class,
+                    "{address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pins_are_private_or_refused_with_their_reason() {
+        for (text, shown) in [
+            ("10.20.0.6", "10.20.0.6"),
+            ("10.20.0.6/32", "10.20.0.6"),
+            ("10.20.0.0/28", "10.20.0.0/28"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("fd12::/64", "fd12::/64"),
+            ("::1", "::1"),
+        ] {
+            assert_eq!(
+                text.parse::<Pin>().map(|pin| pin.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
+        }
+        assert_eq!("10.0.0.256".parse::<Pin>(), Err(PinError::Syntax));
+        assert_eq!(
+            "10.20.0.6/28".parse::<Pin>(),
+            Err(PinError::HostBits("10.20.0.0/28".parse().expect("a block")))
+        );
+        for text in [
+            "20.1.1.1",
+            "0.0.0.0/0",
+            "10.0.0.0/7",
+            "::/0",
+            "168.63.129.16",
+            "169.254.169.254/32",
+            "224.0.0.1",
+            "100.100.100.200",
+            "100.100.100.200/32",
+            "fd00:ec2::254/128",
+            "192.168.0.0/15",
+        ] {
+            assert!(
+                matches!(text.parse::<Pin>(), Err(PinError::NotPinnable(..))),
+                "{text}"
+            );
+        }
+    }
+}

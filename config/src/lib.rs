@@ -1,0 +1,16 @@
+//! What both programs must agree on: what a host name is, what an allowlist is, which addresses are
+//! ordinary, and what may never be allowed.
+//!
+//! No I/O and no async here. Everything is parsed once into a type that cannot hold a wrong value; the
+//! rest of the workspace takes those types and asks no more questions.
+
+pub mod address;
+pub mod allowlist;
+pub mod guard;
+pub mod hostname;
+pub mod pattern;
+pub mod snippet;
+
+pub use allowlist::{Allowlist, Document, Entry, Role};
+pub use hostname::{Hostname, Port};
+pub use pattern::{HostPattern, PatternSet};
