@@ -1,0 +1,161 @@
+//! The proxy, as its users see it: command line, listening lines, access log, admin port, signals.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::ExitStatus;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::namespace::Namespace;
+use crate::network::{Network, address};
+use crate::process::{Capture, Program, Running};
+
+/// A running proxy; dropping it kills it.
+#[derive(Debug)]
+pub struct Ringfence {
+    running: Running,
+    namespace: Option<Namespace>,
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Ringfence {
+    /// Starts it in the network's gate. `arguments` say which list it enforces.
+    pub fn at_gate(
+        binary: &str,
+        network: &Network,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let program = Program::new(binary).inside(&network.gate);
+        Self::start(
+            program,
+            address::GATE,
+            arguments,
+            Some(network.gate.clone()),
+        )
+    }
+
+    /// Starts it on the host's loopback, for what needs no network.
+    pub fn on_loopback(
+        binary: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        Self::start(Program::new(binary), "127.0.0.1", arguments, None)
+    }
+
+    fn start(
+        program: Program,
+        listen: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        namespace: Option<Namespace>,
+    ) -> Result<Self> {
+        let program = program.args(["run", "--listen", &format!("{listen}:0")]);
+        let running = program
+            .args(["--admin", "127.0.0.1:0"])
+            .args(arguments)
+            .start()?;
+        let listen = announced(&running, "ringfence: listening on ")?;
+        let admin = announced(&running, "ringfence: admin on ")?;
+        Ok(Self {
+            running,
+            namespace,
+            listen,
+            admin,
+        })
+    }
+
+    /// Where it takes clients.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where it takes clients, as `HTTPS_PROXY` wants it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// The access log, so far.
+    pub fn log(&self) -> Result<Vec<Value>> {
+        let lines = self.running.stdout.lines();
+        let parsed = lines.iter().map(|line| {
+            serde_json::from_str(line).with_context(|| format!("not an access log line: {line}"))
+        });
+        parsed.collect()
+    }
+
+    /// The first line of the access log, written or still to come, that `wanted` accepts.
+    pub fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let line = self.running.stdout.wait_for_line(|line| {
+            serde_json::from_str(line).is_ok_and(|entry: Value| wanted(&entry))
+        })?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// What it says to people.
+    pub fn stderr(&self) -> &Capture {
+        &self.running.stderr
+    }
+
+    /// The whole answer to a GET on the admin port, status line and all.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let ask = || ask(self.admin, path).with_context(|| format!("ask for {path}"));
+        match &self.namespace {
+            Some(namespace) => namespace.enter(ask)?,
+            None => ask(),
+        }
+    }
+
+    /// The sum of a metric's samples, whatever their labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.admin("/metrics")?;
+        let samples = page.lines().filter_map(|line| line.strip_prefix(name));
+        let samples = samples.filter(|rest| rest.starts_with(['{', ' ']));
+        let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// Tells it to read its lists again.
+    pub fn reload(&self) -> Result<()> {
+        self.running.signal(Signal::HUP)
+    }
+
+    /// Tells it to drain and stop.
+    pub fn terminate(&self) -> Result<()> {
+        self.running.signal(Signal::TERM)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.running.wait(PATIENCE)
+    }
+}
+
+fn announced(running: &Running, prefix: &str) -> Result<SocketAddr> {
+    let line = running
+        .stderr
+        .wait_for_line(|line| line.starts_with(prefix))?;
+    line[prefix.len()..]
+        .trim()
+        .parse()
+        .with_context(|| format!("no address in `{line}`"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test asks the proxy; nothing of it is forwarded"
+)]
+fn ask(admin: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
