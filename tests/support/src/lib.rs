@@ -27,7 +27,7 @@ pub use image::Image;
 pub use namespace::Namespace;
 pub use network::{Network, address};
 pub use process::{Capture, Finished, Program, Running};
-pub use recorder::Recorder;
+pub use recorder::{Received, Recorder};
 pub use registry::Registry;
 pub use require::{require, skip};
 pub use ringfence::Ringfence;

@@ -107,18 +107,18 @@ fn accept(listener: &TcpListener, config: &Arc<ServerConfig>, ledger: &Ledger) {
         let (config, ledger) = (config.clone(), ledger.clone());
         thread::spawn(move || {
             // What goes wrong on a connection is the sender's concern; what has arrived is counted.
-            let _ = converse(stream, &config, &ledger);
+            let counted = Counted {
+                stream,
+                ledger: ledger.clone(),
+            };
+            let _ = converse(counted, &config, &ledger);
             ledger.write(|entries| entries.open -= 1);
         });
     }
 }
 
-fn converse(stream: TcpStream, config: &Arc<ServerConfig>, ledger: &Ledger) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let counted = Counted {
-        stream: stream.try_clone()?,
-        ledger: ledger.clone(),
-    };
+fn converse(counted: Counted, config: &Arc<ServerConfig>, ledger: &Ledger) -> Result<()> {
+    counted.stream.set_read_timeout(Some(PATIENCE))?;
     let mut tls = StreamOwned::new(ServerConnection::new(config.clone())?, counted);
     let mut buffer = vec![0; 16 * 1024];
     let mut answered = false;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::image::Image;
 use crate::network::Network;
@@ -12,7 +12,7 @@ use crate::process::{Program, Running};
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
-    running: Running,
+    _running: Running,
     storage: PathBuf,
     address: String,
 }
@@ -57,7 +57,7 @@ http:
             .stderr
             .wait_for_line(|line| line.contains("listening on"))?;
         Ok(Self {
-            running,
+            _running: running,
             storage,
             address: address.to_owned(),
         })
@@ -74,13 +74,16 @@ http:
         skopeo.run()?.succeeded().map(drop)
     }
 
+    /// The bytes it has stored for a digest.
+    pub fn blob(&self, digest: &str) -> Result<Vec<u8>> {
+        let hex = digest.trim_start_matches("sha256:");
+        let directory = self.storage.join("docker/registry/v2/blobs/sha256");
+        let path = directory.join(&hex[..2]).join(hex).join("data");
+        std::fs::read(&path).with_context(|| format!("read {}", path.display()))
+    }
+
     /// Where its blobs are, for a data host to serve.
     pub fn storage(&self) -> &Path {
         &self.storage
-    }
-
-    /// Its own log, so far.
-    pub fn log(&self) -> String {
-        self.running.stderr.text()
     }
 }

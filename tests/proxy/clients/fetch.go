@@ -1,0 +1,48 @@
+// fetch URL OUT [UPLOAD]: net/http, as in containerd and kubectl. Of a refusal it shows the reason
+// phrase and nothing else.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	if err := fetch(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func fetch(url, out string, upload []string) error {
+	request, err := http.NewRequest("GET", url, nil)
+	if len(upload) > 0 {
+		var file *os.File
+		if file, err = os.Open(upload[0]); err == nil {
+			request, err = http.NewRequest("PUT", url, file)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 20 * time.Second}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, answer.Status)
+	}
+	file, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(file, answer.Body); err != nil {
+		return err
+	}
+	return file.Close()
+}
