@@ -1,0 +1,454 @@
+//! The program around the library: arguments, files, streams and exit codes. The only file of this crate
+//! that reads or writes anything.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use allowlist_gen::endpoint::{self, Cloud, LoginServer};
+use allowlist_gen::export::{self, Format};
+use allowlist_gen::{DataEndpoints, Error, Finding, Generated, metadata};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use ringfence_config::allowlist::{self, Label, Region};
+use ringfence_config::snippet::Source;
+use ringfence_config::{Allowlist, Document, hostname};
+use similar::TextDiff;
+
+/// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
+///
+/// Exit codes: 0 done; 1 a well-formed no (no exact list exists, `--strict` found something, `--check`
+/// found a difference); 2 it couldn't be done.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Print the manual page or a shell's completions
+    #[arg(long, value_name = "WHAT", exclusive = true)]
+    generate: Option<Description>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Generate(GenerateArguments),
+}
+
+/// Write the allowlist of the registries that FILEs describe
+///
+/// FILEs hold JSON as az, ARM or Resource Graph print it. Each is recognised by itself, several about one
+/// registry are joined in any order, and many registries make one list:
+///
+///   az acr show-endpoints                       the hosts, if dedicated data endpoints are on
+///   az acr show, az acr list                    hosts, switches, private endpoint connections
+///   az acr replication list                     the regions, also while data endpoints are off
+///   az acr private-endpoint-connection list     which private endpoints are approved
+///   az network private-endpoint show            private addresses
+///   az network nic show                         private addresses, also with a DNS zone group
+///   az network private-dns record-set a list    private addresses that clients resolve
+///
+/// Whatever someone should look at (contradictions, gaps, assumptions) goes to standard error, each with
+/// a stable code. The list is complete nevertheless, unless `--strict` is given.
+#[derive(Args)]
+#[command(verbatim_doc_comment, after_long_help = EXAMPLES)]
+struct GenerateArguments {
+    /// JSON files about registries; `-` is standard input, which may hold several documents
+    #[arg(value_name = "FILE", required_unless_present = "registry")]
+    files: Vec<PathBuf>,
+
+    /// Without metadata: the registry's login server, or its first label
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "files",
+        requires = "regions"
+    )]
+    registry: Option<String>,
+
+    /// Without metadata: the home region, and each replica's
+    #[arg(long = "region", value_name = "REGION", requires = "registry")]
+    regions: Vec<Region>,
+
+    /// Without metadata: the cloud that the registry lives in [default: public]
+    #[arg(long, requires = "registry")]
+    cloud: Option<Cloud>,
+
+    /// Write to this file, by rename, instead of standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
+    output: Option<PathBuf>,
+
+    /// How to write the list
+    #[arg(long, default_value = "toml", conflicts_with = "check")]
+    format: Format,
+
+    /// Write nothing; compare with this list, whatever its order and comments
+    ///
+    /// Exit code 0 means that both say the same, 1 that they differ (standard output has the difference),
+    /// and 2 that they can't be compared, also because no exact list exists now.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    check: Option<PathBuf>,
+
+    /// Write nothing and exit with 1 if there is anything to look at
+    #[arg(long)]
+    strict: bool,
+
+    /// Take dedicated data endpoints to be on where they aren't yet
+    ///
+    /// The hosts of the layers change the moment data endpoints are switched on, so rules for the new hosts
+    /// have to be in place before. The replicas must be known: give `az acr replication list`, too.
+    #[arg(long, verbatim_doc_comment)]
+    assume_data_endpoints: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  az acr show-endpoints --name contoso | allowlist-gen generate -
+  az acr show --name contoso > contoso.json
+  allowlist-gen generate contoso.json --output allowlist.toml
+  allowlist-gen generate contoso.json --check allowlist.toml
+  (az acr show -n contoso; az acr replication list -r contoso) | allowlist-gen generate - --assume-data-endpoints
+  allowlist-gen generate --registry contoso --region eastus --region westus --format text";
+
+/// A text that describes this program.
+#[derive(Clone, Copy, ValueEnum)]
+enum Description {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+    Powershell,
+}
+
+/// The arguments, checked.
+struct Options {
+    input: Input,
+    action: Action,
+    findings: Findings,
+}
+
+enum Input {
+    Files(Vec<PathBuf>, DataEndpoints),
+    Names {
+        login_server: LoginServer,
+        home: Region,
+        replicas: Vec<Region>,
+    },
+}
+
+enum Action {
+    Write(Format, Destination),
+    Check(PathBuf),
+}
+
+enum Destination {
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Findings {
+    Tolerated,
+    Fatal,
+}
+
+enum Answer {
+    Yes,
+    No,
+}
+
+/// Parses the arguments, does what they say, and tells how it went.
+pub(crate) fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match (arguments.command, arguments.generate) {
+        (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
+        (None, Some(document)) => describe(document),
+        (None, None) => Ok(Answer::Yes),
+    };
+    match result {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            tell(&Report(&failure));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn generate(options: &Options) -> Result<Answer, Failure> {
+    let generated = match (derive(&options.input), &options.action) {
+        (Err(Failure::Generate(error @ Error::Refused(_))), Action::Write(..)) => {
+            tell(&Report(&Failure::Generate(error)));
+            return Ok(Answer::No);
+        }
+        (result, _) => result?,
+    };
+    tell(&Blocks(&generated.findings));
+    let is_fatal = options.findings == Findings::Fatal && !generated.findings.is_empty();
+    let answer = match &options.action {
+        // Half a success would be installed: a strict no leaves no list behind.
+        Action::Write(..) if is_fatal => Answer::Yes,
+        Action::Write(format, destination) => write(&generated.allowlist, *format, destination)?,
+        Action::Check(file) => check(&generated.allowlist, file)?,
+    };
+    Ok(if is_fatal { Answer::No } else { answer })
+}
+
+fn derive(input: &Input) -> Result<Generated, Failure> {
+    let generated = match input {
+        Input::Files(files, data) => {
+            let sources = files.iter().map(|file| read(file));
+            allowlist_gen::generate(&sources.collect::<Result<Vec<_>, _>>()?, *data)
+        }
+        Input::Names {
+            login_server,
+            home,
+            replicas,
+        } => {
+            allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
+        }
+    };
+    generated.map_err(Failure::Generate)
+}
+
+fn read(file: &Path) -> Result<Source, Failure> {
+    let (name, bytes) = if is_stdin(file) {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), read.map(|_| bytes))
+    } else {
+        (file.display().to_string(), fs::read(file))
+    };
+    let bytes = bytes.map_err(|error| Failure::Read(name.clone(), error))?;
+    metadata::decode(&name, bytes).map_err(|error| Failure::Generate(error.into()))
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn write(list: &Allowlist, format: Format, destination: &Destination) -> Result<Answer, Failure> {
+    let mut bytes = Vec::new();
+    export::write(format, list, &mut bytes)?;
+    match destination {
+        Destination::Stdout => print(&bytes)?,
+        Destination::File(file) => replace(file, &bytes)
+            .map_err(|error| Failure::Write(file.display().to_string(), error))?,
+    }
+    Ok(Answer::Yes)
+}
+
+/// Puts `bytes` in the place of `file` in one step, so that a reader sees the old list or the new one.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link keeps pointing where it does; what it points at is replaced.
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".allowlist-");
+    // A list is no secret, and its reader is often another user; the umask has the last word.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut new = builder.tempfile_in(directory)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    Ok(())
+}
+
+/// Compares canonical documents, so that comments and order don't count.
+fn check(list: &Allowlist, file: &Path) -> Result<Answer, Failure> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| Failure::Read(name.clone(), error))?;
+    let known = Document::parse(&name, &text).and_then(|doc| Allowlist::merge(&[doc]))?;
+    let (old, new) = (known.to_toml(), list.to_toml());
+    if old == new {
+        return Ok(Answer::Yes);
+    }
+    let diff = TextDiff::from_lines(&old, &new);
+    let diff = diff.unified_diff().header(&name, "generated").to_string();
+    print(diff.as_bytes())?;
+    Ok(Answer::No)
+}
+
+fn describe(document: Description) -> Result<Answer, Failure> {
+    use clap_complete::{Shell, generate};
+
+    let mut command = Arguments::command();
+    let name = command.get_name().to_owned();
+    let mut out = Vec::new();
+    let shell = match document {
+        Description::Man => {
+            command.build();
+            let mut render =
+                |command: clap::Command| clap_mangen::Man::new(command).render(&mut out);
+            let pages = render(command.clone())
+                .and_then(|()| command.get_subcommands().cloned().try_for_each(render));
+            pages.map_err(Failure::Stdout)?;
+            print(&out)?;
+            return Ok(Answer::Yes);
+        }
+        Description::Bash => Shell::Bash,
+        Description::Zsh => Shell::Zsh,
+        Description::Fish => Shell::Fish,
+        Description::Powershell => Shell::PowerShell,
+    };
+    generate(shell, &mut command, name, &mut out);
+    print(&out)?;
+    Ok(Answer::Yes)
+}
+
+/// Data. A reader that has seen enough, such as `head`, is no failure.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
+        _ => Ok(()),
+    }
+}
+
+/// For people. If nobody can be told, nobody can be told that either.
+fn tell(message: &dyn fmt::Display) {
+    let _ = io::stderr()
+        .lock()
+        .write_all(message.to_string().as_bytes());
+}
+
+impl TryFrom<GenerateArguments> for Options {
+    type Error = Failure;
+
+    fn try_from(raw: GenerateArguments) -> Result<Self, Failure> {
+        if raw.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+            return Err(Failure::TwoStdins);
+        }
+        let mut regions = raw.regions.into_iter();
+        let input = match (raw.registry, regions.next()) {
+            (Some(registry), Some(home)) => Input::Names {
+                login_server: login_server(&registry, raw.cloud)?,
+                home,
+                replicas: regions.collect(),
+            },
+            _ if raw.assume_data_endpoints => Input::Files(raw.files, DataEndpoints::AssumedOn),
+            _ => Input::Files(raw.files, DataEndpoints::AsReported),
+        };
+        let action = match (raw.check, raw.output) {
+            (Some(file), _) => Action::Check(file),
+            (None, Some(file)) => Action::Write(raw.format, Destination::File(file)),
+            (None, None) => Action::Write(raw.format, Destination::Stdout),
+        };
+        let findings = if raw.strict {
+            Findings::Fatal
+        } else {
+            Findings::Tolerated
+        };
+        Ok(Self {
+            input,
+            action,
+            findings,
+        })
+    }
+}
+
+/// `contoso`, or `contoso.azurecr.io`, which says its cloud by itself.
+fn login_server(text: &str, cloud: Option<Cloud>) -> Result<LoginServer, Failure> {
+    if !text.contains('.') {
+        let label: Label = text
+            .parse()
+            .map_err(|error| Failure::Label(text.to_owned(), error))?;
+        return LoginServer::new(&label, cloud.unwrap_or(Cloud::Public))
+            .map_err(|error| Failure::LoginServer(text.to_owned(), error));
+    }
+    let server: LoginServer = text
+        .parse()
+        .map_err(|error| Failure::LoginServer(text.to_owned(), error))?;
+    match cloud {
+        Some(cloud) if cloud != server.cloud() => Err(Failure::OtherCloud(server)),
+        _ => Ok(server),
+    }
+}
+
+/// Why it couldn't be done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("can't read {0}: {1}")]
+    Read(String, #[source] io::Error),
+    #[error("can't write {0}: {1}")]
+    Write(String, #[source] io::Error),
+    #[error("can't write to standard output: {0}")]
+    Stdout(#[source] io::Error),
+    #[error("`-` stands twice, and there is one standard input")]
+    TwoStdins,
+    #[error("`{0}` is not a registry: {1}")]
+    Label(String, #[source] hostname::Error),
+    #[error("`{0}` is not a registry: {1}")]
+    LoginServer(String, #[source] endpoint::Error),
+    #[error("`{0}` says its cloud by itself, and `--cloud` says another")]
+    OtherCloud(LoginServer),
+    #[error(transparent)]
+    Generate(Error),
+    #[error(transparent)]
+    Check(#[from] allowlist::Error),
+    #[error(transparent)]
+    Export(#[from] export::Error),
+}
+
+/// A failure as a person reads it: what is wrong, then what to do.
+struct Report<'a>(&'a Failure);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Failure::Generate(Error::Refused(refusals)) => {
+                for (index, refusal) in refusals.iter().enumerate() {
+                    if index > 0 {
+                        writeln!(f)?;
+                    }
+                    writeln!(f, "refused ({}): {refusal}", refusal.code())?;
+                    for (step, remedy) in (1..).zip(refusal.remedy()) {
+                        writeln!(f, "  {step}. {}", indent(&remedy, "     "))?;
+                    }
+                }
+                Ok(())
+            }
+            Failure::Generate(Error::Metadata(error)) => {
+                writeln!(f, "error: {error}")?;
+                error.remedy().map_or(Ok(()), |remedy| {
+                    writeln!(f, "  help: {}", indent(&remedy, "        "))
+                })
+            }
+            failure => writeln!(f, "error: {failure}"),
+        }
+    }
+}
+
+/// Findings, one block each.
+struct Blocks<'a>(&'a [Finding]);
+
+impl fmt::Display for Blocks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            writeln!(
+                f,
+                "finding ({}): `{}`: {finding}",
+                finding.code(),
+                finding.registry()
+            )?;
+            writeln!(f, "  help: {}", indent(&finding.remedy(), "        "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the lines after the first under it.
+fn indent(text: &str, margin: &str) -> String {
+    text.replace('\n', &format!("\n{margin}"))
+}

@@ -1,0 +1,55 @@
+//! One host per line, and nothing else: for loops in shells, and for firewalls that take a file of names.
+//!
+//! The port is 443 by agreement, so an entry with another one can't be written. Private addresses are left
+//! out, because they restrict what a name may resolve to, and a list of names has no say in that.
+
+use std::io::Write;
+
+use ringfence_config::allowlist::Ports;
+use ringfence_config::{Allowlist, HostPattern};
+
+use super::Error;
+
+pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Error> {
+    for entry in allowlist.entries() {
+        let unrepresentable = |why| Error::Unrepresentable {
+            host: entry.host.as_str().to_owned(),
+            format: "text",
+            why,
+        };
+        let HostPattern::Exact(host) = &entry.host else {
+            return Err(unrepresentable(
+                "readers of plain lists disagree on what a wildcard spans",
+            ));
+        };
+        if entry.ports != Ports::https() {
+            return Err(unrepresentable("a plain list has no ports, and means 443"));
+        }
+        writeln!(out, "{host}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{self, Format};
+    use ringfence_config::Document;
+
+    #[test]
+    fn what_a_plain_list_cannot_say_is_not_said() {
+        for (entry, why) in [
+            ("host = \"a.example.com\"\nports = [8443]", "has no ports"),
+            ("host = \"*.data.mcr.microsoft.com\"", "wildcard"),
+        ] {
+            let text = format!(
+                "schema = 1\nallow_patterns = true\n[[entry]]\n{entry}\nrole = \"other\"\nwhy = \"x\"\n"
+            );
+            let document = Document::parse("list.toml", &text).expect("valid");
+            let list = Allowlist::merge(&[document]).expect("one entry");
+            let error = export::write(Format::Text, &list, &mut Vec::new()).expect_err(entry);
+            assert!(error.to_string().contains(why), "{error}");
+            export::write(Format::Json, &list, &mut Vec::new()).expect("JSON says everything");
+        }
+    }
+}

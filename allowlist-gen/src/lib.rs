@@ -1,0 +1,117 @@
+//! Derives the exact hosts of Azure container registries from their metadata.
+//!
+//! ```text
+//! bytes ─▶ metadata::read ─▶ Registry ─▶ entries ─▶ Allowlist ─▶ export::write ─▶ bytes
+//!                               └▶ findings
+//! ```
+//!
+//! Everything here is synchronous and does no I/O; the program around it reads and writes the files.
+
+pub mod endpoint;
+pub mod export;
+pub mod findings;
+pub mod metadata;
+mod refusal;
+mod region;
+mod registry;
+
+use ringfence_config::Allowlist;
+use ringfence_config::allowlist::{Conflict, Region};
+use ringfence_config::snippet::Source;
+
+use crate::endpoint::LoginServer;
+pub use crate::findings::Finding;
+pub use crate::refusal::Refusal;
+pub use crate::registry::{DataEndpoints, Registry, Status};
+
+/// A list, and what someone should know about it.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// Every host of every registry, guarded.
+    pub allowlist: Allowlist,
+    /// By registry, in the order of its login servers.
+    pub findings: Vec<Finding>,
+}
+
+/// Why there is no list.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The metadata can't be read.
+    #[error(transparent)]
+    Metadata(#[from] metadata::Error),
+    /// The metadata is in order, and says that no exact list exists; at least one refusal.
+    #[error("{}", join(.0))]
+    Refused(Vec<Refusal>),
+    /// The guard stopped a host that the pipeline let through.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// Derives one list from all of `sources`, which are metadata files in any order.
+///
+/// ```
+/// use allowlist_gen::DataEndpoints;
+/// use ringfence_config::snippet::Source;
+///
+/// let show_endpoints = Source {
+///     name: "contoso.json".into(),
+///     text: r#"{
+///         "loginServer": "contoso.azurecr.io",
+///         "dataEndpoints": [{"region": "eastus", "endpoint": "contoso.eastus.data.azurecr.io"}]
+///     }"#.into(),
+/// };
+/// let generated = allowlist_gen::generate(&[show_endpoints], DataEndpoints::AsReported)?;
+/// let hosts: Vec<_> = generated.allowlist.entries().iter().map(|e| e.host.as_str()).collect();
+/// assert_eq!(hosts, ["contoso.azurecr.io", "contoso.eastus.data.azurecr.io"]);
+/// # Ok::<(), allowlist_gen::Error>(())
+/// ```
+pub fn generate(sources: &[Source], data: DataEndpoints) -> Result<Generated, Error> {
+    derive(&metadata::read(sources)?, data)
+}
+
+/// Derives the list of a registry of which only the names are known; data endpoints are assumed.
+pub fn generate_from_names(
+    login_server: LoginServer,
+    home: Region,
+    replicas: Vec<Region>,
+) -> Result<Generated, Error> {
+    let registry = Registry::from_names(login_server, home, replicas);
+    let mut generated = derive(std::slice::from_ref(&registry), DataEndpoints::AssumedOn)?;
+    // Of such a registry everything is assumed, which is said once.
+    generated
+        .findings
+        .retain(|finding| finding.code() != "data-endpoints-assumed");
+    generated
+        .findings
+        .insert(0, findings::no_metadata(&registry));
+    Ok(generated)
+}
+
+/// One registry without a list is no list at all: whoever installs the rest would take it for the whole.
+fn derive(registries: &[Registry], data: DataEndpoints) -> Result<Generated, Error> {
+    let mut entries = Vec::new();
+    let mut findings = Vec::new();
+    let mut refusals = Vec::new();
+    for registry in registries {
+        match registry.endpoints(data) {
+            Ok(endpoints) => {
+                entries.extend(registry.entries(&endpoints));
+                findings.extend(findings::of(registry, data, &endpoints));
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(Error::Refused(refusals));
+    }
+    let allowlist = Allowlist::new(entries)?;
+    Ok(Generated {
+        allowlist,
+        findings,
+    })
+}
+
+fn join(refusals: &[Refusal]) -> String {
+    let lines: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,352 @@
+//! Joins records about one registry: by login server, by resource id, and where no id is known, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_config::allowlist::Region;
+
+use super::record::{self, Record, Report};
+use super::{Error, Place};
+use crate::endpoint::{Endpoint, Family, LoginServer};
+use crate::registry::{
+    Addresses, Connection, Feature, Listing, Origin, Position, PrivateEndpoint, Registry, Replica,
+    ResourceId, Scope, Sku, Status, Switch,
+};
+
+/// Joins `records` into registries, sorted by login server.
+///
+/// What describes a registry goes first, then the endpoints that lead to one, then what only belongs to
+/// one: so every record finds its registry, whatever the order of the files.
+pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
+    records.sort_by_key(|record| match record {
+        Record::Registry(_) => 0,
+        Record::ShowEndpoints(_) => 1,
+        Record::Interface(_) | Record::PrivateEndpoint(_) => 2,
+        Record::Replication(..)
+        | Record::Connection(..)
+        | Record::DnsRecord(_)
+        | Record::EmptyList(_) => 3,
+    });
+    let mut drafts = Drafts::default();
+    // Endpoints without names wait for one with names, which may tell them their registry.
+    let mut nameless = Vec::new();
+    let mut zones = BTreeMap::new();
+    let mut empty_lists = Vec::new();
+    for record in records {
+        match record {
+            Record::Registry(record) => drafts.add_registry(record)?,
+            Record::ShowEndpoints(record) => drafts.add_show_endpoints(record),
+            Record::Interface(record) => drafts.add_interface(record),
+            Record::PrivateEndpoint(record) if record.members.is_empty() => nameless.push(record),
+            Record::PrivateEndpoint(record) => drafts.add_private_endpoint(record)?,
+            Record::Replication(place, registry, replica) => {
+                let draft = drafts.whole(&place, &registry)?;
+                draft
+                    .replicas
+                    .entry(place.file)
+                    .or_default()
+                    .insert(replica);
+            }
+            Record::Connection(place, registry, connection) => {
+                drafts
+                    .whole(&place, &registry)?
+                    .connections
+                    .insert(connection);
+            }
+            Record::DnsRecord(record) => {
+                let file = record.file.clone();
+                let joined = drafts.add_dns_record(record);
+                let known = zones.entry(file).or_insert(Joined::No);
+                *known = joined.max(*known);
+            }
+            Record::EmptyList(file) => empty_lists.push(file),
+        }
+    }
+    for record in nameless {
+        drafts.add_nameless_endpoint(record)?;
+    }
+    drafts.add_empty_lists(empty_lists);
+    if let Some((file, _)) = zones.into_iter().find(|(_, joined)| *joined == Joined::No) {
+        return Err(Error::OrphanZone(file));
+    }
+    drafts.finish()
+}
+
+/// Whether a record has found its registry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Joined {
+    No,
+    Yes,
+}
+
+#[derive(Default)]
+struct Drafts(BTreeMap<LoginServer, Draft>);
+
+/// What is known of one registry so far.
+struct Draft {
+    login_server: LoginServer,
+    ids: BTreeSet<ResourceId>,
+    names: BTreeSet<String>,
+    home: Option<(Region, String)>,
+    sku: Sku,
+    listings: Vec<Listing>,
+    switches: Vec<Switch>,
+    replicas: BTreeMap<String, BTreeSet<Replica>>,
+    connections: BTreeSet<Connection>,
+    /// Per private endpoint, what each file says of it.
+    members: BTreeMap<ResourceId, Vec<(String, Addresses)>>,
+    zone: Addresses,
+}
+
+impl Drafts {
+    fn of(&mut self, server: &LoginServer) -> &mut Draft {
+        self.0.entry(server.clone()).or_insert_with(|| Draft {
+            login_server: server.clone(),
+            ids: BTreeSet::new(),
+            names: BTreeSet::new(),
+            home: None,
+            sku: Sku::Unknown,
+            listings: Vec::new(),
+            switches: Vec::new(),
+            replicas: BTreeMap::new(),
+            connections: BTreeSet::new(),
+            members: BTreeMap::new(),
+            zone: Addresses::new(),
+        })
+    }
+
+    fn add_registry(&mut self, record: record::Registry) -> Result<(), Error> {
+        let draft = self.of(&record.login_server);
+        let file = record.place.file;
+        draft.ids.extend(record.id);
+        draft.names.extend(record.name);
+        draft.sku = draft.sku.clone().max(record.sku);
+        draft.connections.extend(record.connections);
+        draft.add_home(record.location, &file)?;
+        draft.add_reports(record.reports, &file);
+        Ok(())
+    }
+
+    fn add_show_endpoints(&mut self, record: record::ShowEndpoints) {
+        let draft = self.of(&record.login_server);
+        draft.add_reports(record.reports, &record.place.file);
+    }
+
+    fn add_interface(&mut self, record: record::Interface) {
+        let members = (record.place.file, record.members);
+        let draft = self.of(&record.login_server);
+        draft
+            .members
+            .entry(record.endpoint)
+            .or_default()
+            .push(members);
+    }
+
+    fn add_private_endpoint(&mut self, record: record::PrivateEndpoint) -> Result<(), Error> {
+        let Some(server) = record.members.keys().next().map(Endpoint::login_server) else {
+            return Ok(());
+        };
+        let draft = self.of(server);
+        if !draft.ids.is_empty() && !draft.ids.contains(&record.registry) {
+            let name = record.registry.name().to_owned();
+            return Err(Error::Orphan(record.place, name));
+        }
+        draft.ids.insert(record.registry);
+        draft.connections.insert(record.connection.clone());
+        let members = (record.place.file, record.members);
+        draft
+            .members
+            .entry(record.connection.endpoint)
+            .or_default()
+            .push(members);
+        Ok(())
+    }
+
+    fn add_nameless_endpoint(&mut self, record: record::PrivateEndpoint) -> Result<(), Error> {
+        let record::PrivateEndpoint {
+            place,
+            registry,
+            connection,
+            ..
+        } = record;
+        let Some(draft) = self.find(&place, &registry)? else {
+            let name = connection.endpoint.name().to_owned();
+            return Err(Error::Nameless(place, name, connection.status));
+        };
+        draft.connections.insert(connection);
+        Ok(())
+    }
+
+    /// One zone serves every registry of a network; it adds addresses, and asks for no hosts.
+    fn add_dns_record(&mut self, record: record::DnsRecord) -> Joined {
+        let Some(draft) = self.0.get_mut(record.endpoint.login_server()) else {
+            return Joined::No;
+        };
+        merge(&mut draft.zone, record.addresses);
+        Joined::Yes
+    }
+
+    /// An empty list doesn't say of what. Beside a single registry it can only mean that nothing more
+    /// is there; beside several it can't be told whose it is, so it tells nothing.
+    fn add_empty_lists(&mut self, files: Vec<String>) {
+        let mut drafts = self.0.values_mut();
+        let (Some(draft), None) = (drafts.next(), drafts.next()) else {
+            return;
+        };
+        let Some((home, _)) = &draft.home else {
+            return;
+        };
+        draft.listings.extend(files.into_iter().map(|file| Listing {
+            origin: Origin {
+                what: "the empty list",
+                file,
+            },
+            scope: Scope::EmptyListing,
+            regions: [home.clone()].into(),
+        }));
+    }
+
+    /// The registry that `id` is, if it is described: by id where ids are known, otherwise by name.
+    fn find(&mut self, place: &Place, id: &ResourceId) -> Result<Option<&mut Draft>, Error> {
+        if self.0.values().any(|draft| draft.ids.contains(id)) {
+            return Ok(self.0.values_mut().find(|draft| draft.ids.contains(id)));
+        }
+        let name = id.name().to_ascii_lowercase();
+        let mut namesakes = self
+            .0
+            .values_mut()
+            .filter(|draft| draft.ids.is_empty() && draft.login_server.name() == name);
+        match (namesakes.next(), namesakes.next()) {
+            (Some(_), Some(_)) => Err(Error::Ambiguous(place.clone(), name)),
+            (draft, _) => Ok(draft),
+        }
+    }
+
+    fn whole(&mut self, place: &Place, registry: &ResourceId) -> Result<&mut Draft, Error> {
+        self.find(place, registry)?
+            .ok_or_else(|| Error::Orphan(place.clone(), registry.name().to_owned()))
+    }
+
+    fn finish(self) -> Result<Vec<Registry>, Error> {
+        if self.0.is_empty() {
+            return Err(Error::NoRegistry);
+        }
+        Ok(self.0.into_values().map(Draft::finish).collect())
+    }
+}
+
+impl Draft {
+    fn add_home(&mut self, home: Region, file: &str) -> Result<(), Error> {
+        if let Some((known, known_file)) = &self.home
+            && *known != home
+        {
+            let server = self.login_server.clone();
+            let mut homes = [(known.clone(), known_file.clone()), (home, file.to_owned())];
+            homes.sort();
+            let [(a, a_file), (b, b_file)] = homes;
+            return Err(Error::TwoHomes(server, a, a_file, b, b_file));
+        }
+        self.list("`location`", file, Scope::Home, [home.clone()].into());
+        self.home.get_or_insert((home, file.to_owned()));
+        Ok(())
+    }
+
+    fn add_reports(&mut self, reports: Vec<Report>, file: &str) {
+        for report in reports {
+            let Report {
+                what,
+                feature,
+                position,
+                regions,
+            } = report;
+            self.list(what, file, Scope::Registry, regions);
+            self.switch(what, file, feature, position);
+        }
+    }
+
+    /// What is not approved carries nothing: its regions and addresses don't count.
+    fn add_members(&mut self) -> Vec<PrivateEndpoint> {
+        let mut endpoints = Vec::new();
+        for (id, reports) in std::mem::take(&mut self.members) {
+            let of_this = |connection: &&Connection| connection.endpoint == id;
+            let mut states = self
+                .connections
+                .iter()
+                .filter(of_this)
+                .map(|c| &c.status)
+                .peekable();
+            if states.peek().is_some() && !states.any(|status| *status == Status::Approved) {
+                continue;
+            }
+            let mut members = Addresses::new();
+            for (file, addresses) in reports {
+                let families = || addresses.keys().map(Endpoint::family);
+                if families().any(|family| matches!(family, Family::RegionalLogin(_))) {
+                    self.switch(MEMBERS, &file, Feature::RegionalEndpoints, Position::On);
+                }
+                let regions = families().filter_map(Family::region).cloned().collect();
+                self.list(MEMBERS, &file, Scope::PrivateEndpoint, regions);
+                merge(&mut members, addresses);
+            }
+            endpoints.push(PrivateEndpoint { id, members });
+        }
+        endpoints
+    }
+
+    fn add_replications(&mut self) -> BTreeSet<Replica> {
+        let mut all = BTreeSet::new();
+        for (file, replicas) in std::mem::take(&mut self.replicas) {
+            let regions = replicas
+                .iter()
+                .map(|replica| replica.region.clone())
+                .collect();
+            self.list("the replications", &file, Scope::Registry, regions);
+            all.extend(replicas);
+        }
+        all
+    }
+
+    fn list(&mut self, what: &'static str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
+        let file = file.to_owned();
+        let origin = Origin { what, file };
+        self.listings.push(Listing {
+            origin,
+            scope,
+            regions,
+        });
+    }
+
+    fn switch(&mut self, what: &'static str, file: &str, feature: Feature, position: Position) {
+        let file = file.to_owned();
+        let origin = Origin { what, file };
+        self.switches.push(Switch {
+            origin,
+            feature,
+            position,
+        });
+    }
+
+    fn finish(mut self) -> Registry {
+        let replicas = self.add_replications();
+        let private_endpoints = self.add_members();
+        let name = self.names.pop_first();
+        Registry {
+            name: name.unwrap_or_else(|| self.login_server.name().to_owned()),
+            login_server: self.login_server,
+            sku: self.sku,
+            listings: self.listings,
+            switches: self.switches,
+            replicas,
+            connections: self.connections,
+            private_endpoints,
+            zone: self.zone,
+        }
+    }
+}
+
+fn merge(into: &mut Addresses, from: Addresses) {
+    for (endpoint, pins) in from {
+        into.entry(endpoint).or_default().extend(pins);
+    }
+}
+
+const MEMBERS: &str = "the private endpoint";

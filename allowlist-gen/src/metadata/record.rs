@@ -1,0 +1,605 @@
+//! Recognises what a JSON value is, and reads it as a [`Record`]: one resource, as Azure describes it.
+//!
+//! Resource types and keys: <https://learn.microsoft.com/rest/api/container-registry/> and
+//! <https://learn.microsoft.com/rest/api/virtualnetwork/private-endpoints>.
+
+use std::collections::BTreeSet;
+
+use ringfence_config::allowlist::Region;
+use ringfence_config::{Hostname, guard};
+use serde_json::Value;
+
+use super::Error;
+use super::node::{Node, Place};
+use crate::endpoint::{self, Endpoint, Family, LoginServer};
+use crate::registry::{Addresses, Connection, Feature, Position, Replica, ResourceId, Sku, Status};
+
+/// One resource in the input.
+#[derive(Debug)]
+pub(super) enum Record {
+    Registry(Registry),
+    ShowEndpoints(ShowEndpoints),
+    Replication(Place, ResourceId, Replica),
+    Connection(Place, ResourceId, Connection),
+    PrivateEndpoint(PrivateEndpoint),
+    Interface(Interface),
+    DnsRecord(DnsRecord),
+    EmptyList(String),
+}
+
+/// `az acr show`, an item of `az acr list`, or the same from ARM or Resource Graph.
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) place: Place,
+    pub(super) id: Option<ResourceId>,
+    pub(super) name: Option<String>,
+    pub(super) login_server: LoginServer,
+    pub(super) location: Region,
+    pub(super) sku: Sku,
+    pub(super) reports: Vec<Report>,
+    pub(super) connections: Vec<Connection>,
+}
+
+/// What is said about one family of regional hosts.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) what: &'static str,
+    pub(super) feature: Feature,
+    pub(super) position: Position,
+    /// The regions of the hosts that are named.
+    pub(super) regions: BTreeSet<Region>,
+}
+
+/// `az acr show-endpoints`.
+#[derive(Debug)]
+pub(super) struct ShowEndpoints {
+    pub(super) place: Place,
+    pub(super) login_server: LoginServer,
+    pub(super) reports: Vec<Report>,
+}
+
+/// `az network private-endpoint show`.
+#[derive(Debug)]
+pub(super) struct PrivateEndpoint {
+    pub(super) place: Place,
+    pub(super) registry: ResourceId,
+    pub(super) connection: Connection,
+    pub(super) members: Addresses,
+}
+
+/// `az network nic show`, of a private endpoint.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub(super) place: Place,
+    pub(super) endpoint: ResourceId,
+    pub(super) login_server: LoginServer,
+    pub(super) members: Addresses,
+}
+
+/// One address record set of a private DNS zone.
+#[derive(Debug)]
+pub(super) struct DnsRecord {
+    pub(super) file: String,
+    pub(super) endpoint: Endpoint,
+    pub(super) addresses: Addresses,
+}
+
+/// Reads a document: one resource, a list of them, or an envelope around such a list.
+pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
+    let Value::Object(object) = node.value() else {
+        return match node.value() {
+            Value::Array(items) if items.is_empty() => Ok(vec![Record::EmptyList(node.file())]),
+            Value::Array(_) => read_items(node),
+            _ => Err(Error::Unrecognised(node.place(), node.kind().to_owned())),
+        };
+    };
+    let is_list = |key: &str| object.get(key).is_some_and(Value::is_array);
+    if is_list("value") {
+        ends_here(node, "nextLink")?;
+        return read(&node.require("value")?);
+    }
+    if is_list("data") && (object.contains_key("count") || object.contains_key("total_records")) {
+        ends_here(node, "skip_token")?;
+        ends_here(node, "$skipToken")?;
+        let number = |key| node.key(key).and_then(|node| node.value().as_u64());
+        if number("count") < number("total_records") {
+            return Err(Error::Incomplete(node.place(), "total_records"));
+        }
+        return read(&node.require("data")?);
+    }
+    Ok(read_resource(node)?.into_iter().collect())
+}
+
+fn read_items(list: &Node<'_>) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    for item in list.items()? {
+        records.extend(read(&item)?);
+    }
+    Ok(records)
+}
+
+fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
+    match node.key(key) {
+        Some(link) if link.value().as_str() != Some("") => {
+            Err(Error::Incomplete(node.place(), key))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads one object; `None` for a DNS record that holds no addresses of a registry.
+fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
+    match kind(node)? {
+        Kind::Registry => registry(node).map(|record| Some(Record::Registry(record))),
+        Kind::ShowEndpoints => {
+            show_endpoints(node).map(|record| Some(Record::ShowEndpoints(record)))
+        }
+        Kind::Replication => replication(node).map(Some),
+        Kind::Connection => connection(node).map(Some),
+        Kind::PrivateEndpoint => {
+            private_endpoint(node).map(|record| Some(Record::PrivateEndpoint(record)))
+        }
+        Kind::Interface => interface(node).map(|record| Some(Record::Interface(record))),
+        Kind::DnsRecord => dns_record(node).map(|record| record.map(Record::DnsRecord)),
+        Kind::OtherDnsRecord => Ok(None),
+    }
+}
+
+enum Kind {
+    Registry,
+    ShowEndpoints,
+    Replication,
+    Connection,
+    PrivateEndpoint,
+    Interface,
+    DnsRecord,
+    OtherDnsRecord,
+}
+
+/// By its resource type where it has one, otherwise by the keys that only it has.
+fn kind(node: &Node<'_>) -> Result<Kind, Error> {
+    if let Some(name) = node.key("type") {
+        // Resource Graph folds the case of types.
+        return match name.text()?.to_ascii_lowercase().as_str() {
+            "microsoft.containerregistry/registries" => Ok(Kind::Registry),
+            "microsoft.containerregistry/registries/replications" => Ok(Kind::Replication),
+            "microsoft.containerregistry/registries/privateendpointconnections" => {
+                Ok(Kind::Connection)
+            }
+            "microsoft.network/privateendpoints" => Ok(Kind::PrivateEndpoint),
+            "microsoft.network/networkinterfaces" => Ok(Kind::Interface),
+            "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
+            dns if dns.starts_with("microsoft.network/privatednszones/") => {
+                Ok(Kind::OtherDnsRecord)
+            }
+            _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
+        };
+    }
+    let has = |key| node.key(key).is_some();
+    if has("dataEndpoints") {
+        Ok(Kind::ShowEndpoints)
+    } else if has("loginServer") {
+        Ok(Kind::Registry)
+    } else if has("regionEndpointEnabled") {
+        Ok(Kind::Replication)
+    } else if has("privateLinkServiceConnectionState") && has("privateEndpoint") {
+        Ok(Kind::Connection)
+    } else if has("customDnsConfigs") || has("privateLinkServiceConnections") {
+        Ok(Kind::PrivateEndpoint)
+    } else if has("ipConfigurations") {
+        Ok(Kind::Interface)
+    } else if has("aRecords") {
+        Ok(Kind::DnsRecord)
+    } else if has("responses") {
+        Err(unrecognised(
+            node,
+            "an example from an API specification, with the reply under `responses`",
+        ))
+    } else if has("httpProxy") || has("noProxy") {
+        Err(unrecognised(node, "the proxy settings of a cluster"))
+    } else if has("requiredMembers") {
+        Err(unrecognised(node, "a private link resource"))
+    } else if let Some(error) = node.key("error") {
+        let code = error.key("code").and_then(|code| code.word().ok());
+        Err(unrecognised(
+            node,
+            &format!("an error from Azure (`{}`)", code.unwrap_or_default()),
+        ))
+    } else {
+        Err(unrecognised(node, &keys(node)))
+    }
+}
+
+fn unrecognised(node: &Node<'_>, found: &str) -> Error {
+    Error::Unrecognised(node.place(), found.to_owned())
+}
+
+fn keys(node: &Node<'_>) -> String {
+    let keys: Vec<String> = node
+        .value()
+        .as_object()
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+        .map(|key| format!("`{}`", key.escape_debug()))
+        .collect();
+    match keys.len() {
+        0 => "an empty object".to_owned(),
+        1..=4 => format!("an object with {}", keys.join(", ")),
+        more => format!(
+            "an object with {} and {} other keys",
+            keys[..3].join(", "),
+            more - 3
+        ),
+    }
+}
+
+fn registry(node: &Node<'_>) -> Result<Registry, Error> {
+    let login_server = login_server(node)?;
+    let sku = match node.key("sku") {
+        None => Sku::Unknown,
+        Some(sku) => match sku.require("name")?.word()? {
+            name if name.eq_ignore_ascii_case("premium") => Sku::Premium,
+            name => Sku::Lower(name),
+        },
+    };
+    // A name that isn't one would end up in commands that people paste.
+    let name = match node.key("name") {
+        Some(name) => Some(name.text()?.to_owned()),
+        None => None,
+    };
+    let connections = node
+        .list("privateEndpointConnections")?
+        .iter()
+        .map(read_connection)
+        .collect::<Result<_, _>>()?;
+    Ok(Registry {
+        place: node.place(),
+        id: node.key("id").map(|id| id.resource_id()).transpose()?,
+        name: name.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric())),
+        location: node.require("location")?.region()?,
+        reports: registry_reports(node, &login_server)?,
+        login_server,
+        sku,
+        connections,
+    })
+}
+
+fn registry_reports(node: &Node<'_>, server: &LoginServer) -> Result<Vec<Report>, Error> {
+    let position = |key: &str| match node.key(key) {
+        None => Ok(Position::Unsaid),
+        Some(word) => match word.value() {
+            Value::String(word) if word.eq_ignore_ascii_case("enabled") => Ok(Position::On),
+            Value::String(word) if word.eq_ignore_ascii_case("disabled") => Ok(Position::Off),
+            // The set of words is open.
+            Value::String(_) => Ok(Position::Unsaid),
+            _ => word
+                .flag()
+                .map(|on| if on { Position::On } else { Position::Off }),
+        },
+    };
+    let data = named_regions(
+        node,
+        "dataEndpointHostNames",
+        server,
+        Feature::DataEndpoints,
+    )?;
+    let regional = named_regions(
+        node,
+        "regionalEndpointHostNames",
+        server,
+        Feature::RegionalEndpoints,
+    )?;
+    // Drafts of the API called the switch `regionalEndpointEnabled`.
+    let regional_switch = match position("regionalEndpoints")? {
+        Position::Unsaid => position("regionalEndpointEnabled")?,
+        said => said,
+    };
+    Ok([
+        hosts_report("`dataEndpointHostNames`", Feature::DataEndpoints, data),
+        hosts_report(
+            "`regionalEndpointHostNames`",
+            Feature::RegionalEndpoints,
+            regional,
+        ),
+        Some(switch_report(
+            "`dataEndpointEnabled`",
+            Feature::DataEndpoints,
+            position("dataEndpointEnabled")?,
+        )),
+        Some(switch_report(
+            "`regionalEndpoints`",
+            Feature::RegionalEndpoints,
+            regional_switch,
+        )),
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
+}
+
+/// Hosts that are named exist, whatever the switch beside them says.
+fn hosts_report(what: &'static str, feature: Feature, regions: BTreeSet<Region>) -> Option<Report> {
+    (!regions.is_empty()).then_some(Report {
+        what,
+        feature,
+        position: Position::On,
+        regions,
+    })
+}
+
+fn switch_report(what: &'static str, feature: Feature, position: Position) -> Report {
+    Report {
+        what,
+        feature,
+        position,
+        regions: BTreeSet::new(),
+    }
+}
+
+fn named_regions(
+    node: &Node<'_>,
+    key: &str,
+    server: &LoginServer,
+    feature: Feature,
+) -> Result<BTreeSet<Region>, Error> {
+    let hosts = node.list(key)?;
+    hosts
+        .iter()
+        .map(|host| region_of(host, server, feature))
+        .collect()
+}
+
+/// The region of a reported host, which has to be this registry's and of this family.
+fn region_of(host: &Node<'_>, server: &LoginServer, feature: Feature) -> Result<Region, Error> {
+    let endpoint = host.endpoint()?;
+    if endpoint.login_server() != server {
+        return Err(Error::Stranger(host.place(), endpoint, server.clone()));
+    }
+    match (endpoint.family(), feature) {
+        (Family::Data(region), Feature::DataEndpoints)
+        | (Family::RegionalLogin(region), Feature::RegionalEndpoints) => Ok(region.clone()),
+        (_, Feature::DataEndpoints) => Err(Error::WrongFamily(
+            host.place(),
+            endpoint,
+            "a data endpoint",
+        )),
+        (_, Feature::RegionalEndpoints) => Err(Error::WrongFamily(
+            host.place(),
+            endpoint,
+            "a regional endpoint",
+        )),
+    }
+}
+
+fn login_server(node: &Node<'_>) -> Result<LoginServer, Error> {
+    let host = node.require("loginServer")?;
+    let endpoint = host.endpoint()?;
+    match endpoint.family() {
+        Family::Login => Ok(endpoint.login_server().clone()),
+        _ => Err(Error::WrongFamily(host.place(), endpoint, "a login server")),
+    }
+}
+
+/// While data endpoints are off, the command succeeds and prints a wildcard for all of storage where
+/// exact hosts stand otherwise. That tells the region and the switch, and nothing else of it is kept.
+/// <https://github.com/Azure/azure-cli/blob/dev/src/azure-cli/azure/cli/command_modules/acr/custom.py>
+fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
+    let login_server = login_server(node)?;
+    let mut reports = Vec::new();
+    for (key, what, feature) in [
+        ("dataEndpoints", "`dataEndpoints`", Feature::DataEndpoints),
+        (
+            "regionalEndpoints",
+            "`regionalEndpoints`",
+            Feature::RegionalEndpoints,
+        ),
+    ] {
+        let (mut exact, mut shared) = (BTreeSet::new(), BTreeSet::new());
+        for item in node.list(key)? {
+            let host = item.require("endpoint")?;
+            let region = item
+                .key("region")
+                .map(|region| region.region())
+                .transpose()?;
+            if stands_for_storage(host.text()?) {
+                shared.insert(region.ok_or_else(|| Error::Missing(item.place(), "region"))?);
+                continue;
+            }
+            let own = region_of(&host, &login_server, feature)?;
+            if let Some(region) = region.filter(|region| *region != own) {
+                return Err(Error::OtherRegion(host.place(), host.endpoint()?, region));
+            }
+            exact.insert(own);
+        }
+        let both = [(exact, Position::On), (shared, Position::Off)];
+        reports.extend(
+            both.into_iter()
+                .filter(|(regions, _)| !regions.is_empty())
+                .map(|(regions, position)| Report {
+                    what,
+                    feature,
+                    position,
+                    regions,
+                }),
+        );
+    }
+    Ok(ShowEndpoints {
+        place: node.place(),
+        login_server,
+        reports,
+    })
+}
+
+fn stands_for_storage(text: &str) -> bool {
+    let below = text.strip_prefix("*.").map(str::parse::<Hostname>);
+    matches!(below, Some(Ok(domain)) if guard::is_storage(&domain))
+}
+
+fn replication(node: &Node<'_>) -> Result<Record, Error> {
+    let replica = Replica {
+        // The name is the region by custom only.
+        region: node.require("location")?.region()?,
+        state: match node.key("provisioningState") {
+            Some(state) => state.word()?,
+            None => "state unknown".to_owned(),
+        },
+    };
+    Ok(Record::Replication(node.place(), parent(node)?, replica))
+}
+
+fn connection(node: &Node<'_>) -> Result<Record, Error> {
+    Ok(Record::Connection(
+        node.place(),
+        parent(node)?,
+        read_connection(node)?,
+    ))
+}
+
+/// The registry that the resource is a part of.
+fn parent(node: &Node<'_>) -> Result<ResourceId, Error> {
+    let id = node.require("id")?;
+    let own = id.resource_id()?;
+    own.registry()
+        .ok_or_else(|| Error::ResourceId(id.place(), own.to_string()))
+}
+
+fn read_connection(node: &Node<'_>) -> Result<Connection, Error> {
+    // The endpoint is missing once it has been deleted; the connection then stands for it.
+    let endpoint = node
+        .key("privateEndpoint")
+        .and_then(|endpoint| endpoint.key("id"));
+    let endpoint = match endpoint {
+        Some(id) => id.resource_id()?,
+        None => node.require("id")?.resource_id()?,
+    };
+    let status = status(node)?;
+    Ok(Connection { endpoint, status })
+}
+
+fn status(node: &Node<'_>) -> Result<Status, Error> {
+    let state = node.key("privateLinkServiceConnectionState");
+    let Some(status) = state.and_then(|state| state.key("status")) else {
+        return Ok(Status::Other("in an unknown state".to_owned()));
+    };
+    let word = status.word()?.to_ascii_lowercase();
+    Ok(match word.as_str() {
+        "approved" => Status::Approved,
+        "pending" => Status::Pending,
+        _ => Status::Other(word),
+    })
+}
+
+fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error> {
+    let mut requests = node.list("privateLinkServiceConnections")?;
+    requests.extend(node.list("manualPrivateLinkServiceConnections")?);
+    let Some(request) = requests.first() else {
+        return Err(Error::Missing(
+            node.place(),
+            "privateLinkServiceConnections",
+        ));
+    };
+    let target = request.require("privateLinkServiceId")?.resource_id()?;
+    let Some(registry) = target.registry() else {
+        return Err(Error::OtherService(node.place(), format!("`{target}`")));
+    };
+    let mut members = Addresses::new();
+    for config in node.list("customDnsConfigs")? {
+        let endpoint = config.require("fqdn")?.endpoint()?;
+        let pins = members.entry(endpoint).or_default();
+        for address in config.list("ipAddresses")? {
+            pins.insert(address.pin()?);
+        }
+    }
+    one_registry(&node.place(), &members)?;
+    Ok(PrivateEndpoint {
+        place: node.place(),
+        registry,
+        connection: Connection {
+            endpoint: node.require("id")?.resource_id()?,
+            status: status(request)?,
+        },
+        members,
+    })
+}
+
+fn interface(node: &Node<'_>) -> Result<Interface, Error> {
+    let mut members = Addresses::new();
+    let mut others = BTreeSet::new();
+    for config in node.list("ipConfigurations")? {
+        let Some(link) = config.key("privateLinkConnectionProperties") else {
+            continue;
+        };
+        let group = link.require("groupId")?.word()?;
+        if group != "registry" {
+            others.insert(format!("`{group}`"));
+            continue;
+        }
+        // Older versions of az spell the key as in the second place.
+        let address = config
+            .key("privateIPAddress")
+            .or_else(|| config.key("privateIpAddress"))
+            .ok_or_else(|| Error::Missing(config.place(), "privateIPAddress"))?;
+        for host in link.list("fqdns")? {
+            members
+                .entry(host.endpoint()?)
+                .or_default()
+                .insert(address.pin()?);
+        }
+    }
+    let Some(login_server) = one_registry(&node.place(), &members)? else {
+        let owner = match others.into_iter().collect::<Vec<_>>().join(", ") {
+            groups if groups.is_empty() => "no private endpoint with host names".to_owned(),
+            groups => format!("a private endpoint of {groups}"),
+        };
+        return Err(Error::OtherService(node.place(), owner));
+    };
+    let endpoint = node
+        .key("privateEndpoint")
+        .and_then(|endpoint| endpoint.key("id"));
+    let endpoint = match endpoint {
+        Some(id) => id.resource_id()?,
+        None => node.require("id")?.resource_id()?,
+    };
+    Ok(Interface {
+        place: node.place(),
+        endpoint,
+        login_server,
+        members,
+    })
+}
+
+/// A private endpoint leads to one registry.
+fn one_registry(place: &Place, members: &Addresses) -> Result<Option<LoginServer>, Error> {
+    let mut servers = members.keys().map(Endpoint::login_server);
+    let Some(first) = servers.next() else {
+        return Ok(None);
+    };
+    match members
+        .keys()
+        .find(|endpoint| endpoint.login_server() != first)
+    {
+        Some(other) => Err(Error::Stranger(place.clone(), other.clone(), first.clone())),
+        None => Ok(Some(first.clone())),
+    }
+}
+
+/// `None` for a record that no registry's host is behind: a zone may hold others.
+fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
+    let name = node.require("fqdn")?;
+    let endpoint = match Endpoint::from_private_record(name.text()?) {
+        Ok(endpoint) => endpoint,
+        Err(error @ endpoint::Error::UnknownSuffix) => {
+            return Err(Error::Host(name.place(), name.word()?, error));
+        }
+        Err(_) => return Ok(None),
+    };
+    let mut addresses = BTreeSet::new();
+    for record in node.list("aRecords")? {
+        addresses.insert(record.require("ipv4Address")?.pin()?);
+    }
+    Ok(Some(DnsRecord {
+        file: node.file(),
+        addresses: [(endpoint.clone(), addresses)].into(),
+        endpoint,
+    }))
+}

@@ -1,0 +1,121 @@
+//! Serves `/metrics`, `/healthz` and `/readyz`, on a port that clients don't see.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::server::Service;
+
+/// Serves until the future is dropped.
+pub async fn serve(listener: TcpListener, service: Arc<Service>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let service = Arc::clone(&service);
+        tokio::task::spawn_local(async move {
+            let answer = service_fn(|request| {
+                let response = answer(&request, &service);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            // A scraper that goes away in the middle has told us all it will.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, service: &Service) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/metrics" => respond(StatusCode::OK, METRICS, service.metrics.encode()),
+        "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),
+        "/readyz" => readiness(service),
+        _ => respond(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "try /metrics, /healthz or /readyz\n",
+        ),
+    }
+}
+
+/// What `/readyz` says.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    entries: usize,
+    generation: u64,
+    allowlist: String,
+    /// The last reload failed: what is enforced is older than the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+fn readiness(service: &Service) -> Response<Full<Bytes>> {
+    let policy = service.shared.policy.load();
+    let reason = if service.closing.is_cancelled() {
+        Some("draining")
+    } else if policy.is_empty() {
+        Some("no_policy")
+    } else {
+        None
+    };
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        reason,
+        entries: policy.len(),
+        generation: policy.generation,
+        allowlist: policy.hash.clone(),
+        warning: service.reload_error.load().as_deref().cloned(),
+    };
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = serde_json::to_string(&readiness).expect("strings and numbers are JSON") + "\n";
+    respond(status, JSON, body)
+}
+
+fn respond(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,381 @@
+//! Turns a configuration file, the environment and flags into one checked [`Config`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use ringfence_config::snippet::{self, Place, Source};
+use serde::{Deserialize, Deserializer};
+
+use crate::lists::Sources;
+use crate::tunnel::Limits;
+use crate::{head, hello, relay, upstream};
+
+/// Everything a running proxy was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub admin: SocketAddr,
+    /// What is allowed.
+    pub sources: Sources,
+    /// The DNS servers; those of `/etc/resolv.conf` if there are none.
+    pub resolvers: Vec<SocketAddr>,
+    /// Threads that serve connections.
+    pub workers: NonZeroUsize,
+    /// Connections that may be open at once; more wait in the kernel's queue.
+    pub connections: NonZeroUsize,
+    /// How long live tunnels may go on after SIGTERM.
+    pub drain: Duration,
+    /// The limits of a connection's stages.
+    pub limits: Limits,
+}
+
+/// The settings that flags and the environment can give. They replace those of the file.
+#[derive(Debug, Default, Clone, Args)]
+pub struct Options {
+    /// Read settings from this file; see `config/ringfence.toml` for every key.
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Serve clients here [default: 127.0.0.1:3128].
+    #[arg(long, value_name = "IP:PORT", env = "RINGFENCE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+
+    /// Serve /metrics, /healthz and /readyz here [default: 127.0.0.1:9180].
+    #[arg(long, value_name = "IP:PORT", env = "RINGFENCE_ADMIN")]
+    pub admin: Option<SocketAddr>,
+
+    /// Allow the hosts of this list; may be given several times.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RINGFENCE_ALLOWLIST",
+        value_delimiter = ','
+    )]
+    pub allowlist: Vec<PathBuf>,
+
+    /// Allow the hosts of the registries in this metadata (`az acr show`, …); may be given several times.
+    #[arg(
+        long,
+        value_name = "METADATA.json",
+        env = "RINGFENCE_REGISTRY",
+        value_delimiter = ','
+    )]
+    pub registry: Vec<PathBuf>,
+
+    /// Ask this DNS server instead of those in /etc/resolv.conf; may be given several times.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "RINGFENCE_RESOLVER",
+        value_delimiter = ','
+    )]
+    pub resolver: Vec<SocketAddr>,
+}
+
+/// Why there is no [`Config`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("can't read `{}`", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file doesn't say what it should.
+    #[error("{0}")]
+    File(FileError),
+    /// Nothing says what is allowed.
+    #[error(
+        "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
+    )]
+    NoLists,
+}
+
+/// A mistake in the configuration file, and where it is.
+#[derive(Debug)]
+pub struct FileError {
+    source: Source,
+    span: std::ops::Range<usize>,
+    message: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = Place {
+            source: &self.source,
+            span: self.span.clone(),
+            label: "",
+        };
+        snippet::write(f, &self.message, &[place], None)
+    }
+}
+
+impl Config {
+    /// Reads the file that `options` name, and lets the options win.
+    pub fn load(options: Options) -> Result<Self, Error> {
+        let file = match &options.config {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+                    path: path.clone(),
+                    source,
+                })?;
+                let folder = path.parent().unwrap_or(Path::new(""));
+                File::parse(&path.display().to_string(), &text)?.relative_to(folder)
+            }
+        };
+        let sources = Sources {
+            allowlists: either(options.allowlist, file.allowlist),
+            registries: either(options.registry, file.registry),
+        };
+        if sources.is_empty() {
+            return Err(Error::NoLists);
+        }
+        Ok(Self {
+            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
+            sources,
+            resolvers: either(options.resolver, file.resolver),
+            workers: file.workers.unwrap_or_else(cores),
+            connections: file.limits.connections,
+            drain: file.timeouts.drain.0,
+            limits: Limits {
+                head: head::Limits {
+                    bytes: file.limits.head_bytes.0,
+                    time: file.timeouts.head.0,
+                },
+                hello: hello::Limits {
+                    bytes: file.limits.hello_bytes.0,
+                    time: file.timeouts.hello.0,
+                },
+                upstream: upstream::Limits {
+                    resolve: file.timeouts.resolve.0,
+                    connect: file.timeouts.connect.0,
+                },
+                relay: relay::Limits {
+                    idle: file.timeouts.idle.0,
+                    total: file.timeouts.total.0,
+                },
+            },
+        })
+    }
+}
+
+fn either<T>(option: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if option.is_empty() { file } else { option }
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+const DEFAULT_LISTEN: SocketAddr = loopback(3128);
+const DEFAULT_ADMIN: SocketAddr = loopback(9180);
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    allowlist: Vec<PathBuf>,
+    registry: Vec<PathBuf>,
+    resolver: Vec<SocketAddr>,
+    workers: Option<NonZeroUsize>,
+    timeouts: Timeouts,
+    limits: FileLimits,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Timeouts {
+    head: Time,
+    resolve: Time,
+    connect: Time,
+    hello: Time,
+    idle: Time,
+    total: Time,
+    drain: Time,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    connections: NonZeroUsize,
+    head_bytes: Size<1024>,
+    hello_bytes: Size<512>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Time(Duration::from_secs(seconds));
+        Self {
+            head: seconds(10),
+            resolve: seconds(5),
+            connect: seconds(10),
+            hello: seconds(10),
+            idle: seconds(5 * 60),
+            total: seconds(24 * 60 * 60),
+            drain: seconds(30),
+        }
+    }
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        Self {
+            connections: NonZeroUsize::new(10_000).expect("not zero"),
+            head_bytes: Size(16 * 1024),
+            hello_bytes: Size(64 * 1024),
+        }
+    }
+}
+
+impl File {
+    fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| {
+            Error::File(FileError {
+                source: Source {
+                    name: name.to_owned(),
+                    text: text.to_owned(),
+                },
+                span: error.span().unwrap_or(0..0),
+                message: error.message().to_owned(),
+            })
+        })
+    }
+
+    /// Paths in a file are meant from where the file is.
+    fn relative_to(mut self, folder: &Path) -> Self {
+        for path in self.allowlist.iter_mut().chain(&mut self.registry) {
+            *path = folder.join(&*path);
+        }
+        self
+    }
+}
+
+/// A duration such as `10s`, `5m` or `1h 30m`, longer than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Time(Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match humantime::parse_duration(&text) {
+            Ok(duration) if duration > Duration::ZERO => Ok(Self(duration)),
+            _ => Err(serde::de::Error::custom(format!(
+                "`{text}` is not a duration; write it as in \"10s\", \"5m\" or \"24h\""
+            ))),
+        }
+    }
+}
+
+/// A number of bytes, at least `LEAST` and at most 1 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size<const LEAST: usize>(usize);
+
+impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let range: RangeInclusive<usize> = LEAST..=1024 * 1024;
+        match usize::deserialize(deserializer)? {
+            bytes if range.contains(&bytes) => Ok(Self(bytes)),
+            bytes => Err(serde::de::Error::custom(format!(
+                "{bytes} is out of range; give {} to {} bytes",
+                range.start(),
+                range.end()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../config/ringfence.toml");
+
+    #[test]
+    fn the_sample_shows_every_key_with_its_default() {
+        let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
+        assert_eq!(sample.timeouts, Timeouts::default());
+        assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(
+            (sample.listen, sample.admin),
+            (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN))
+        );
+        // Keys without a default to show stand in comments; uncommented, they must parse, too.
+        let all: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
+        assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
+        assert!(all.workers.is_some());
+    }
+
+    #[test]
+    fn options_win_over_the_file() {
+        let folder = std::env::temp_dir().join(format!("ringfence-config-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("ringfence.toml");
+        std::fs::write(
+            &path,
+            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n",
+        )
+        .expect("a file");
+        let options = Options {
+            config: Some(path),
+            listen: Some("127.0.0.1:3".parse().expect("an address")),
+            ..Options::default()
+        };
+        let config = Config::load(options).expect("a configuration");
+        assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
+        assert_eq!(config.sources.allowlists, [folder.join("a.toml")]);
+        std::fs::remove_dir_all(folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn mistakes_show_file_line_and_caret() {
+        let rows = [
+            ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
+            ("[timeouts]\nidle = \"soon\"", "`soon` is not a duration"),
+            ("[timeouts]\nidle = \"0s\"", "`0s` is not a duration"),
+            (
+                "[limits]\nhead_bytes = 5",
+                "5 is out of range; give 1024 to 1048576 bytes",
+            ),
+            ("[limits]\nconnections = 0", "nonzero"),
+            ("listen = \"localhost:1\"", "invalid socket address"),
+        ];
+        for (text, expected) in rows {
+            let shown = File::parse("ringfence.toml", text)
+                .expect_err(text)
+                .to_string();
+            assert!(
+                shown.contains(expected) && shown.contains("ringfence.toml:"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_to_allow_is_an_error() {
+        assert!(matches!(
+            Config::load(Options::default()),
+            Err(Error::NoLists)
+        ));
+    }
+}

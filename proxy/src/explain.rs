@@ -1,0 +1,183 @@
+//! Shows how a target fares, step by step, by the very functions that decide when a client asks.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use ringfence_config::Allowlist;
+use serde::Serialize;
+
+use crate::client;
+use crate::head;
+use crate::policy::{Decision, Policy};
+use crate::reason::Reason;
+
+/// What would become of a CONNECT.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    schema: u32,
+    /// What was asked, as given.
+    asked: String,
+    /// The canonical target, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+    /// The entry that admits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<Admission>,
+    /// Hosts of the same first label that are on the list, when this one isn't.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listed: Vec<String>,
+    allowlist: String,
+    entries: usize,
+}
+
+/// The last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// A client would get its tunnel, if the name resolves to admitted addresses.
+    Allow,
+    /// A client would be refused.
+    Deny,
+}
+
+/// What the admitting entry says.
+#[derive(Debug, Serialize)]
+struct Admission {
+    host: String,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl Explanation {
+    /// Explains `asked`, which is `HOST` or `HOST:PORT`, under `allowlist`.
+    pub fn new(asked: &str, allowlist: &Allowlist) -> Self {
+        let policy = Policy::new(allowlist, 1);
+        let unanswered = Self {
+            schema: 1,
+            asked: asked.to_owned(),
+            target: None,
+            verdict: Verdict::Deny,
+            reason: None,
+            meaning: None,
+            remedy: None,
+            entry: None,
+            listed: Vec::new(),
+            allowlist: policy.hash.clone(),
+            entries: policy.len(),
+        };
+        let target = match head::parse_authority(asked) {
+            Err(Reason::BadPort) if !asked.contains(':') => {
+                head::parse_authority(&format!("{asked}:443"))
+            }
+            parsed => parsed,
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(reason) => return unanswered.denied(reason),
+        };
+        let unanswered = Self {
+            target: Some(target.to_string()),
+            ..unanswered
+        };
+        match policy.decide(client::identify(SOMEONE), target) {
+            Decision::Deny(denial) => {
+                let label = denial.target.host.first_label();
+                let hosts = allowlist.entries().iter().map(|entry| &entry.host);
+                let listed = hosts
+                    .filter(|host| host.labels().next() == Some(label))
+                    .map(ToString::to_string);
+                Self {
+                    listed: listed.collect(),
+                    ..unanswered.denied(denial.reason)
+                }
+            }
+            Decision::Allow(permit) => {
+                let entry = permit.entry();
+                let admission = Admission {
+                    host: entry.host.to_string(),
+                    role: entry.role.name(),
+                    registry: entry.role.registry().map(ToString::to_string),
+                    region: entry.role.region().map(ToString::to_string),
+                    pins: entry.addresses.iter().map(ToString::to_string).collect(),
+                    why: entry.why.clone(),
+                };
+                Self {
+                    verdict: Verdict::Allow,
+                    entry: Some(admission),
+                    ..unanswered
+                }
+            }
+        }
+    }
+
+    /// The last word.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    fn denied(self, reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Deny,
+            reason: Some(reason),
+            meaning: Some(reason.meaning()),
+            remedy: Some(reason.remedy()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "asked      {}", self.asked.escape_debug())?;
+        if let Some(target) = &self.target {
+            writeln!(f, "target     {target}")?;
+        }
+        writeln!(f, "allowlist  {}, {} entries", self.allowlist, self.entries)?;
+        if let Some(entry) = &self.entry {
+            write!(f, "entry      {} ({}", entry.host, entry.role)?;
+            if let Some(registry) = &entry.registry {
+                write!(f, ", registry {registry}")?;
+            }
+            if let Some(region) = &entry.region {
+                write!(f, ", region {region}")?;
+            }
+            writeln!(f, ")")?;
+            if let Some(why) = &entry.why {
+                writeln!(f, "why        {}", why.escape_debug())?;
+            }
+            let pins = entry.pins.join(", ");
+            let or = if pins.is_empty() { "" } else { ", or " };
+            writeln!(f, "addresses  public ones{or}{pins}")?;
+            writeln!(f, "then       the TLS server name must be the same host")?;
+        }
+        for host in &self.listed {
+            writeln!(f, "listed     {host}")?;
+        }
+        match self.reason {
+            None => write!(f, "verdict    allow"),
+            Some(reason) => {
+                writeln!(f, "verdict    deny: {reason}")?;
+                writeln!(f, "meaning    {}", reason.meaning())?;
+                write!(f, "to do      {}", reason.remedy())
+            }
+        }
+    }
+}
+
+/// An address that no one has: the policy does not look at it yet.
+const SOMEONE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

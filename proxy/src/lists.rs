@@ -1,0 +1,235 @@
+//! Loads what is allowed from files, and loads it again when they change. A bad file never replaces a
+//! good list.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use allowlist_gen::DataEndpoints;
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use ringfence_config::Allowlist;
+use ringfence_config::allowlist::{self, Conflict, Document};
+use ringfence_config::snippet::Source;
+use tokio::sync::mpsc;
+
+use crate::notice::notice;
+
+/// The files that say what is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Lists.
+    pub allowlists: Vec<PathBuf>,
+    /// Registry metadata, from which lists are derived.
+    pub registries: Vec<PathBuf>,
+}
+
+/// Why the files make no list.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file can't be read.
+    #[error("can't read `{}`", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A list is wrong.
+    #[error("{0}")]
+    List(allowlist::Error),
+    /// Metadata is wrong, or a registry in it has no exact hosts.
+    #[error("{0}")]
+    Metadata(allowlist_gen::Error),
+    /// A list and metadata contradict each other.
+    #[error("the lists and the metadata contradict each other: {0}")]
+    Conflict(Conflict),
+}
+
+/// What the files hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    allowlists: Vec<Source>,
+    registries: Vec<Source>,
+}
+
+impl Contents {
+    /// Joins what the files say into one list.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let documents = self
+            .allowlists
+            .iter()
+            .map(|source| Document::parse(&source.name, &source.text))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Error::List)?;
+        let listed = Allowlist::merge(&documents).map_err(Error::List)?;
+        if self.registries.is_empty() {
+            return Ok(Loaded {
+                allowlist: listed,
+                findings: Vec::new(),
+            });
+        }
+        let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
+            .map_err(Error::Metadata)?;
+        let entries = [listed.entries(), derived.allowlist.entries()].concat();
+        let allowlist = Allowlist::new(entries).map_err(Error::Conflict)?;
+        Ok(Loaded {
+            allowlist,
+            findings: derived.findings,
+        })
+    }
+}
+
+/// What the files allow.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The list.
+    pub allowlist: Allowlist,
+    /// What a person should know about the metadata.
+    pub findings: Vec<allowlist_gen::Finding>,
+}
+
+impl Sources {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.allowlists.is_empty() && self.registries.is_empty()
+    }
+
+    /// Reads all files.
+    pub fn read(&self) -> Result<Contents, Error> {
+        Ok(Contents {
+            allowlists: read_all(&self.allowlists)?,
+            registries: read_all(&self.registries)?,
+        })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.allowlists.iter().chain(&self.registries)
+    }
+
+    /// The folders in which a change can change what the files say: the one that holds the path, and the
+    /// one that holds what a symbolic link points to.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let parent = |path: &Path| match path.parent() {
+            Some(folder) if folder != Path::new("") => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        self.paths()
+            .flat_map(|path| {
+                [
+                    Some(parent(path)),
+                    path.canonicalize().ok().as_deref().map(parent),
+                ]
+            })
+            .flatten()
+            .collect()
+    }
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
+    paths
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+                path: path.clone(),
+                source,
+            })?;
+            Ok(Source {
+                name: path.display().to_string(),
+                text,
+            })
+        })
+        .collect()
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.allowlist.entries();
+        let plural = if entries.len() == 1 {
+            "entry"
+        } else {
+            "entries"
+        };
+        write!(
+            f,
+            "allowlist {} with {} {plural}",
+            self.allowlist.hash(),
+            entries.len()
+        )?;
+        for entry in entries.iter().take(MAX_SHOWN) {
+            write!(f, "\n  {}", entry.host)?;
+        }
+        if entries.len() > MAX_SHOWN {
+            write!(f, "\n  … and {} more", entries.len() - MAX_SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+const MAX_SHOWN: usize = 20;
+
+/// Tells when files have changed.
+pub struct Changes {
+    /// Watches as long as it lives.
+    _watcher: Option<RecommendedWatcher>,
+    events: mpsc::UnboundedReceiver<()>,
+}
+
+impl Changes {
+    /// Begins to watch. To be called before the files are read, so that no change falls between.
+    pub fn watch(sources: &Sources) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| is_complete(&event)) {
+                // The receiver is gone once a newer watch has replaced this one.
+                let _ = sender.send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
+            for folder in sources.folders() {
+                watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        match watcher {
+            Ok(watcher) => Self {
+                _watcher: Some(watcher),
+                events,
+            },
+            Err(error) => {
+                notice(format_args!(
+                    "can't watch the lists, only SIGHUP reloads them: {error}"
+                ));
+                Self {
+                    _watcher: None,
+                    events,
+                }
+            }
+        }
+    }
+
+    /// Waits for a change, and then until the changes that belong together are over.
+    pub async fn changed(&mut self) {
+        if self.events.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        while let Ok(Some(())) = tokio::time::timeout(SETTLE, self.events.recv()).await {}
+    }
+}
+
+/// Whether an event can have left a file whole. A file that is being written is not: its writer's close,
+/// or the rename that puts it in place, comes later.
+fn is_complete(event: &notify::Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Remove(_) => true,
+        // A symbolic link is whole when it appears.
+        EventKind::Create(_) => event.paths.iter().any(|path| path.is_symlink()),
+        _ => false,
+    }
+}
+
+/// A swap of symbolic links, as Kubernetes does it with a ConfigMap, is a handful of events at once.
+const SETTLE: Duration = Duration::from_millis(50);

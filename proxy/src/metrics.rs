@@ -1,0 +1,211 @@
+//! Counts what became of connections. Every label value is known in advance, so a client can't make new
+//! series.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+use ringfence_config::allowlist::ROLE_NAMES;
+
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::relay::{End, Meters};
+use crate::tunnel::Outcome;
+
+/// The counters of the process. Every label value is known in advance.
+pub struct Metrics {
+    registry: Registry,
+    /// Connections by outcome: `tunnel`, or the reason's code.
+    connections: IntCounterVec,
+    /// Tunnels by the role of their host.
+    tunnels: IntCounterVec,
+    /// Tunnels by their end.
+    ends: IntCounterVec,
+    tunnel_seconds: Histogram,
+    resolve_seconds: Histogram,
+    connect_seconds: Histogram,
+    /// Bytes of all tunnels.
+    pub meters: Meters,
+    /// Connections now open.
+    pub open: IntGauge,
+    /// Reloads that worked.
+    pub reloads: IntCounter,
+    /// Reloads that did not; the old list stayed.
+    pub reload_failures: IntCounter,
+    entries: IntGauge,
+    generation: IntGauge,
+    /// Log lines that were not written.
+    pub log_lost: IntCounter,
+    /// Panics in connections.
+    pub panics: IntCounter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let new = Registrar(Registry::new());
+        new.build_info();
+        let bytes = new.counters(
+            "ringfence_bytes_total",
+            "Bytes relayed, by direction as the client sees it",
+            "direction",
+            ["sent", "received"],
+        );
+        Self {
+            connections: new.counters(
+                "ringfence_connections_total",
+                "Connections that have ended: `tunnel`, or the code of the reason",
+                "outcome",
+                ["tunnel"]
+                    .into_iter()
+                    .chain(Reason::ALL.iter().map(|reason| reason.code())),
+            ),
+            tunnels: new.counters(
+                "ringfence_tunnels_total",
+                "Tunnels that have ended, by the role of the host",
+                "role",
+                ROLE_NAMES,
+            ),
+            ends: new.counters(
+                "ringfence_tunnel_ends_total",
+                "Tunnels that have ended, by who or what ended them",
+                "end",
+                End::ALL.map(End::name),
+            ),
+            tunnel_seconds: new.histogram(
+                "ringfence_tunnel_seconds",
+                "How long tunnels lived",
+                TUNNEL_BUCKETS,
+            ),
+            resolve_seconds: new.histogram(
+                "ringfence_resolve_seconds",
+                "How long lookups took",
+                STEP_BUCKETS,
+            ),
+            connect_seconds: new.histogram(
+                "ringfence_connect_seconds",
+                "How long connecting took",
+                STEP_BUCKETS,
+            ),
+            meters: Meters {
+                sent: bytes.with_label_values(&["sent"]),
+                received: bytes.with_label_values(&["received"]),
+            },
+            open: new.gauge("ringfence_connections_open", "Connections now open"),
+            reloads: new.counter(
+                "ringfence_reloads_total",
+                "Allowlists loaded after the first",
+            ),
+            reload_failures: new.counter(
+                "ringfence_reload_failures_total",
+                "Allowlists that could not be loaded, so that the old one stayed",
+            ),
+            entries: new.gauge(
+                "ringfence_allowlist_entries",
+                "Entries of the list in force",
+            ),
+            generation: new.gauge(
+                "ringfence_allowlist_generation",
+                "Lists enforced since the start",
+            ),
+            log_lost: new.counter(
+                "ringfence_log_lost_total",
+                "Access log lines that were not written",
+            ),
+            panics: new.counter(
+                "ringfence_panics_total",
+                "Connections that ended in a panic",
+            ),
+            registry: new.0,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts one connection.
+    pub fn count(&self, outcome: &Outcome, lasted: Duration) {
+        let label = match outcome {
+            Outcome::Carried(..) => "tunnel",
+            _ => outcome.reason().map_or("tunnel", Reason::code),
+        };
+        self.connections.with_label_values(&[label]).inc();
+        if let Outcome::Carried(permit, route, transfer) = outcome {
+            self.tunnels
+                .with_label_values(&[permit.entry().role.name()])
+                .inc();
+            self.ends.with_label_values(&[transfer.end.name()]).inc();
+            self.tunnel_seconds.observe(lasted.as_secs_f64());
+            self.resolve_seconds.observe(route.resolve.as_secs_f64());
+            self.connect_seconds.observe(route.connect.as_secs_f64());
+        }
+    }
+
+    /// Shows which list is in force.
+    pub fn describe(&self, policy: &Policy) {
+        self.entries
+            .set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
+        self.generation
+            .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+    }
+
+    /// The text exposition format.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("a buffer takes everything");
+        text
+    }
+}
+
+/// Makes metrics and registers them. The names are ours, so nothing here can fail.
+struct Registrar(Registry);
+
+impl Registrar {
+    fn register<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("a valid metric");
+        self.0
+            .register(Box::new(metric.clone()))
+            .expect("a new metric");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(options))
+    }
+
+    /// A counter for each of `values`, which all start at 0 and are never joined by others.
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'static str>,
+    ) -> IntCounterVec {
+        let counters = self.register(IntCounterVec::new(Opts::new(name, help), &[label]));
+        for value in values {
+            counters.with_label_values(&[value]);
+        }
+        counters
+    }
+
+    fn build_info(&self) {
+        let options = Opts::new("ringfence_build_info", "The running program; always 1");
+        let info = IntGauge::with_opts(options.const_label("version", env!("CARGO_PKG_VERSION")));
+        self.register(info).set(1);
+    }
+}
+
+const TUNNEL_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0];
+const STEP_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0];

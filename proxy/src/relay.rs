@@ -1,0 +1,270 @@
+//! Moves bytes both ways until both directions have ended or a limit is reached. Looks at none of them.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::reason::Reason;
+
+/// How long a tunnel may live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Without a byte in either direction.
+    pub idle: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+/// What went through a tunnel, and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// Bytes from the client to the host.
+    pub sent: u64,
+    /// Bytes from the host to the client.
+    pub received: u64,
+    /// Who or what ended it.
+    pub end: End,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client finished first.
+    Client,
+    /// The host finished first.
+    Upstream,
+    /// Nothing moved for too long.
+    Idle,
+    /// It lived for too long.
+    Total,
+    /// We ended it.
+    Stopped(Stop),
+    /// One of the connections broke.
+    Error,
+}
+
+impl End {
+    /// Every end.
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Upstream,
+        Self::Idle,
+        Self::Total,
+        Self::Stopped(Stop::Revoked),
+        Self::Stopped(Stop::Drain),
+        Self::Error,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Idle => "idle",
+            Self::Total => "total",
+            Self::Stopped(Stop::Revoked) => "revoked",
+            Self::Stopped(Stop::Drain) => "drain",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Why we end a tunnel that would go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A new allowlist no longer admits it.
+    Revoked,
+    /// The proxy stops.
+    Drain,
+}
+
+impl Stop {
+    /// The reason as people see it.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Revoked => Reason::PolicyRevoked,
+            Self::Drain => Reason::Draining,
+        }
+    }
+}
+
+/// The process-wide counters that a relay adds to while it runs.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    /// Bytes from clients to hosts.
+    pub sent: IntCounter,
+    /// Bytes from hosts to clients.
+    pub received: IntCounter,
+}
+
+/// Relays between `client` and `upstream` until both have finished, a limit is reached, or `stop` says so.
+///
+/// The host gets `first`, which was read from the client before, and then what the client goes on to send.
+/// When one side finishes, the other is told, and may go on for as long as it likes within the limits.
+pub async fn relay(
+    client: &TcpStream,
+    upstream: &TcpStream,
+    first: &[u8],
+    limits: &Limits,
+    meters: &Meters,
+    stop: impl Future<Output = Stop>,
+) -> Transfer {
+    let started = Instant::now();
+    let flow = Flow {
+        moved: Cell::new(started),
+        finished: Cell::new(None),
+    };
+    let (sent, received) = (Cell::new(0), Cell::new(0));
+    let up = async {
+        let tally = Tally {
+            bytes: &sent,
+            meter: &meters.sent,
+        };
+        write_all(upstream, first, &flow).await?;
+        tally.add(first.len());
+        pump(client, upstream, tally, &flow, End::Client).await
+    };
+    let down = async {
+        let tally = Tally {
+            bytes: &received,
+            meter: &meters.received,
+        };
+        pump(upstream, client, tally, &flow, End::Upstream).await
+    };
+    let end = tokio::select! {
+        both = async { tokio::try_join!(up, down) } => match both {
+            Ok(_) => flow.finished.get().unwrap_or(End::Client),
+            Err(_) => End::Error,
+        },
+        () = flow.idle_for(limits.idle) => End::Idle,
+        () = sleep(limits.total) => End::Total,
+        stop = stop => End::Stopped(stop),
+    };
+    Transfer {
+        sent: sent.get(),
+        received: received.get(),
+        end,
+    }
+}
+
+/// What the two directions of a tunnel share.
+struct Flow {
+    /// When a byte moved last.
+    moved: Cell<Instant>,
+    /// Who finished first.
+    finished: Cell<Option<End>>,
+}
+
+impl Flow {
+    async fn idle_for(&self, limit: Duration) {
+        loop {
+            let deadline = self.moved.get() + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            sleep_until(deadline).await;
+        }
+    }
+}
+
+struct Tally<'a> {
+    bytes: &'a Cell<u64>,
+    meter: &'a IntCounter,
+}
+
+impl Tally<'_> {
+    fn add(&self, count: usize) {
+        self.bytes.set(self.bytes.get() + count as u64);
+        self.meter.inc_by(count as u64);
+    }
+}
+
+/// One direction. An idle one holds no buffer: bytes go through the thread's scratch, and only what the
+/// other side doesn't take at once is kept.
+async fn pump(
+    from: &TcpStream,
+    to: &TcpStream,
+    tally: Tally<'_>,
+    flow: &Flow,
+    side: End,
+) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let count = match shuttle(from, to) {
+            Ok(Moved::Nothing) => break,
+            Ok(Moved::All(count)) => count,
+            Ok(Moved::Some(count, rest)) => {
+                write_all(to, &rest, flow).await?;
+                count + rest.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        tally.add(count);
+        flow.moved.set(Instant::now());
+    }
+    if flow.finished.get().is_none() {
+        flow.finished.set(Some(side));
+    }
+    // The other side may have closed completely by now, which is as good.
+    let _ = SockRef::from(to).shutdown(Shutdown::Write);
+    Ok(())
+}
+
+/// What one read and one write did.
+enum Moved {
+    /// `from` has finished.
+    Nothing,
+    /// This many bytes.
+    All(usize),
+    /// This many bytes; the rest did not fit.
+    Some(usize, Vec<u8>),
+}
+
+fn shuttle(from: &TcpStream, to: &TcpStream) -> io::Result<Moved> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let count = from.try_read(scratch)?;
+        if count == 0 {
+            return Ok(Moved::Nothing);
+        }
+        let written = match to.try_write(&scratch[..count]) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(if written == count {
+            Moved::All(count)
+        } else {
+            Moved::Some(written, scratch[written..count].to_vec())
+        })
+    })
+}
+
+async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Ok(written) => {
+                bytes = &bytes[written..];
+                flow.moved.set(Instant::now());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// Never borrowed across an await, so one per thread is enough for all its tunnels.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into());
+}
+
+const SCRATCH_SIZE: usize = 64 * 1024;

@@ -1,0 +1,222 @@
+//! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
+
+use std::net::SocketAddr;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{self, Client};
+use crate::head::{self, Malformed};
+use crate::hello::{self, ServerName};
+use crate::policy::{Decision, Denial, Permit, Policy};
+use crate::reason::Reason;
+use crate::refusal;
+use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+
+/// What every connection of the process shares.
+pub struct Shared {
+    /// The list in force.
+    pub policy: ArcSwap<Policy>,
+    /// Tells live tunnels of a new list.
+    pub generation: watch::Sender<u64>,
+    /// Ends what is still there when draining has taken too long.
+    pub cut: CancellationToken,
+    /// The limits of the stages.
+    pub limits: Limits,
+    /// Counts the bytes of all tunnels.
+    pub meters: Meters,
+}
+
+/// The limits of all stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Reading the request.
+    pub head: head::Limits,
+    /// Resolving and dialling.
+    pub upstream: upstream::Limits,
+    /// Reading the ClientHello.
+    pub hello: hello::Limits,
+    /// Relaying.
+    pub relay: relay::Limits,
+}
+
+/// What became of a connection. Each variant holds what was known by then.
+#[derive(Debug)]
+pub enum Outcome {
+    /// No acceptable request was read.
+    Malformed(Client, Malformed),
+    /// The policy said no.
+    Denied(Denial),
+    /// The target was permitted, but not reached.
+    Unreached(Permit, Failure),
+    /// The tunnel was open, but its first bytes were refused.
+    Closed(Permit, Route, Option<ServerName>, Reason),
+    /// The tunnel was carried to its end.
+    Carried(Permit, Route, Transfer),
+}
+
+/// A permitted target, reached, and what the client sent ahead of our answer.
+struct Tunnel {
+    permit: Permit,
+    upstream: Upstream,
+    pipelined: Vec<u8>,
+}
+
+impl Shared {
+    /// Serves one connection from its first byte to its last.
+    pub async fn serve(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        resolver: &Resolver,
+    ) -> Outcome {
+        match self
+            .open(&mut stream, client::identify(peer), resolver)
+            .await
+        {
+            Ok(tunnel) => self.carry(stream, tunnel).await,
+            Err(outcome) => {
+                if let Some(response) = outcome.response() {
+                    refusal::send_and_close(stream, response.as_bytes()).await;
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        stream: &mut TcpStream,
+        client: Client,
+        resolver: &Resolver,
+    ) -> Result<Tunnel, Outcome> {
+        let head = tokio::select! {
+            head = head::read(stream, &self.limits.head) => head,
+            () = self.cut.cancelled() => Err(Malformed { reason: Reason::Draining, authority: None }),
+        };
+        let request = head.and_then(|head| Ok((head.target()?, head)));
+        let (target, head) = match request {
+            Ok(request) => request,
+            Err(malformed) => return Err(Outcome::Malformed(client, malformed)),
+        };
+        let permit = match self.policy.load().decide(client, target) {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
+        };
+        match upstream::connect(&permit, resolver).await {
+            Ok(upstream) => Ok(Tunnel {
+                permit,
+                upstream,
+                pipelined: head.into_pipelined(),
+            }),
+            Err(failure) => Err(Outcome::Unreached(permit, failure)),
+        }
+    }
+
+    async fn carry(&self, mut stream: TcpStream, tunnel: Tunnel) -> Outcome {
+        let Tunnel {
+            permit,
+            upstream: Upstream {
+                stream: host,
+                route,
+            },
+            pipelined,
+        } = tunnel;
+        let checked = {
+            let stop = self.stop(&permit);
+            tokio::pin!(stop);
+            tokio::select! {
+                biased;
+                stop = &mut stop => Err((None, stop.reason())),
+                checked = check(&mut stream, pipelined, &permit, &self.limits.hello) => checked,
+            }
+        };
+        match checked {
+            Ok(hello) => {
+                let stop = self.stop(&permit);
+                let transfer = relay::relay(
+                    &stream,
+                    &host,
+                    &hello,
+                    &self.limits.relay,
+                    &self.meters,
+                    stop,
+                )
+                .await;
+                Outcome::Carried(permit, route, transfer)
+            }
+            Err((name, reason)) => {
+                if let Some(alert) = refusal::alert(reason) {
+                    refusal::send_and_close(stream, &alert).await;
+                }
+                Outcome::Closed(permit, route, name, reason)
+            }
+        }
+    }
+
+    /// Waits until the tunnel of `permit` may no longer live. Looks at once, and after each new list.
+    async fn stop(&self, permit: &Permit) -> Stop {
+        let mut generation = self.generation.subscribe();
+        loop {
+            if self.policy.load().renew(permit).is_err() {
+                return Stop::Revoked;
+            }
+            tokio::select! {
+                changed = generation.changed() => if changed.is_err() { return Stop::Drain },
+                () = self.cut.cancelled() => return Stop::Drain,
+            }
+        }
+    }
+}
+
+/// Opens the tunnel towards the client, and answers the bytes of a ClientHello that names the target.
+async fn check(
+    stream: &mut TcpStream,
+    pipelined: Vec<u8>,
+    permit: &Permit,
+    limits: &hello::Limits,
+) -> Result<Vec<u8>, (Option<ServerName>, Reason)> {
+    stream
+        .write_all(ESTABLISHED)
+        .await
+        .map_err(|_| (None, Reason::ClientClosed))?;
+    let hello = hello::read(stream, pipelined, limits)
+        .await
+        .map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.name) {
+        Ok(()) => Ok(hello.bytes),
+        Err(reason) => Err((Some(hello.name), reason)),
+    }
+}
+
+impl Outcome {
+    /// Why it was not carried, or not to its own end.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Malformed(_, malformed) => Some(malformed.reason),
+            Self::Denied(denial) => Some(denial.reason),
+            Self::Unreached(_, failure) => Some(failure.reason),
+            Self::Closed(.., reason) => Some(*reason),
+            Self::Carried(.., transfer) => match transfer.end {
+                End::Stopped(stop) => Some(stop.reason()),
+                End::Client | End::Upstream | End::Idle | End::Total | End::Error => None,
+            },
+        }
+    }
+
+    /// The answer for a client that has not got its 200.
+    fn response(&self) -> Option<String> {
+        let host = match self {
+            Self::Denied(denial) => Some(denial.target.host.as_str()),
+            Self::Unreached(permit, _) => Some(permit.target().host.as_str()),
+            Self::Malformed(..) | Self::Closed(..) | Self::Carried(..) => None,
+        };
+        refusal::response(self.reason()?, host)
+    }
+}
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
