@@ -82,24 +82,30 @@ pub fn alert(reason: Reason) -> Option<[u8; 7]> {
     Some([21, 3, 3, 0, 2, 2, description])
 }
 
-/// Sends `last_words` and closes so that the client can read them.
-///
-/// A socket closed with unread input sends a reset, which may overtake the answer; so what the client
-/// still sends is read and thrown away, within bounds, until it closes too.
-pub async fn send_and_close(mut stream: TcpStream, last_words: &[u8]) {
+/// Sends `last_words`, and that nothing will follow.
+pub async fn send(stream: &mut TcpStream, last_words: &[u8]) {
     let farewell = async {
         stream.write_all(last_words).await?;
-        stream.shutdown().await?;
-        let mut scrap = [0; 1024];
-        for _ in 0..LINGER_READS {
-            if stream.read(&mut scrap).await? == 0 {
-                break;
-            }
-        }
-        Ok::<_, std::io::Error>(())
+        stream.shutdown().await
     };
     // The client may be gone or stuck; there is no one left to tell.
     let _ = timeout(LINGER, farewell).await;
+}
+
+/// Lets the client read what it was sent, and closes.
+///
+/// A socket closed with unread input sends a reset, which may overtake the answer; so what the client
+/// still sends is read and thrown away, within bounds, until it closes too.
+pub async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        let mut scrap = [0; 1024];
+        for _ in 0..LINGER_READS {
+            if !matches!(stream.read(&mut scrap).await, Ok(1..)) {
+                return;
+            }
+        }
+    };
+    let _ = timeout(LINGER, rest).await;
 }
 
 /// Long enough for a client to read an answer, short enough to hold a socket for nobody.

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::notice::notice;
 use crate::policy::Policy;
 use crate::record::{Circumstances, Log};
+use crate::refusal;
 use crate::tunnel::Shared;
 use crate::upstream::Resolver;
 
@@ -228,14 +229,14 @@ impl Service {
     }
 
     /// Serves one connection and records it, once.
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, resolver: &Resolver) {
+    async fn connection(&self, mut stream: TcpStream, peer: SocketAddr, resolver: &Resolver) {
         let (accepted, started) = (SystemTime::now(), Instant::now());
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let policy = self.shared.policy.load_full();
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let outcome = AssertUnwindSafe(self.shared.serve(stream, peer, resolver))
+        let outcome = AssertUnwindSafe(self.shared.serve(&mut stream, peer, resolver))
             .catch_unwind()
             .await;
         self.metrics.open.dec();
@@ -244,6 +245,10 @@ impl Service {
             self.metrics.panics.inc();
             return;
         };
+        let last_words = outcome.last_words();
+        if let Some(words) = &last_words {
+            refusal::send(&mut stream, words).await;
+        }
         let lasted = started.elapsed();
         self.metrics.count(&outcome, lasted);
         let (generation, allowlist) = (policy.generation, policy.hash.as_str());
@@ -257,6 +262,9 @@ impl Service {
                 allowlist,
             },
         );
+        if last_words.is_some() {
+            refusal::linger(stream).await;
+        }
     }
 }
 

@@ -67,24 +67,17 @@ struct Tunnel {
 }
 
 impl Shared {
-    /// Serves one connection from its first byte to its last.
+    /// Serves one connection from its first byte on. A refused client still waits for the outcome's
+    /// [last words](Outcome::last_words).
     pub async fn serve(
         &self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         peer: SocketAddr,
         resolver: &Resolver,
     ) -> Outcome {
-        match self
-            .open(&mut stream, client::identify(peer), resolver)
-            .await
-        {
+        match self.open(stream, client::identify(peer), resolver).await {
             Ok(tunnel) => self.carry(stream, tunnel).await,
-            Err(outcome) => {
-                if let Some(response) = outcome.response() {
-                    refusal::send_and_close(stream, response.as_bytes()).await;
-                }
-                outcome
-            }
+            Err(outcome) => outcome,
         }
     }
 
@@ -117,7 +110,7 @@ impl Shared {
         }
     }
 
-    async fn carry(&self, mut stream: TcpStream, tunnel: Tunnel) -> Outcome {
+    async fn carry(&self, stream: &mut TcpStream, tunnel: Tunnel) -> Outcome {
         let Tunnel {
             permit,
             upstream: Upstream {
@@ -132,14 +125,14 @@ impl Shared {
             tokio::select! {
                 biased;
                 stop = &mut stop => Err((None, stop.reason())),
-                checked = check(&mut stream, pipelined, &permit, &self.limits.hello) => checked,
+                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
             }
         };
         match checked {
             Ok(hello) => {
                 let stop = self.stop(&permit);
                 let transfer = relay::relay(
-                    &stream,
+                    stream,
                     &host,
                     &hello,
                     &self.limits.relay,
@@ -149,12 +142,7 @@ impl Shared {
                 .await;
                 Outcome::Carried(permit, route, transfer)
             }
-            Err((name, reason)) => {
-                if let Some(alert) = refusal::alert(reason) {
-                    refusal::send_and_close(stream, &alert).await;
-                }
-                Outcome::Closed(permit, route, name, reason)
-            }
+            Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
         }
     }
 
@@ -208,14 +196,16 @@ impl Outcome {
         }
     }
 
-    /// The answer for a client that has not got its 200.
-    fn response(&self) -> Option<String> {
-        let host = match self {
-            Self::Denied(denial) => Some(denial.target.host.as_str()),
-            Self::Unreached(permit, _) => Some(permit.target().host.as_str()),
-            Self::Malformed(..) | Self::Closed(..) | Self::Carried(..) => None,
-        };
-        refusal::response(self.reason()?, host)
+    /// What a refused client is told: a response before the 200, an alert after it.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let response = |host| refusal::response(self.reason()?, host).map(String::into_bytes);
+        match self {
+            Self::Malformed(..) => response(None),
+            Self::Denied(denial) => response(Some(denial.target.host.as_str())),
+            Self::Unreached(permit, _) => response(Some(permit.target().host.as_str())),
+            Self::Closed(.., reason) => refusal::alert(*reason).map(Vec::from),
+            Self::Carried(..) => None,
+        }
     }
 }
 

@@ -2,5 +2,9 @@
 
 mod clients;
 mod contoso;
+mod lifecycle;
 mod pull;
+mod refusals;
 mod reload;
+mod stage;
+mod tunnels;

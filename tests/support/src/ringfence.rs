@@ -109,12 +109,12 @@ impl Ringfence {
         }
     }
 
-    /// The sum of a metric's samples, whatever their labels.
-    pub fn metric(&self, name: &str) -> Result<f64> {
+    /// The sum of a counter's or gauge's samples that begin with `name`, whatever their further labels.
+    pub fn metric(&self, name: &str) -> Result<u64> {
         let page = self.admin("/metrics")?;
         let samples = page.lines().filter_map(|line| line.strip_prefix(name));
         let samples = samples.filter(|rest| rest.starts_with(['{', ' ']));
-        let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+        let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
     }
 

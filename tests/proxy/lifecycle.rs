@@ -1,0 +1,320 @@
+//! Start, readiness, reload and end of the process, and its command line.
+
+use std::fs;
+use std::io::Write;
+
+use anyhow::{Result, ensure};
+use ringfence::reason::Reason;
+use test_support::{Finished, Program, Ringfence};
+
+use crate::stage::{Client, DATA, HOST, Stage, document};
+
+fn run(arguments: &[&str]) -> Result<Finished> {
+    Program::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(arguments)
+        .run()
+}
+
+fn metadata() -> &'static str {
+    concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/samples/contoso.json"
+    )
+}
+
+#[test]
+fn a_registrys_metadata_is_all_it_needs() -> Result<()> {
+    let proxy =
+        Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), ["--registry", metadata()])?;
+    let said = proxy.stderr().text();
+    for host in [
+        "contoso.azurecr.io",
+        "contoso.eastus.data.azurecr.io",
+        "contoso.westus.data.azurecr.io",
+    ] {
+        ensure!(said.contains(&format!("\n  {host}\n")), "{said}");
+    }
+    proxy
+        .stderr()
+        .wait_for_line(|line| line.starts_with("ringfence: try curl -x http://127.0.0.1:"))?;
+    ensure!(proxy.admin("/readyz")?.contains("\"entries\":3"));
+    Ok(())
+}
+
+#[test]
+fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
+    let stage = Stage::open()?;
+    let bad = "schema = 1\nallow_patterns = true\n[[entry]]\nhost = \"*.core.windows.net\"\nrole = \"other\"\nwhy = \"x\"\n";
+    for (write, expected) in [
+        (bad, "would allow `exfil.blob.core.windows.net`"),
+        ("", "the file is empty"),
+    ] {
+        fs::write(&stage.list, write)?;
+        stage
+            .proxy
+            .stderr()
+            .wait_for_line(|line| line.contains(expected))?;
+        drop(stage.tunnel(HOST)?);
+    }
+    ensure!(stage.proxy.metric("ringfence_reload_failures_total")? >= 2);
+    ensure!(stage.proxy.metric("ringfence_allowlist_generation")? == 1);
+    let ready = stage.proxy.admin("/readyz")?;
+    ensure!(
+        ready.starts_with("HTTP/1.1 200 ") && ready.contains("\"warning\":\"the file is empty"),
+        "{ready}"
+    );
+
+    fs::remove_file(&stage.list)?;
+    stage
+        .proxy
+        .stderr()
+        .wait_for_line(|line| line.contains("can't read"))?;
+    drop(stage.tunnel(HOST)?);
+
+    stage.allow(&[HOST])?;
+    ensure!(!stage.proxy.admin("/readyz")?.contains("warning"));
+    Ok(())
+}
+
+/// The first half of a list is a list, too; a writer that is not done must not be believed.
+#[test]
+fn a_list_that_is_being_written_is_not_read() -> Result<()> {
+    let stage = Stage::open()?;
+    let whole = document(&[HOST, DATA, "third.azurecr.io"], stage.origin.port);
+    let half = whole.rfind("[[entry]]").expect("three entries");
+    let mut file = fs::File::create(&stage.list)?;
+    file.write_all(&whole.as_bytes()[..half])?;
+    file.sync_all()?;
+    let tunnel = stage.tunnel(DATA)?;
+    file.write_all(&whole.as_bytes()[half..])?;
+    drop(file);
+    stage.until(|| Ok(stage.proxy.metric("ringfence_allowlist_entries")? == 3))?;
+    // One reload, from the old list to the whole new one.
+    ensure!(stage.proxy.metric("ringfence_allowlist_generation")? == 2);
+    drop(tunnel);
+    Ok(())
+}
+
+#[test]
+fn sigterm_waits_for_tunnels_and_then_stops() -> Result<()> {
+    let mut stage = Stage::open()?;
+    let mut tunnel = stage.tunnel(HOST)?;
+    stage.proxy.terminate()?;
+    stage.until(|| {
+        Ok(stage
+            .proxy
+            .admin("/readyz")?
+            .contains("\"reason\":\"draining\""))
+    })?;
+    // No newcomers, but the tunnel goes on to its own end.
+    stage.until(|| Ok(Client::connect(stage.proxy.listen()).is_err()))?;
+    tunnel.send(b"x")?;
+    ensure!(tunnel.receive(1)? == b"x");
+    tunnel.finish()?;
+    ensure!(tunnel.rest()? == b"goodbye");
+    ensure!(stage.proxy.wait()?.success());
+    let line = stage.proxy.logged(|line| line["host"] == HOST)?;
+    ensure!(line["end"] == "client", "{line}");
+    Ok(())
+}
+
+#[test]
+fn what_outlives_the_drain_is_cut_and_recorded() -> Result<()> {
+    let mut stage = Stage::with_settings("[timeouts]\ndrain = \"200ms\"\n")?;
+    let mut tunnel = stage.tunnel(HOST)?;
+    let mut silent = stage.client()?;
+    silent.send(b"CONN")?;
+    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 2))?;
+    stage.proxy.terminate()?;
+    ensure!(tunnel.ended()?);
+    ensure!(
+        silent
+            .head()?
+            .starts_with("HTTP/1.1 503 ringfence: draining; ")
+    );
+    drop(silent);
+    ensure!(stage.proxy.wait()?.success());
+    let line = stage.proxy.logged(|line| line["end"] == "drain")?;
+    ensure!(
+        line["reason"] == Reason::Draining.code() && line["outcome"] == "tunnel",
+        "{line}"
+    );
+    stage
+        .proxy
+        .logged(|line| line["outcome"] == "failed" && line["reason"] == Reason::Draining.code())?;
+    Ok(())
+}
+
+#[test]
+fn the_admin_port_serves_its_three_pages_and_is_no_proxy() -> Result<()> {
+    let stage = Stage::open()?;
+    ensure!(stage.proxy.admin("/healthz")?.starts_with("HTTP/1.1 200 "));
+    ensure!(stage.proxy.admin("/readyz")?.starts_with("HTTP/1.1 200 "));
+    ensure!(stage.proxy.admin("/")?.starts_with("HTTP/1.1 404 "));
+    let metrics = stage.proxy.admin("/metrics")?;
+    // Every series is there from the start, each with a value.
+    for reason in Reason::ALL {
+        let series = format!(
+            "ringfence_connections_total{{outcome=\"{}\"}} 0\n",
+            reason.code()
+        );
+        ensure!(metrics.contains(&series), "{series}");
+    }
+    // The client port serves none of them.
+    let mut client = stage.client()?;
+    client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    ensure!(client.head()?.starts_with("HTTP/1.1 400 "));
+    Ok(())
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let write = |name: &str, host: &str| -> Result<String> {
+        let path = directory.path().join(name);
+        fs::write(&path, document(&[host], 443))?;
+        Ok(path.display().to_string())
+    };
+    let (file, environment, flag) = (
+        write("file.toml", "file.example.com")?,
+        write("env.toml", "env.example.com")?,
+        write("flag.toml", "flag.example.com")?,
+    );
+    let config = directory.path().join("ringfence.toml");
+    fs::write(&config, format!("allowlist = [\"{file}\"]\n"))?;
+    let config = config.display().to_string();
+    let check =
+        || Program::new(env!("CARGO_BIN_EXE_ringfence")).args(["check", "--config", &config]);
+    let rows = [
+        (check(), "file.example.com"),
+        (
+            check().env("RINGFENCE_ALLOWLIST", &environment),
+            "env.example.com",
+        ),
+        (
+            check()
+                .env("RINGFENCE_ALLOWLIST", &environment)
+                .args(["--allowlist", &flag]),
+            "flag.example.com",
+        ),
+    ];
+    for (program, host) in rows {
+        let finished = program.run()?.succeeded()?;
+        ensure!(
+            finished.stdout.contains(&format!("\n  {host}\n")),
+            "{finished}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
+    let stage = Stage::open()?;
+    let list = stage.list.display().to_string();
+    let port = stage.origin.port;
+    let rows = [
+        (format!("{HOST}:{port}"), 0, None),
+        (HOST.to_owned(), 1, Some(Reason::PortNotAllowed)),
+        (
+            "exfil.blob.core.windows.net".to_owned(),
+            1,
+            Some(Reason::StorageForbidden),
+        ),
+        (
+            "contoso.westus.data.azurecr.io".to_owned(),
+            1,
+            Some(Reason::NotInPolicy),
+        ),
+        ("10.0.0.1".to_owned(), 1, Some(Reason::IpLiteral)),
+        (format!("{HOST}.:{port}"), 1, Some(Reason::BadAuthority)),
+        (format!("{HOST}:0{port}"), 1, Some(Reason::BadPort)),
+    ];
+    for (target, code, reason) in rows {
+        let finished = run(&["explain", &target, "--format", "json", "--allowlist", &list])?;
+        ensure!(finished.status.code() == Some(code), "{finished}");
+        let explained: serde_json::Value = serde_json::from_str(&finished.stdout)?;
+        ensure!(
+            explained["reason"].as_str() == reason.map(Reason::code),
+            "{explained}"
+        );
+        if let (Some(reason), true) = (reason, target.contains(':')) {
+            // The proxy says the same.
+            let (_, head) = stage.connect(&target)?;
+            ensure!(
+                head.contains(&format!("\r\nRingfence-Reason: {}\r\n", reason.code())),
+                "{head}"
+            );
+        }
+    }
+    let text = run(&[
+        "explain",
+        "exfil.blob.core.windows.net",
+        "--allowlist",
+        &list,
+    ])?;
+    ensure!(
+        text.stdout.contains("verdict    deny: storage_forbidden"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_cannot_start_says_why() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let write = |name: &str, text: &str| -> Result<String> {
+        let path = directory.path().join(name);
+        fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let good = write("good.toml", &document(&[HOST], 443))?;
+    let contrary = write("contrary.toml", &document(&[HOST], 8443))?;
+    let empty = write("empty.toml", "")?;
+    let unknown = write("ringfence.toml", "listne = \"127.0.0.1:0\"\n")?;
+    let off = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/azure/az-cli/acr-show-endpoints.data-endpoints-disabled.json"
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = taken.local_addr()?.to_string();
+    let rows: [(&[&str], &[&str]); 8] = [
+        (&["run"], &["nothing is allowed yet", "--allowlist FILE"]),
+        (
+            &["run", "--allowlist", "no-such-file.toml"],
+            &["can't read `no-such-file.toml`", "No such file"],
+        ),
+        (
+            &["run", "--allowlist", &empty],
+            &["the file is empty", "empty.toml:1:1"],
+        ),
+        (
+            &["run", "--allowlist", &good, "--allowlist", &contrary],
+            &["contradict", "good.toml:3:8", "contrary.toml:3:8"],
+        ),
+        (
+            &["run", "--config", &unknown],
+            &["unknown field `listne`", "ringfence.toml:1:1"],
+        ),
+        (
+            &["run", "--registry", off],
+            &["data endpoints off", "--data-endpoint-enabled true"],
+        ),
+        (
+            &["run", "--allowlist", &good, "--listen", &taken],
+            &["can't listen on", "in use"],
+        ),
+        (&["check", "--registry", &good], &["good.toml"]),
+    ];
+    for (arguments, expected) in rows {
+        let finished = run(arguments)?;
+        ensure!(
+            finished.status.code() == Some(2) && finished.stdout.is_empty(),
+            "{finished}"
+        );
+        for text in expected {
+            ensure!(finished.stderr.contains(text), "{text} in {finished}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,415 @@
+//! A proxy on the loopback with everything around it in this process: a DNS server that says what it is
+//! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use test_support::{PATIENCE, Ringfence};
+
+/// The host that the list has, on the origin's port.
+pub(crate) const HOST: &str = "contoso.azurecr.io";
+
+/// The data host that some lists have, on the same port.
+pub(crate) const DATA: &str = "contoso.eastus.data.azurecr.io";
+
+/// The proxy and its surroundings.
+pub(crate) struct Stage {
+    pub(crate) proxy: Ringfence,
+    pub(crate) dns: Dns,
+    pub(crate) origin: Origin,
+    pub(crate) list: PathBuf,
+    directory: TempDir,
+}
+
+impl Stage {
+    /// Both hosts are on the list, pinned to the loopback, and resolve to it.
+    pub(crate) fn open() -> Result<Self> {
+        Self::with_settings("")
+    }
+
+    /// The same, with lines for the configuration file.
+    pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let (dns, origin) = (Dns::start()?, Origin::start()?);
+        dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
+        dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
+        let list = directory.path().join("allowlist.toml");
+        fs::write(&list, document(&[HOST, DATA], origin.port))?;
+        let config = directory.path().join("ringfence.toml");
+        let resolver = dns.address;
+        fs::write(
+            &config,
+            format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
+        )?;
+        let arguments = ["--config".as_ref(), config.as_os_str()];
+        let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
+        Ok(Self {
+            proxy,
+            dns,
+            origin,
+            list,
+            directory,
+        })
+    }
+
+    /// Puts a list with these hosts in place, by rename, and waits until it is in force.
+    pub(crate) fn allow(&self, hosts: &[&str]) -> Result<()> {
+        let generation = self.proxy.metric("ringfence_allowlist_generation")?;
+        let new = self.directory.path().join("allowlist.new");
+        fs::write(&new, document(hosts, self.origin.port))?;
+        fs::rename(new, &self.list)?;
+        self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
+    }
+
+    /// Waits for something that has no event of its own to wait for.
+    pub(crate) fn until(&self, done: impl Fn() -> Result<bool>) -> Result<()> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !done()? {
+            if std::time::Instant::now() > deadline {
+                bail!(
+                    "it did not happen in time; the proxy said:\n{}",
+                    self.proxy.stderr().text()
+                );
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// A connection to the proxy.
+    pub(crate) fn client(&self) -> Result<Client> {
+        Client::connect(self.proxy.listen())
+    }
+
+    /// A client that has asked for `authority`, and the head of the answer.
+    pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
+        let mut client = self.client()?;
+        client.send(
+            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
+        )?;
+        let head = client.head()?;
+        Ok((client, head))
+    }
+
+    /// A client in an open tunnel to `host`, its ClientHello behind it.
+    pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
+        let (mut client, head) = self.connect(&format!("{host}:{}", self.origin.port))?;
+        if !head.starts_with("HTTP/1.1 200 ") {
+            bail!("no tunnel: {head}");
+        }
+        let hello = hello(Some(host));
+        client.send(&hello)?;
+        // The origin echoes, so the hello comes back; that it does shows that the tunnel carries.
+        let echoed = client.receive(hello.len())?;
+        anyhow::ensure!(echoed == hello, "the hello was changed on its way");
+        Ok(client)
+    }
+}
+
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A list with these hosts on `port`, each pinned to the loopback.
+pub(crate) fn document(hosts: &[&str], port: u16) -> String {
+    let entry = |host: &&str| {
+        format!(
+            "[[entry]]\nhost = \"{host}\"\nports = [{port}]\nrole = \"other\"\nwhy = \"test\"\n\
+             addresses = [\"127.0.0.1\"]\n"
+        )
+    };
+    hosts
+        .iter()
+        .map(entry)
+        .fold("schema = 1\n".to_owned(), |list, entry| list + &entry)
+}
+
+/// A connection that sends and receives exactly what it is told, within [`PATIENCE`].
+pub(crate) struct Client(TcpStream);
+
+impl Client {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is the client; nothing of it is forwarded"
+    )]
+    pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    pub(crate) fn address(&self) -> Result<String> {
+        Ok(self.0.local_addr()?.to_string())
+    }
+
+    /// A second handle on the connection, to read while the first one writes.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    pub(crate) fn set_write_timeout(&self, limit: Duration) -> Result<()> {
+        Ok(self.0.set_write_timeout(Some(limit))?)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write_all(bytes).context("send")
+    }
+
+    /// Sends no more.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.0.shutdown(Shutdown::Write).context("finish")
+    }
+
+    /// Reads one response head, and nothing behind it.
+    pub(crate) fn head(&mut self) -> Result<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(
+                self.receive(1)
+                    .with_context(|| format!("{}", head.escape_ascii()))?,
+            );
+        }
+        Ok(String::from_utf8(head)?)
+    }
+
+    pub(crate) fn receive(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).context("receive")?;
+        Ok(bytes)
+    }
+
+    /// Everything until the other side closes. A reset counts as an error: it may have eaten an answer.
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).context("read to the end")?;
+        Ok(bytes)
+    }
+
+    /// Whether the other side ends the connection, in whichever way.
+    pub(crate) fn ended(&mut self) -> Result<bool> {
+        match self.0.read(&mut [0; 1]) {
+            Ok(0) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(true),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A server that sends back what it gets, and remembers it.
+pub(crate) struct Origin {
+    pub(crate) port: u16,
+    arrived: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Origin {
+    fn start() -> Result<Self> {
+        let listener = TcpListener::bind((LOOPBACK, 0))?;
+        let port = listener.local_addr()?.port();
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&arrived);
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let record = Arc::clone(&record);
+                std::thread::spawn(move || echo(stream, &record));
+            }
+        });
+        Ok(Self { port, arrived })
+    }
+
+    /// Every byte of every connection.
+    pub(crate) fn arrived(&self) -> Vec<u8> {
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(&buffer[..count]);
+        if stream.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+    let _ = stream.write_all(b"goodbye");
+    let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// What the DNS server says about a name.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    Addresses(Vec<IpAddr>),
+    /// The first addresses once, the second ones from then on; never to be cached.
+    Flipping(IpAddr, IpAddr),
+    NxDomain,
+    ServFail,
+    Silence,
+}
+
+/// A DNS server that answers as it is told, and counts.
+pub(crate) struct Dns {
+    pub(crate) address: SocketAddr,
+    answers: Arc<Mutex<BTreeMap<String, Answer>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Dns {
+    fn start() -> Result<Self> {
+        let socket = UdpSocket::bind((LOOPBACK, 0))?;
+        let address = socket.local_addr()?;
+        let dns = Self {
+            address,
+            answers: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (answers, asked) = (Arc::clone(&dns.answers), Arc::clone(&dns.asked));
+        std::thread::spawn(move || {
+            let mut query = [0; 512];
+            while let Ok((length, peer)) = socket.recv_from(&mut query) {
+                let (name, kind) = question(&query[..length]);
+                let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = asked.contains(&name);
+                if kind == A {
+                    asked.push(name.clone());
+                }
+                let answer = answers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(&name)
+                    .cloned();
+                let reply = match answer.unwrap_or(Answer::NxDomain) {
+                    Answer::Silence => continue,
+                    Answer::NxDomain => reply(&query[..length], 3, &[], 60),
+                    Answer::ServFail => reply(&query[..length], 2, &[], 60),
+                    Answer::Addresses(addresses) => {
+                        reply(&query[..length], 0, &of(kind, &addresses), 60)
+                    }
+                    Answer::Flipping(first, then) => {
+                        let address = if before && kind == A { then } else { first };
+                        reply(&query[..length], 0, &of(kind, &[address]), 0)
+                    }
+                };
+                let _ = socket.send_to(&reply, peer);
+            }
+        });
+        Ok(dns)
+    }
+
+    pub(crate) fn answer(&self, name: &str, answer: Answer) {
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), answer);
+    }
+
+    /// The names for whose IPv4 address it was asked.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+const A: u16 = 1;
+const AAAA: u16 = 28;
+
+fn of(kind: u16, addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let wanted =
+        |address: &&IpAddr| matches!((kind, address), (A, IpAddr::V4(_)) | (AAAA, IpAddr::V6(_)));
+    addresses.iter().filter(wanted).copied().collect()
+}
+
+/// The name and type of the first question (RFC 1035 §4.1.2).
+fn question(query: &[u8]) -> (String, u16) {
+    let (mut at, mut labels) = (12, Vec::new());
+    while query[at] != 0 {
+        let end = at + 1 + usize::from(query[at]);
+        labels.push(String::from_utf8_lossy(&query[at + 1..end]).to_ascii_lowercase());
+        at = end;
+    }
+    (
+        labels.join("."),
+        u16::from_be_bytes([query[at + 1], query[at + 2]]),
+    )
+}
+
+/// The query's id and question, a response code, and answers that point back at the question's name.
+fn reply(query: &[u8], code: u8, addresses: &[IpAddr], ttl: u32) -> Vec<u8> {
+    let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap_or(0) + 5;
+    let count = u8::try_from(addresses.len()).unwrap_or(u8::MAX);
+    let mut reply = [
+        &query[..2],
+        &[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0],
+        &query[12..end],
+    ]
+    .concat();
+    for address in addresses {
+        let (kind, data) = match address {
+            IpAddr::V4(v4) => (A, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (AAAA, v6.octets().to_vec()),
+        };
+        reply.extend([0xc0, 12]);
+        reply.extend(kind.to_be_bytes());
+        reply.extend([0, 1]);
+        reply.extend(ttl.to_be_bytes());
+        reply.extend(u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
+        reply.extend(data);
+    }
+    reply
+}
+
+/// A ClientHello in one record, as small as one can be, naming `host`.
+pub(crate) fn hello(host: Option<&str>) -> Vec<u8> {
+    hello_with(
+        &host
+            .map(|host| server_name(host.as_bytes()))
+            .unwrap_or_default(),
+    )
+}
+
+/// A ClientHello with these extensions.
+pub(crate) fn hello_with(extensions: &[u8]) -> Vec<u8> {
+    let versions = extension(43, &[2, 3, 4]);
+    let extensions = [extensions, &versions].concat();
+    let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
+    let body = [fixed, vector(&extensions)].concat();
+    record(&[&[1, 0][..], &vector(&body)].concat())
+}
+
+/// A handshake record.
+pub(crate) fn record(fragment: &[u8]) -> Vec<u8> {
+    [&[22, 3, 1][..], &vector(fragment)].concat()
+}
+
+/// The extension that names a server.
+pub(crate) fn server_name(name: &[u8]) -> Vec<u8> {
+    extension(0, &vector(&[&[0][..], &vector(name)].concat()))
+}
+
+/// Any extension.
+pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+    [&kind.to_be_bytes()[..], &vector(content)].concat()
+}
+
+fn vector(content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes()[..], content].concat()
+}
+
+/// Long enough for something that must not happen to have happened.
+pub(crate) const MOMENT: Duration = Duration::from_millis(200);
