@@ -187,6 +187,11 @@ impl Ports {
         self.0.contains(&port)
     }
 
+    /// The lowest.
+    pub fn first(&self) -> Port {
+        self.0[0]
+    }
+
     /// From the lowest to the highest.
     pub fn iter(&self) -> impl Iterator<Item = Port> + '_ {
         self.0.iter().copied()

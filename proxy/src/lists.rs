@@ -40,7 +40,7 @@ pub enum Error {
     #[error("{0}")]
     List(allowlist::Error),
     /// Metadata is wrong, or a registry in it has no exact hosts.
-    #[error("{0}")]
+    #[error("{}", with_remedies(.0))]
     Metadata(allowlist_gen::Error),
     /// A list and metadata contradict each other.
     #[error("the lists and the metadata contradict each other: {0}")]
@@ -131,16 +131,30 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            let read = |source| Error::Read {
                 path: path.clone(),
                 source,
-            })?;
-            Ok(Source {
-                name: path.display().to_string(),
-                text,
-            })
+            };
+            let bytes = std::fs::read(path).map_err(read)?;
+            allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
+                .map_err(|error| Error::Metadata(error.into()))
         })
         .collect()
+}
+
+/// A registry without exact hosts is refused; what its owner can do belongs to the refusal.
+fn with_remedies(error: &allowlist_gen::Error) -> String {
+    let allowlist_gen::Error::Refused(refusals) = error else {
+        return error.to_string();
+    };
+    let blocks = refusals.iter().map(|refusal| {
+        let steps = refusal
+            .remedy()
+            .into_iter()
+            .map(|step| format!("\n  - {}", step.replace('\n', "\n  ")));
+        steps.fold(refusal.to_string(), |block, step| block + &step)
+    });
+    blocks.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Display for Loaded {

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt;
 use hickory_resolver::net::NetError;
-use ringfence_config::Port;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,8 +82,10 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     ));
     if let Some(entry) = loaded.allowlist.entries().first() {
         notice(format_args!(
-            "try curl -x http://{} https://{}/v2/",
-            workers.address, entry.host
+            "try curl -x http://{} https://{}:{}/v2/",
+            workers.address,
+            entry.host,
+            entry.ports.first()
         ));
     }
     let (alive, gone) = mpsc::channel(1);
