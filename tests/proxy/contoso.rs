@@ -102,10 +102,9 @@ pub(crate) fn allowlist(entries: &[&str]) -> String {
     format!("schema = 1\n{}", entries.concat())
 }
 
-/// Accepts access log lines about `host`.
+/// Accepts access log lines about `host`, port 443.
 pub(crate) fn about(host: &str) -> impl Fn(&Value) -> bool {
-    let authority = format!("{host}:443");
-    move |line| line["authority"] == authority
+    move |line| line["host"] == host && line["port"] == 443
 }
 
 /// Accepts access log lines that say `host` was refused for `reason`.

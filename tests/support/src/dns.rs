@@ -72,22 +72,23 @@ impl Dns {
                 .send_to(&question(&ours)?, (address::DNS, 53))
                 .context("ask the name server")
         })??;
-        self.running
-            .stderr
-            .wait_for_line(|line| asked(line) == Some(&ours))?;
-        let lines = self.running.stderr.lines();
-        let names = lines.iter().filter_map(|line| asked(line));
+        let log = &self.running.stderr;
+        log.wait_for_line(|line| asked(line).is_some_and(|name| name == ours))?;
+        let names = log.lines().into_iter().filter_map(|line| asked(&line));
         Ok(names
             .filter(|name| !name.starts_with("question-"))
-            .map(str::to_owned)
             .collect())
     }
 }
 
-/// The name in `dnsmasq[7]: query[A] contoso.azurecr.io from 20.62.128.2`.
-fn asked(line: &str) -> Option<&str> {
+/// The name in `dnsmasq[7]: query[A] cONtoSo.azurecr.io from 20.62.128.2`, in lower case: a resolver
+/// plays with the case so that a forged answer won't match.
+fn asked(line: &str) -> Option<String> {
     let (_, question) = line.split_once(": query[")?;
-    question.split_whitespace().nth(1)
+    question
+        .split_whitespace()
+        .nth(1)
+        .map(str::to_ascii_lowercase)
 }
 
 /// A DNS message that asks for a name's address: RFC 1035, section 4.1.

@@ -100,6 +100,7 @@ impl Network {
         Program::new(program)
             .inside(namespace)
             .env("HOME", self.path("home"))
+            .env("XDG_RUNTIME_DIR", self.path("home"))
             .env("CURL_CA_BUNDLE", self.authority_file())
             .env("NODE_EXTRA_CA_CERTS", self.authority_file())
             .env("SSL_CERT_FILE", self.authority_file())
