@@ -197,7 +197,10 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
             Ok(if is_fatal { Answer::No } else { answer })
         }
         // Half a success would be installed, so a strict no leaves no list behind.
-        Action::Write(..) if is_fatal => Ok(Answer::No),
+        Action::Write(..) if is_fatal => {
+            tell(&"\nrefused (strict): there are findings, so no list is written\n");
+            Ok(Answer::No)
+        }
         Action::Write(format, destination) => write(&generated.allowlist, *format, destination),
     }
 }

@@ -162,7 +162,7 @@ impl Error {
                 "fetch the other pages, and give all of them, without their links, or use `az acr list`"
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
-                "a cloud that is missing here is an omission; custom domains go on a hand-written list with a `why`"
+                "hosts of a domain of your own go on a hand-written list, with a `why`"
             }
             Self::OtherService(..) => {
                 "give the private endpoint or network interface of the registry itself: az acr private-endpoint-connection list --registry-name NAME"
