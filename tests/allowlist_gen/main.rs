@@ -1,0 +1,4 @@
+//! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
+
+mod fixtures;
+mod program;
