@@ -1,6 +1,7 @@
 //! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
 
-mod findings;
 mod fixtures;
+mod findings;
+mod flags;
 mod joins;
 mod program;
