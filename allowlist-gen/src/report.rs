@@ -24,8 +24,13 @@ impl fmt::Display for Failure<'_> {
                 for (index, refusal) in refusals.iter().enumerate() {
                     separate(f, index)?;
                     writeln!(f, "refused ({}): {refusal}", refusal.code())?;
-                    for (step, remedy) in (1..).zip(refusal.remedy()) {
-                        writeln!(f, "  {step}. {}", indent(&remedy, "     "))?;
+                    let steps = refusal.remedy();
+                    if let [only] = &steps[..] {
+                        writeln!(f, "  help: {}", indent(only, "        "))?;
+                        continue;
+                    }
+                    for (number, step) in (1..).zip(steps) {
+                        writeln!(f, "  {number}. {}", indent(&step, "     "))?;
                     }
                 }
                 Ok(())

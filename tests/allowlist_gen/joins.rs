@@ -224,3 +224,57 @@ fn many_registries_make_one_list() {
     ]);
     snapshot("join-many-registries", &run);
 }
+
+#[test]
+fn what_the_input_leaves_open_is_refused_never_guessed() {
+    let with = |rest: &str| {
+        let registry = format!(
+            r#"{{"type": "Microsoft.ContainerRegistry/registries", "location": "eastus", "name": "contoso",
+                "loginServer": "contoso.azurecr.io", "sku": {{"name": "Premium"}} {rest}}}"#
+        );
+        generate_from(registry.as_bytes(), &["-"])
+    };
+    snapshot(
+        "refused-on-without-hosts",
+        &with(r#", "dataEndpointEnabled": true"#),
+    );
+    snapshot("refused-unsaid", &with(""));
+    let nothing = r#"{"loginServer": "contoso.azurecr.io", "dataEndpoints": []}"#;
+    let run = generate_from(nothing.as_bytes(), &["-", "--assume-data-endpoints"]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run}");
+}
+
+/// `az acr replication show` prints one replication, which doesn't mean that there is no other.
+#[test]
+fn one_replication_is_no_list_of_replications() {
+    let replications: serde_json::Value =
+        serde_json::from_str(&crate::program::read(REPLICATIONS)).expect("JSON");
+    let one = replications[0].to_string();
+    let assume = "--assume-data-endpoints";
+    let run = generate_from(one.as_bytes(), &[DATA_OFF, "-", assume]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run}");
+    assert!(run.stderr.contains("replicas-unknown"), "{run}");
+    let run = generate_from(one.as_bytes(), &[DATA_OFF, REPLICATIONS, "-", assume]);
+    assert_eq!(run.code, 0, "{run}");
+}
+
+#[test]
+fn the_wildcard_of_every_cloud_means_off() {
+    for (suffix, storage) in [
+        ("azurecr.us", "core.usgovcloudapi.net"),
+        ("azurecr.cn", "core.chinacloudapi.cn"),
+        ("azurecr.sovcloud-azure.fr", "core.sovcloud-api.fr"),
+    ] {
+        let off = format!(
+            r#"{{"loginServer": "contoso.{suffix}",
+                "dataEndpoints": [{{"region": "somewhere", "endpoint": "*.blob.{storage}"}}]}}"#
+        );
+        let run = generate_from(off.as_bytes(), &["-"]);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run}");
+        let run = generate_from(
+            off.as_bytes(),
+            &["-", "--assume-data-endpoints", "--format=text"],
+        );
+        assert_eq!(run.hosts()[1], format!("contoso.somewhere.data.{suffix}"));
+    }
+}
