@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{self, Format};
-use allowlist_gen::{DataEndpoints, Error, Finding, Generated, metadata};
+use allowlist_gen::{DataEndpoints, Error, Generated, metadata, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::allowlist::{self, Label, Region};
 use ringfence_config::snippet::Source;
@@ -21,7 +21,7 @@ use similar::TextDiff;
 /// Exit codes: 0 done; 1 a well-formed no (no exact list exists, `--strict` found something, `--check`
 /// found a difference); 2 it couldn't be done.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,20 +39,12 @@ enum Command {
 /// Write the allowlist of the registries that FILEs describe
 ///
 /// FILEs hold JSON as az, ARM or Resource Graph print it. Each is recognised by itself, several about one
-/// registry are joined in any order, and many registries make one list:
-///
-///   az acr show-endpoints                       the hosts, if dedicated data endpoints are on
-///   az acr show, az acr list                    hosts, switches, private endpoint connections
-///   az acr replication list                     the regions, also while data endpoints are off
-///   az acr private-endpoint-connection list     which private endpoints are approved
-///   az network private-endpoint show            private addresses
-///   az network nic show                         private addresses, also with a DNS zone group
-///   az network private-dns record-set a list    private addresses that clients resolve
+/// registry are joined in any order, and many registries make one list.
 ///
 /// Whatever someone should look at (contradictions, gaps, assumptions) goes to standard error, each with
-/// a stable code. The list is complete nevertheless, unless `--strict` is given.
+/// a stable code; the list is complete nevertheless. With `--strict` there is no list then.
 #[derive(Args)]
-#[command(verbatim_doc_comment, after_long_help = EXAMPLES)]
+#[command(after_long_help = AFTER_HELP)]
 struct GenerateArguments {
     /// JSON files about registries; `-` is standard input, which may hold several documents
     #[arg(value_name = "FILE", required_unless_present = "registry")]
@@ -68,11 +60,16 @@ struct GenerateArguments {
     registry: Option<String>,
 
     /// Without metadata: the home region, and each replica's
-    #[arg(long = "region", value_name = "REGION", requires = "registry")]
+    #[arg(
+        long = "region",
+        value_name = "REGION",
+        conflicts_with = "files",
+        requires = "registry"
+    )]
     regions: Vec<Region>,
 
     /// Without metadata: the cloud that the registry lives in [default: public]
-    #[arg(long, requires = "registry")]
+    #[arg(long, conflicts_with = "files", requires = "registry")]
     cloud: Option<Cloud>,
 
     /// Write to this file, by rename, instead of standard output
@@ -87,7 +84,7 @@ struct GenerateArguments {
     ///
     /// Exit code 0 means that both say the same, 1 that they differ (standard output has the difference),
     /// and 2 that they can't be compared, also because no exact list exists now.
-    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 
     /// Write nothing and exit with 1 if there is anything to look at
@@ -98,18 +95,26 @@ struct GenerateArguments {
     ///
     /// The hosts of the layers change the moment data endpoints are switched on, so rules for the new hosts
     /// have to be in place before. The replicas must be known: give `az acr replication list`, too.
-    #[arg(long, verbatim_doc_comment)]
+    #[arg(long)]
     assume_data_endpoints: bool,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+What the files may hold:
+  az acr show-endpoints                     the hosts, if dedicated data endpoints are on
+  az acr show, az acr list                  hosts, switches, private endpoint connections
+  az acr replication list                   the regions, also while data endpoints are off
+  az acr private-endpoint-connection list   which private endpoints are approved
+  az network private-endpoint show          private addresses
+  az network nic show                       private addresses, also with a DNS zone group
+  az network private-dns record-set a list  private addresses that clients resolve
+
 Examples:
   az acr show-endpoints --name contoso | allowlist-gen generate -
-  az acr show --name contoso > contoso.json
-  allowlist-gen generate contoso.json --output allowlist.toml
+  allowlist-gen generate contoso.json nic.json --output allowlist.toml
   allowlist-gen generate contoso.json --check allowlist.toml
-  (az acr show -n contoso; az acr replication list -r contoso) | allowlist-gen generate - --assume-data-endpoints
-  allowlist-gen generate --registry contoso --region eastus --region westus --format text";
+  allowlist-gen generate contoso.json replications.json --assume-data-endpoints
+  allowlist-gen generate --registry contoso --region eastus --region westus";
 
 /// A text that describes this program.
 #[derive(Clone, Copy, ValueEnum)]
@@ -170,7 +175,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {
-            tell(&Report(&failure));
+            failure.tell();
             ExitCode::from(2)
         }
     }
@@ -179,20 +184,25 @@ pub(crate) fn run() -> ExitCode {
 fn generate(options: &Options) -> Result<Answer, Failure> {
     let generated = match (derive(&options.input), &options.action) {
         (Err(Failure::Generate(error @ Error::Refused(_))), Action::Write(..)) => {
-            tell(&Report(&Failure::Generate(error)));
+            tell(&report::Failure(&error));
             return Ok(Answer::No);
         }
         (result, _) => result?,
     };
-    tell(&Blocks(&generated.findings));
+    tell(&report::Findings(&generated.findings));
     let is_fatal = options.findings == Findings::Fatal && !generated.findings.is_empty();
-    let answer = match &options.action {
-        // Half a success would be installed: a strict no leaves no list behind.
-        Action::Write(..) if is_fatal => Answer::Yes,
-        Action::Write(format, destination) => write(&generated.allowlist, *format, destination)?,
-        Action::Check(file) => check(&generated.allowlist, file)?,
-    };
-    Ok(if is_fatal { Answer::No } else { answer })
+    match &options.action {
+        Action::Check(file) => {
+            let answer = check(&generated.allowlist, file)?;
+            Ok(if is_fatal { Answer::No } else { answer })
+        }
+        // Half a success would be installed, so a strict no leaves no list behind.
+        Action::Write(..) if is_fatal => {
+            tell(&"\nrefused (strict): there are findings, so no list is written\n");
+            Ok(Answer::No)
+        }
+        Action::Write(format, destination) => write(&generated.allowlist, *format, destination),
+    }
 }
 
 fn derive(input: &Input) -> Result<Generated, Failure> {
@@ -398,57 +408,11 @@ enum Failure {
     Export(#[from] export::Error),
 }
 
-/// A failure as a person reads it: what is wrong, then what to do.
-struct Report<'a>(&'a Failure);
-
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Failure::Generate(Error::Refused(refusals)) => {
-                for (index, refusal) in refusals.iter().enumerate() {
-                    if index > 0 {
-                        writeln!(f)?;
-                    }
-                    writeln!(f, "refused ({}): {refusal}", refusal.code())?;
-                    for (step, remedy) in (1..).zip(refusal.remedy()) {
-                        writeln!(f, "  {step}. {}", indent(&remedy, "     "))?;
-                    }
-                }
-                Ok(())
-            }
-            Failure::Generate(Error::Metadata(error)) => {
-                writeln!(f, "error: {error}")?;
-                error.remedy().map_or(Ok(()), |remedy| {
-                    writeln!(f, "  help: {}", indent(&remedy, "        "))
-                })
-            }
-            failure => writeln!(f, "error: {failure}"),
+impl Failure {
+    fn tell(&self) {
+        match self {
+            Self::Generate(error) => tell(&report::Failure(error)),
+            other => tell(&format_args!("error: {other}\n")),
         }
     }
-}
-
-/// Findings, one block each.
-struct Blocks<'a>(&'a [Finding]);
-
-impl fmt::Display for Blocks<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, finding) in self.0.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            writeln!(
-                f,
-                "finding ({}): `{}`: {finding}",
-                finding.code(),
-                finding.registry()
-            )?;
-            writeln!(f, "  help: {}", indent(&finding.remedy(), "        "))?;
-        }
-        Ok(())
-    }
-}
-
-/// Puts the lines after the first under it.
-fn indent(text: &str, margin: &str) -> String {
-    text.replace('\n', &format!("\n{margin}"))
 }

@@ -14,6 +14,7 @@ pub mod metadata;
 mod refusal;
 mod region;
 mod registry;
+pub mod report;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::{Conflict, Region};

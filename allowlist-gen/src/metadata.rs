@@ -1,4 +1,4 @@
-//! Reads the JSON that Azure writes about registries, in whatever shape, into [`Registry`]s.
+//! Reads the JSON that Azure writes about registries, in whatever shape, into [`Registry`] values.
 //!
 //! Every file says by itself what it is. Files about one registry are joined, in any order. What a
 //! registry answers on is decided elsewhere; here it is only read, and refused where it can't be read.
@@ -6,6 +6,7 @@
 mod join;
 mod node;
 mod record;
+mod shape;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,7 +24,7 @@ pub fn read(sources: &[Source]) -> Result<Vec<Registry>, Error> {
     let mut records = Vec::new();
     for source in sources {
         for (index, document) in parse(source)?.iter().enumerate() {
-            records.extend(record::read(&node::Node::root(source, index, document))?);
+            records.extend(shape::read(&node::Node::root(source, index, document))?);
         }
     }
     join::join(records)
@@ -162,7 +163,7 @@ impl Error {
                 "fetch the other pages, and give all of them, without their links, or use `az acr list`"
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
-                "a cloud that is missing here is an omission; custom domains go on a hand-written list with a `why`"
+                "hosts of a domain of your own go on a hand-written list, with a `why`"
             }
             Self::OtherService(..) => {
                 "give the private endpoint or network interface of the registry itself: az acr private-endpoint-connection list --registry-name NAME"

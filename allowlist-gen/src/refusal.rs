@@ -2,105 +2,84 @@
 
 use std::fmt;
 
-use crate::registry::{Regions, Registry, Sku};
+use crate::registry::{DataPath, Regions, Registry, Sku};
 
 /// Why no exact list can be given for one registry: a well-formed no.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    login_server: String,
+    host: String,
+    /// What `az acr` calls the registry.
     name: String,
     why: Why,
-    premium: Premium,
-    replicas: Replicas,
+    path: DataPath,
+    sku: Sku,
+    regions: Regions,
 }
 
 /// What stands in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// Dedicated data endpoints are off.
-    SharedStorage,
-    /// Nothing says whether dedicated data endpoints are on.
-    NotSaid,
-    /// They are on, in regions that can't be known.
+    /// Layers don't come from dedicated data endpoints, as far as anything says.
+    NoDataEndpoints,
+    /// They do, in regions that aren't all known.
     ReplicasUnknown,
-    /// The same, and they are on only because a private endpoint turns them on.
-    ReplicasUnknownBehindEndpoint,
-}
-
-#[derive(Debug, Clone)]
-enum Premium {
-    MayHaveIt,
-    Needs(String),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Replicas {
-    Known,
-    Unknown,
 }
 
 impl Refusal {
     pub(crate) fn new(registry: &Registry, why: Why) -> Self {
         Self {
-            login_server: registry.login_server.to_string(),
+            host: registry.login_server.to_string(),
             name: registry.name.clone(),
             why,
-            premium: match &registry.sku {
-                Sku::Lower(sku) => Premium::Needs(sku.clone()),
-                Sku::Premium | Sku::Unknown => Premium::MayHaveIt,
-            },
-            replicas: match registry.regions() {
-                Regions::All(_) => Replicas::Known,
-                Regions::HomeOnly(_) | Regions::Unknown => Replicas::Unknown,
-            },
+            path: registry.data_path(),
+            sku: registry.sku.clone(),
+            regions: registry.regions(),
         }
     }
 
     /// A stable name for this kind of refusal.
     pub fn code(&self) -> &'static str {
-        match self.why {
-            Why::SharedStorage => "data-endpoints-off",
-            Why::NotSaid => "data-endpoints-unknown",
-            Why::ReplicasUnknown | Why::ReplicasUnknownBehindEndpoint => "replicas-unknown",
+        match (self.why, self.path) {
+            (Why::NoDataEndpoints, DataPath::Unknown) => "data-endpoints-unknown",
+            (Why::NoDataEndpoints, _) => "data-endpoints-off",
+            (Why::ReplicasUnknown, _) => "replicas-unknown",
         }
     }
 
-    /// What to do, in order.
+    /// What to do, in this order; each step says what for, then how.
     pub fn remedy(&self) -> Vec<String> {
         let name = &self.name;
-        let list_replicas = format!(
-            "give its replications, too\n  az acr replication list --registry {name} > {name}-replications.json"
-        );
-        match self.why {
-            Why::SharedStorage | Why::NotSaid => {}
-            Why::ReplicasUnknown => return vec![list_replicas],
-            Why::ReplicasUnknownBehindEndpoint => {
-                let interface = "or the endpoint's network interface, which has an address for each of them\n  \
-                                 az network nic show --ids ID > nic.json";
-                return vec![list_replicas, interface.to_owned()];
-            }
-        }
         let mut steps = Vec::new();
-        if self.why == Why::NotSaid {
+        if self.regions == Regions::Unknown {
             steps.push(format!(
-                "see whether they are on, and give what this prints\n  az acr show --name {name}"
+                "tell its regions: give what one of these prints, too\n  \
+                 az acr replication list --registry {name} > {name}-replications.json\n  \
+                 az acr show-endpoints --name {name} > {name}-endpoints.json"
             ));
         }
-        if let Premium::Needs(sku) = &self.premium {
+        if self.why == Why::ReplicasUnknown {
+            return steps;
+        }
+        if self.path == DataPath::Unknown {
             steps.push(format!(
-                "move to Premium, the only tier with data endpoints; this registry is {sku}\n  az acr update --name {name} --sku Premium"
+                "see whether data endpoints are on: give what this prints, too\n  az acr show --name {name}"
             ));
         }
-        if matches!(self.replicas, Replicas::Unknown) {
-            steps.push(list_replicas);
+        if let Sku::Lower(sku) = &self.sku {
+            steps.push(format!(
+                "move to Premium, the only tier with data endpoints; this registry is {sku}\n  \
+                 az acr update --name {name} --sku Premium"
+            ));
         }
         steps.push(
-            "put the hosts to come on every list first; clients that lack them fail from the switch on\n  \
+            "allow the hosts to come wherever clients are filtered: without these rules, pulls fail from the \
+             moment of the switch\n  \
              allowlist-gen generate --assume-data-endpoints FILE…"
                 .to_owned(),
         );
         steps.push(format!(
-            "then switch the data endpoints on, and generate again\n  az acr update --name {name} --data-endpoint-enabled true"
+            "only then switch the data endpoints on\n  \
+             az acr update --name {name} --data-endpoint-enabled true"
         ));
         steps
     }
@@ -108,26 +87,26 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = &self.login_server;
-        match self.why {
-            Why::SharedStorage => write!(
+        let host = &self.host;
+        match (self.why, self.path) {
+            (Why::NoDataEndpoints, DataPath::Unknown) => write!(
+                f,
+                "nothing says whether `{host}` has dedicated data endpoints, and without them no exact list \
+                 can hold the hosts of its layers"
+            ),
+            (Why::NoDataEndpoints, _) => write!(
                 f,
                 "`{host}` has its dedicated data endpoints off: its layers come from storage accounts that \
                  many registries share, and no exact list can hold those"
             ),
-            Why::NotSaid => write!(
+            (Why::ReplicasUnknown, DataPath::ImpliedByPrivateEndpoint) => write!(
                 f,
-                "nothing says whether `{host}` has dedicated data endpoints; without them, no exact list can \
-                 hold the hosts of its layers"
+                "`{host}` reports no data endpoints, but an approved private endpoint, which is documented to \
+                 turn them on in every region; the input doesn't tell its replicas"
             ),
-            Why::ReplicasUnknown => write!(
+            (Why::ReplicasUnknown, _) => write!(
                 f,
-                "`{host}` has a data endpoint in each of its regions, and the input doesn't tell the replicas"
-            ),
-            Why::ReplicasUnknownBehindEndpoint => write!(
-                f,
-                "`{host}` reports no data endpoints, but has an approved private endpoint, which is documented \
-                 to turn one on in each of its regions; the input doesn't tell the replicas"
+                "`{host}` needs one data endpoint per region, and the input doesn't tell its replicas"
             ),
         }
     }

@@ -73,10 +73,10 @@ pub(crate) struct Listing {
 }
 
 /// What a [`Listing`] claims to be complete about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// The home region, and nothing about replicas.
-    Home,
+    /// The regions it names, and nothing about others.
+    Named,
     /// Every region of the registry.
     Registry,
     /// Every region, on the word of an empty listing that doesn't say whose it is.
@@ -132,7 +132,7 @@ pub(crate) struct Connection {
     pub(crate) status: Status,
 }
 
-/// The state of a [`Connection`].
+/// The state of a connection between a private endpoint and a registry.
 /// <https://learn.microsoft.com/rest/api/container-registry/private-endpoint-connections>
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
@@ -215,14 +215,12 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// The regions of a registry, as far as they are known.
+/// The regions of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Regions {
     /// All of them, at least one.
     All(BTreeSet<Region>),
-    /// The home region; there may be replicas.
-    HomeOnly(Region),
-    /// Not one.
+    /// There may be others than those that are named.
     Unknown,
 }
 
@@ -284,23 +282,12 @@ impl Registry {
         match (self.data_path(), data) {
             (DataPath::Dedicated | DataPath::ImpliedByPrivateEndpoint, _)
             | (DataPath::SharedStorage | DataPath::Unknown, DataEndpoints::AssumedOn) => {}
-            (DataPath::SharedStorage, DataEndpoints::AsReported) => {
-                return Err(Refusal::new(self, Why::SharedStorage));
-            }
-            (DataPath::Unknown, DataEndpoints::AsReported) => {
-                return Err(Refusal::new(self, Why::NotSaid));
+            (DataPath::SharedStorage | DataPath::Unknown, DataEndpoints::AsReported) => {
+                return Err(Refusal::new(self, Why::NoDataEndpoints));
             }
         }
         let Regions::All(regions) = self.regions() else {
-            return Err(Refusal::new(
-                self,
-                match self.data_path() {
-                    DataPath::ImpliedByPrivateEndpoint => Why::ReplicasUnknownBehindEndpoint,
-                    DataPath::Dedicated | DataPath::SharedStorage | DataPath::Unknown => {
-                        Why::ReplicasUnknown
-                    }
-                },
-            ));
+            return Err(Refusal::new(self, Why::ReplicasUnknown));
         };
         let mut families = vec![Family::Login];
         families.extend(regions.iter().cloned().map(Family::Data));
@@ -320,15 +307,14 @@ impl Registry {
     pub(crate) fn regions(&self) -> Regions {
         let listings = || self.listings.iter().filter(|list| !list.regions.is_empty());
         let union: BTreeSet<Region> = listings().flat_map(|list| list.regions.clone()).collect();
-        let is_complete = listings().any(|list| list.scope != Scope::Home);
+        let is_complete = listings().any(|list| list.scope != Scope::Named);
         // Only Premium replicates, and azure-cli refuses to list the replications of a lesser registry.
-        if is_complete || (matches!(self.sku, Sku::Lower(_)) && !union.is_empty()) {
-            return Regions::All(union);
+        let is_single = matches!(self.sku, Sku::Lower(_)) && !union.is_empty();
+        if is_complete || is_single {
+            Regions::All(union)
+        } else {
+            Regions::Unknown
         }
-        union
-            .into_iter()
-            .next()
-            .map_or(Regions::Unknown, Regions::HomeOnly)
     }
 
     pub(crate) fn data_path(&self) -> DataPath {

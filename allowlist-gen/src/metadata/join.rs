@@ -40,9 +40,10 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
             Record::PrivateEndpoint(record) => drafts.add_private_endpoint(record)?,
             Record::Replication(place, registry, replica) => {
                 let draft = drafts.whole(&place, &registry)?;
+                let scope = place.scope();
                 draft
                     .replicas
-                    .entry(place.file)
+                    .entry((place.file, scope))
                     .or_default()
                     .insert(replica);
             }
@@ -90,7 +91,7 @@ struct Draft {
     sku: Sku,
     listings: Vec<Listing>,
     switches: Vec<Switch>,
-    replicas: BTreeMap<String, BTreeSet<Replica>>,
+    replicas: BTreeMap<(String, Scope), BTreeSet<Replica>>,
     connections: BTreeSet<Connection>,
     /// Per private endpoint, what each file says of it.
     members: BTreeMap<ResourceId, Vec<(String, Addresses)>>,
@@ -245,7 +246,7 @@ impl Draft {
             let [(a, a_file), (b, b_file)] = homes;
             return Err(Error::TwoHomes(server, a, a_file, b, b_file));
         }
-        self.list("`location`", file, Scope::Home, [home.clone()].into());
+        self.list("`location`", file, Scope::Named, [home.clone()].into());
         self.home.get_or_insert((home, file.to_owned()));
         Ok(())
     }
@@ -294,12 +295,12 @@ impl Draft {
 
     fn add_replications(&mut self) -> BTreeSet<Replica> {
         let mut all = BTreeSet::new();
-        for (file, replicas) in std::mem::take(&mut self.replicas) {
+        for ((file, scope), replicas) in std::mem::take(&mut self.replicas) {
             let regions = replicas
                 .iter()
                 .map(|replica| replica.region.clone())
                 .collect();
-            self.list("the replications", &file, Scope::Registry, regions);
+            self.list("the replications", &file, scope, regions);
             all.extend(replicas);
         }
         all

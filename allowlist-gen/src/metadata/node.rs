@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::endpoint::Endpoint;
-use crate::registry::ResourceId;
+use crate::registry::{ResourceId, Scope};
 
 /// A file and a JSON path in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,9 +22,20 @@ pub struct Place {
     path: String,
 }
 
+impl Place {
+    /// An item of a list comes with all others; an object by itself tells nothing of them.
+    pub(super) fn scope(&self) -> Scope {
+        if self.path == ROOT {
+            Scope::Named
+        } else {
+            Scope::Registry
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path == "$" {
+        if self.path == ROOT {
             f.write_str(&self.file)
         } else {
             write!(f, "{} at `{}`", self.file, self.path)
@@ -44,7 +55,7 @@ impl<'a> Node<'a> {
             0 => source.name.clone(),
             later => format!("{} (document {})", source.name, later + 1),
         };
-        let path = "$".to_owned();
+        let path = ROOT.to_owned();
         Self {
             place: Place { file, path },
             value,
@@ -173,3 +184,5 @@ impl<'a> Node<'a> {
         Self { place, value }
     }
 }
+
+const ROOT: &str = "$";

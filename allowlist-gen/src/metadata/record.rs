@@ -1,6 +1,6 @@
-//! Recognises what a JSON value is, and reads it as a [`Record`]: one resource, as Azure describes it.
+//! Reads one resource, as Azure describes it, into a [`Record`].
 //!
-//! Resource types and keys: <https://learn.microsoft.com/rest/api/container-registry/> and
+//! Keys and their meaning: <https://learn.microsoft.com/rest/api/container-registry/> and
 //! <https://learn.microsoft.com/rest/api/virtualnetwork/private-endpoints>.
 
 use std::collections::BTreeSet;
@@ -84,156 +84,7 @@ pub(super) struct DnsRecord {
     pub(super) addresses: Addresses,
 }
 
-/// Reads a document: one resource, a list of them, or an envelope around such a list.
-pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
-    let Value::Object(object) = node.value() else {
-        return match node.value() {
-            Value::Array(items) if items.is_empty() => Ok(vec![Record::EmptyList(node.file())]),
-            Value::Array(_) => read_items(node),
-            _ => Err(Error::Unrecognised(node.place(), node.kind().to_owned())),
-        };
-    };
-    let is_list = |key: &str| object.get(key).is_some_and(Value::is_array);
-    if is_list("value") {
-        ends_here(node, "nextLink")?;
-        return read(&node.require("value")?);
-    }
-    if is_list("data") && (object.contains_key("count") || object.contains_key("total_records")) {
-        ends_here(node, "skip_token")?;
-        ends_here(node, "$skipToken")?;
-        let number = |key| node.key(key).and_then(|node| node.value().as_u64());
-        if number("count") < number("total_records") {
-            return Err(Error::Incomplete(node.place(), "total_records"));
-        }
-        return read(&node.require("data")?);
-    }
-    Ok(read_resource(node)?.into_iter().collect())
-}
-
-fn read_items(list: &Node<'_>) -> Result<Vec<Record>, Error> {
-    let mut records = Vec::new();
-    for item in list.items()? {
-        records.extend(read(&item)?);
-    }
-    Ok(records)
-}
-
-fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
-    match node.key(key) {
-        Some(link) if link.value().as_str() != Some("") => {
-            Err(Error::Incomplete(node.place(), key))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Reads one object; `None` for a DNS record that holds no addresses of a registry.
-fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
-    match kind(node)? {
-        Kind::Registry => registry(node).map(|record| Some(Record::Registry(record))),
-        Kind::ShowEndpoints => {
-            show_endpoints(node).map(|record| Some(Record::ShowEndpoints(record)))
-        }
-        Kind::Replication => replication(node).map(Some),
-        Kind::Connection => connection(node).map(Some),
-        Kind::PrivateEndpoint => {
-            private_endpoint(node).map(|record| Some(Record::PrivateEndpoint(record)))
-        }
-        Kind::Interface => interface(node).map(|record| Some(Record::Interface(record))),
-        Kind::DnsRecord => dns_record(node).map(|record| record.map(Record::DnsRecord)),
-        Kind::OtherDnsRecord => Ok(None),
-    }
-}
-
-enum Kind {
-    Registry,
-    ShowEndpoints,
-    Replication,
-    Connection,
-    PrivateEndpoint,
-    Interface,
-    DnsRecord,
-    OtherDnsRecord,
-}
-
-/// By its resource type where it has one, otherwise by the keys that only it has.
-fn kind(node: &Node<'_>) -> Result<Kind, Error> {
-    if let Some(name) = node.key("type") {
-        // Resource Graph folds the case of types.
-        return match name.text()?.to_ascii_lowercase().as_str() {
-            "microsoft.containerregistry/registries" => Ok(Kind::Registry),
-            "microsoft.containerregistry/registries/replications" => Ok(Kind::Replication),
-            "microsoft.containerregistry/registries/privateendpointconnections" => {
-                Ok(Kind::Connection)
-            }
-            "microsoft.network/privateendpoints" => Ok(Kind::PrivateEndpoint),
-            "microsoft.network/networkinterfaces" => Ok(Kind::Interface),
-            "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
-            dns if dns.starts_with("microsoft.network/privatednszones/") => {
-                Ok(Kind::OtherDnsRecord)
-            }
-            _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
-        };
-    }
-    let has = |key| node.key(key).is_some();
-    if has("dataEndpoints") {
-        Ok(Kind::ShowEndpoints)
-    } else if has("loginServer") {
-        Ok(Kind::Registry)
-    } else if has("regionEndpointEnabled") {
-        Ok(Kind::Replication)
-    } else if has("privateLinkServiceConnectionState") && has("privateEndpoint") {
-        Ok(Kind::Connection)
-    } else if has("customDnsConfigs") || has("privateLinkServiceConnections") {
-        Ok(Kind::PrivateEndpoint)
-    } else if has("ipConfigurations") {
-        Ok(Kind::Interface)
-    } else if has("aRecords") {
-        Ok(Kind::DnsRecord)
-    } else if has("responses") {
-        Err(unrecognised(
-            node,
-            "an example from an API specification, with the reply under `responses`",
-        ))
-    } else if has("httpProxy") || has("noProxy") {
-        Err(unrecognised(node, "the proxy settings of a cluster"))
-    } else if has("requiredMembers") {
-        Err(unrecognised(node, "a private link resource"))
-    } else if let Some(error) = node.key("error") {
-        let code = error.key("code").and_then(|code| code.word().ok());
-        Err(unrecognised(
-            node,
-            &format!("an error from Azure (`{}`)", code.unwrap_or_default()),
-        ))
-    } else {
-        Err(unrecognised(node, &keys(node)))
-    }
-}
-
-fn unrecognised(node: &Node<'_>, found: &str) -> Error {
-    Error::Unrecognised(node.place(), found.to_owned())
-}
-
-fn keys(node: &Node<'_>) -> String {
-    let keys: Vec<String> = node
-        .value()
-        .as_object()
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-        .map(|key| format!("`{}`", key.escape_debug()))
-        .collect();
-    match keys.len() {
-        0 => "an empty object".to_owned(),
-        1..=4 => format!("an object with {}", keys.join(", ")),
-        more => format!(
-            "an object with {} and {} other keys",
-            keys[..3].join(", "),
-            more - 3
-        ),
-    }
-}
-
-fn registry(node: &Node<'_>) -> Result<Registry, Error> {
+pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
     let login_server = login_server(node)?;
     let sku = match node.key("sku") {
         None => Sku::Unknown,
@@ -383,7 +234,7 @@ fn login_server(node: &Node<'_>) -> Result<LoginServer, Error> {
 /// While data endpoints are off, the command succeeds and prints a wildcard for all of storage where
 /// exact hosts stand otherwise. That tells the region and the switch, and nothing else of it is kept.
 /// <https://github.com/Azure/azure-cli/blob/dev/src/azure-cli/azure/cli/command_modules/acr/custom.py>
-fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
+pub(super) fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
     let login_server = login_server(node)?;
     let mut reports = Vec::new();
     for (key, what, feature) in [
@@ -435,7 +286,7 @@ fn stands_for_storage(text: &str) -> bool {
     matches!(below, Some(Ok(domain)) if guard::is_storage(&domain))
 }
 
-fn replication(node: &Node<'_>) -> Result<Record, Error> {
+pub(super) fn replication(node: &Node<'_>) -> Result<Record, Error> {
     let replica = Replica {
         // The name is the region by custom only.
         region: node.require("location")?.region()?,
@@ -447,7 +298,7 @@ fn replication(node: &Node<'_>) -> Result<Record, Error> {
     Ok(Record::Replication(node.place(), parent(node)?, replica))
 }
 
-fn connection(node: &Node<'_>) -> Result<Record, Error> {
+pub(super) fn connection(node: &Node<'_>) -> Result<Record, Error> {
     Ok(Record::Connection(
         node.place(),
         parent(node)?,
@@ -489,7 +340,7 @@ fn status(node: &Node<'_>) -> Result<Status, Error> {
     })
 }
 
-fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error> {
+pub(super) fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error> {
     let mut requests = node.list("privateLinkServiceConnections")?;
     requests.extend(node.list("manualPrivateLinkServiceConnections")?);
     let Some(request) = requests.first() else {
@@ -522,7 +373,7 @@ fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error> {
     })
 }
 
-fn interface(node: &Node<'_>) -> Result<Interface, Error> {
+pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
     let mut members = Addresses::new();
     let mut others = BTreeSet::new();
     for config in node.list("ipConfigurations")? {
@@ -584,7 +435,7 @@ fn one_registry(place: &Place, members: &Addresses) -> Result<Option<LoginServer
 }
 
 /// `None` for a record that no registry's host is behind: a zone may hold others.
-fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
+pub(super) fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
     let name = node.require("fqdn")?;
     let endpoint = match Endpoint::from_private_record(name.text()?) {
         Ok(endpoint) => endpoint,

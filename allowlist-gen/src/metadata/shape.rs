@@ -1,0 +1,159 @@
+//! Recognises what a JSON value is: an envelope around resources, or one resource of some kind.
+
+use serde_json::Value;
+
+use super::Error;
+use super::node::Node;
+use super::record::{self, Record};
+
+/// Reads a document: one resource, a list of them, or an envelope around such a list.
+pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
+    let Value::Object(object) = node.value() else {
+        return match node.value() {
+            Value::Array(items) if items.is_empty() => Ok(vec![Record::EmptyList(node.file())]),
+            Value::Array(_) => read_items(node),
+            _ => Err(Error::Unrecognised(node.place(), node.kind().to_owned())),
+        };
+    };
+    let is_list = |key: &str| object.get(key).is_some_and(Value::is_array);
+    if is_list("value") {
+        ends_here(node, "nextLink")?;
+        return read(&node.require("value")?);
+    }
+    if is_list("data") && object.contains_key("count") {
+        ends_here(node, "skip_token")?;
+        ends_here(node, "$skipToken")?;
+        // az writes the second spelling of Resource Graph's reply in snake case.
+        for total in ["totalRecords", "total_records"] {
+            let number = |key| node.key(key).and_then(|node| node.value().as_u64());
+            if number("count") < number(total) {
+                return Err(Error::Incomplete(node.place(), total));
+            }
+        }
+        return read(&node.require("data")?);
+    }
+    Ok(read_resource(node)?.into_iter().collect())
+}
+
+fn read_items(list: &Node<'_>) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    for item in list.items()? {
+        records.extend(read(&item)?);
+    }
+    Ok(records)
+}
+
+fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
+    match node.key(key) {
+        Some(link) if link.value().as_str() != Some("") => {
+            Err(Error::Incomplete(node.place(), key))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads one object; `None` for a DNS record that holds no addresses of a registry.
+fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
+    match kind(node)? {
+        Kind::Registry => record::registry(node).map(|record| Some(Record::Registry(record))),
+        Kind::ShowEndpoints => {
+            record::show_endpoints(node).map(|record| Some(Record::ShowEndpoints(record)))
+        }
+        Kind::Replication => record::replication(node).map(Some),
+        Kind::Connection => record::connection(node).map(Some),
+        Kind::PrivateEndpoint => {
+            record::private_endpoint(node).map(|record| Some(Record::PrivateEndpoint(record)))
+        }
+        Kind::Interface => record::interface(node).map(|record| Some(Record::Interface(record))),
+        Kind::DnsRecord => record::dns_record(node).map(|record| record.map(Record::DnsRecord)),
+        Kind::OtherDnsRecord => Ok(None),
+    }
+}
+
+enum Kind {
+    Registry,
+    ShowEndpoints,
+    Replication,
+    Connection,
+    PrivateEndpoint,
+    Interface,
+    DnsRecord,
+    OtherDnsRecord,
+}
+
+/// By its resource type where it has one, otherwise by the keys that only it has.
+fn kind(node: &Node<'_>) -> Result<Kind, Error> {
+    if let Some(name) = node.key("type") {
+        // Resource Graph folds the case of types.
+        return match name.text()?.to_ascii_lowercase().as_str() {
+            "microsoft.containerregistry/registries" => Ok(Kind::Registry),
+            "microsoft.containerregistry/registries/replications" => Ok(Kind::Replication),
+            "microsoft.containerregistry/registries/privateendpointconnections" => {
+                Ok(Kind::Connection)
+            }
+            "microsoft.network/privateendpoints" => Ok(Kind::PrivateEndpoint),
+            "microsoft.network/networkinterfaces" => Ok(Kind::Interface),
+            "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
+            dns if dns.starts_with("microsoft.network/privatednszones/") => {
+                Ok(Kind::OtherDnsRecord)
+            }
+            _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
+        };
+    }
+    let has = |key| node.key(key).is_some();
+    if has("dataEndpoints") {
+        Ok(Kind::ShowEndpoints)
+    } else if has("loginServer") {
+        Ok(Kind::Registry)
+    } else if has("regionEndpointEnabled") {
+        Ok(Kind::Replication)
+    } else if has("privateLinkServiceConnectionState") && has("privateEndpoint") {
+        Ok(Kind::Connection)
+    } else if has("customDnsConfigs") || has("privateLinkServiceConnections") {
+        Ok(Kind::PrivateEndpoint)
+    } else if has("ipConfigurations") {
+        Ok(Kind::Interface)
+    } else if has("aRecords") {
+        Ok(Kind::DnsRecord)
+    } else if has("responses") {
+        Err(unrecognised(
+            node,
+            "an example from an API specification, with the reply under `responses`",
+        ))
+    } else if has("httpProxy") || has("noProxy") {
+        Err(unrecognised(node, "the proxy settings of a cluster"))
+    } else if has("requiredMembers") {
+        Err(unrecognised(node, "a private link resource"))
+    } else if let Some(error) = node.key("error") {
+        let code = error.key("code").and_then(|code| code.word().ok());
+        Err(unrecognised(
+            node,
+            &format!("an error from Azure (`{}`)", code.unwrap_or_default()),
+        ))
+    } else {
+        Err(unrecognised(node, &keys(node)))
+    }
+}
+
+fn unrecognised(node: &Node<'_>, found: &str) -> Error {
+    Error::Unrecognised(node.place(), found.to_owned())
+}
+
+fn keys(node: &Node<'_>) -> String {
+    let keys: Vec<String> = node
+        .value()
+        .as_object()
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+        .map(|key| format!("`{}`", key.escape_debug()))
+        .collect();
+    match keys.len() {
+        0 => "an empty object".to_owned(),
+        1..=4 => format!("an object with {}", keys.join(", ")),
+        more => format!(
+            "an object with {} and {} other keys",
+            keys[..3].join(", "),
+            more - 3
+        ),
+    }
+}

@@ -1,0 +1,65 @@
+//! Tells people what went wrong or needs a look, and what to do: in the same words wherever this library
+//! is used.
+
+use std::fmt;
+
+use crate::{Error, Finding};
+
+/// An [`Error`] with its remedies, in lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a>(pub &'a Error);
+
+impl fmt::Display for Failure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Error::Metadata(error) => {
+                writeln!(f, "error: {error}")?;
+                match error.remedy() {
+                    Some(remedy) => writeln!(f, "  help: {}", indent(&remedy, "        ")),
+                    None => Ok(()),
+                }
+            }
+            Error::Conflict(conflict) => writeln!(f, "error: {conflict}"),
+            Error::Refused(refusals) => {
+                for (index, refusal) in refusals.iter().enumerate() {
+                    separate(f, index)?;
+                    writeln!(f, "refused ({}): {refusal}", refusal.code())?;
+                    let steps = refusal.remedy();
+                    if let [only] = &steps[..] {
+                        writeln!(f, "  help: {}", indent(only, "        "))?;
+                        continue;
+                    }
+                    for (number, step) in (1..).zip(steps) {
+                        writeln!(f, "  {number}. {}", indent(&step, "     "))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Findings with their remedies, one block each.
+#[derive(Debug, Clone, Copy)]
+pub struct Findings<'a>(pub &'a [Finding]);
+
+impl fmt::Display for Findings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            separate(f, index)?;
+            let (code, registry) = (finding.code(), finding.registry());
+            writeln!(f, "finding ({code}): `{registry}`: {finding}")?;
+            writeln!(f, "  help: {}", indent(&finding.remedy(), "        "))?;
+        }
+        Ok(())
+    }
+}
+
+fn separate(f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
+    if index > 0 { writeln!(f) } else { Ok(()) }
+}
+
+/// Puts the lines after the first under it.
+fn indent(text: &str, margin: &str) -> String {
+    text.replace('\n', &format!("\n{margin}"))
+}

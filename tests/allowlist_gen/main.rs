@@ -1,0 +1,9 @@
+//! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
+
+mod bad_input;
+mod findings;
+mod fixtures;
+mod flags;
+mod joins;
+mod program;
+mod properties;
