@@ -20,10 +20,19 @@ use crate::server;
 ///
 /// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny), 2 couldn't do it.
 #[derive(Debug, Parser)]
-#[command(name = "ringfence", version, max_term_width = 100)]
+#[command(
+    name = "ringfence",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    /// Print the manual page or a shell's completions
+    #[arg(long, value_name = "WHAT")]
+    generate: Option<Description>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,11 +58,6 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Write a shell completion or the manual page to stdout.
-    Generate {
-        /// What to write.
-        what: Generated,
-    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,7 +69,7 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Generated {
+enum Description {
     Man,
     Bash,
     Zsh,
@@ -75,7 +79,13 @@ enum Generated {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let arguments = Arguments::parse();
+    let done = match (arguments.command, arguments.generate) {
+        (Some(command), _) => run(command),
+        (None, Some(what)) => describe(what),
+        (None, None) => Ok(ExitCode::SUCCESS),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             notice(format_args!("{}", crate::chain(error.as_ref())));
@@ -115,12 +125,6 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 Verdict::Deny => ExitCode::from(1),
             })
         }
-        Command::Generate { what } => {
-            let mut text = Vec::new();
-            generate(what, &mut text)?;
-            print(format_args!("{}", String::from_utf8_lossy(&text)))?;
-            Ok(ExitCode::SUCCESS)
-        }
     }
 }
 
@@ -133,17 +137,28 @@ fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>
     Ok((config, loaded))
 }
 
-fn generate(what: Generated, out: &mut Vec<u8>) -> io::Result<()> {
+fn describe(what: Description) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut command = Arguments::command();
+    let mut text = Vec::new();
     let shell = match what {
-        Generated::Man => return clap_mangen::Man::new(command).render(out),
-        Generated::Bash => Shell::Bash,
-        Generated::Zsh => Shell::Zsh,
-        Generated::Fish => Shell::Fish,
-        Generated::Powershell => Shell::PowerShell,
+        Description::Man => {
+            command.build();
+            clap_mangen::Man::new(command.clone()).render(&mut text)?;
+            for subcommand in command.get_subcommands() {
+                clap_mangen::Man::new(subcommand.clone()).render(&mut text)?;
+            }
+            None
+        }
+        Description::Bash => Some(Shell::Bash),
+        Description::Zsh => Some(Shell::Zsh),
+        Description::Fish => Some(Shell::Fish),
+        Description::Powershell => Some(Shell::PowerShell),
     };
-    clap_complete::generate(shell, &mut command, "ringfence", out);
-    Ok(())
+    if let Some(shell) = shell {
+        clap_complete::generate(shell, &mut command, "ringfence", &mut text);
+    }
+    print(format_args!("{}", String::from_utf8_lossy(&text)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a line; a reader that has had enough is no error.
