@@ -102,11 +102,6 @@ pub(crate) fn allowlist(entries: &[&str]) -> String {
     format!("schema = 1\n{}", entries.concat())
 }
 
-/// Accepts access log lines about `host`, port 443.
-pub(crate) fn about(host: &str) -> impl Fn(&Value) -> bool {
-    move |line| line["host"] == host && line["port"] == 443
-}
-
 /// Accepts access log lines that say `host` was refused for `reason`.
 pub(crate) fn refused(host: &str, reason: &str) -> impl Fn(&Value) -> bool {
     let about = about(host);
@@ -117,6 +112,11 @@ pub(crate) fn refused(host: &str, reason: &str) -> impl Fn(&Value) -> bool {
 pub(crate) fn tunnelled(host: &str) -> impl Fn(&Value) -> bool {
     let about = about(host);
     move |line| about(line) && line["outcome"] == "tunnel"
+}
+
+/// Accepts access log lines about `host`, port 443.
+fn about(host: &str) -> impl Fn(&Value) -> bool {
+    move |line| line["host"] == host && line["port"] == 443
 }
 
 pub(crate) const LOGIN: &str = "contoso.azurecr.io";

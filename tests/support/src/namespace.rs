@@ -12,8 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::require::PATH;
 
 /// A network namespace; the last clone deletes it and ends whatever still runs in it.
 #[derive(Clone, Debug)]
@@ -36,38 +39,30 @@ impl Namespace {
         namespace.ip(&["link", "set", "lo", "up"])?;
         // A new namespace may inherit forwarding from a host that runs containers.
         namespace.enter(|| {
-            for switch in FORWARDING
-                .into_iter()
-                .filter(|switch| Path::new(switch).exists())
-            {
-                std::fs::write(switch, "0").with_context(|| format!("write {switch}"))?;
-            }
-            anyhow::Ok(())
+            let mut present = FORWARDING
+                .iter()
+                .filter(|switch| Path::new(switch).exists());
+            present.try_for_each(|switch| std::fs::write(switch, "0").context(*switch))
         })??;
         Ok(namespace)
     }
 
-    /// Joins the two with a cable: an interface in each, named and addressed as given.
-    pub fn connect(
-        &self,
-        near: (&str, &str),
-        far: &Self,
-        (name, cidr): (&str, &str),
-    ) -> Result<()> {
-        let link = [
-            "link", "add", near.0, "type", "veth", "peer", "name", name, "netns",
-        ];
-        self.ip(&[&link[..], &[far.name()]].concat())?;
-        for (namespace, (name, cidr)) in [(self, near), (far, (name, cidr))] {
-            namespace.ip(&["address", "add", cidr, "dev", name])?;
-            namespace.ip(&["link", "set", name, "up"])?;
+    /// Joins the two with a cable. Each end is an interface's name and its address with the prefix.
+    pub fn connect(&self, near: [&str; 2], far: &Self, end: [&str; 2]) -> Result<()> {
+        let (far_name, peer) = (far.name(), end[0]);
+        self.ip(&[
+            "link", "add", near[0], "type", "veth", "peer", "name", peer, "netns", far_name,
+        ])?;
+        for (namespace, [interface, address]) in [(self, near), (far, end)] {
+            namespace.ip(&["address", "add", address, "dev", interface])?;
+            namespace.ip(&["link", "set", interface, "up"])?;
         }
         Ok(())
     }
 
     /// Runs `ip` on this namespace.
     pub fn ip(&self, arguments: &[&str]) -> Result<()> {
-        ip(&[&["-n", self.name()], arguments].concat())
+        ip(&[&["-n", self.name()], arguments].concat()).map(drop)
     }
 
     /// Runs `action` on a thread inside the namespace. What it opens or starts stays there.
@@ -98,41 +93,40 @@ impl Drop for Owned {
 
 /// Ends what a killed test run has left behind: namespaces named after a process that is gone.
 fn delete_orphans() {
-    let Ok(entries) = std::fs::read_dir(NAMESPACES) else {
-        return;
-    };
-    for name in entries
+    let entries = std::fs::read_dir(NAMESPACES)
+        .into_iter()
         .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-    {
-        let maker = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if let Some(maker) = maker.and_then(|pid| Pid::from_raw(pid.parse().ok()?))
-            && test_kill_process(maker) == Err(rustix::io::Errno::SRCH)
-        {
+        .flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if maker(&name).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
             delete(&name);
         }
     }
 }
 
+fn maker(name: &str) -> Option<Pid> {
+    let (pid, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
+/// Best effort: this runs when things are dropped, and the next run looks for what is left.
 fn delete(name: &str) {
-    // Best effort, for a grandchild that outlived its parent: what a test started, it has ended.
-    if let Ok(output) = Command::new("ip").args(["netns", "pids", name]).output() {
-        let pids = String::from_utf8_lossy(&output.stdout);
-        for pid in pids
-            .split_whitespace()
-            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        {
-            let _ = kill_process(pid, Signal::KILL);
-        }
+    // What a test starts, it ends. This is for a grandchild that outlived its parent.
+    let pids = ip(&["netns", "pids", name]).unwrap_or_default();
+    for pid in pids
+        .split_whitespace()
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+    {
+        let _ = kill_process(pid, Signal::KILL);
     }
     let _ = ip(&["netns", "delete", name]);
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip")
+fn ip(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("ip");
+    let output = command
         .args(arguments)
+        .env("PATH", PATH)
         .output()
         .context("run `ip`")?;
     ensure!(
@@ -141,7 +135,7 @@ fn ip(arguments: &[&str]) -> Result<()> {
         arguments.join(" "),
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 const NAMESPACES: &str = "/run/netns";

@@ -46,11 +46,11 @@ impl Network {
         let client = Namespace::create("client")?;
         let gate = Namespace::create("gate")?;
         let world = Namespace::create("world")?;
-        client.connect(("gate", "10.99.0.2/30"), &gate, ("client", "10.99.0.1/30"))?;
+        client.connect(["gate", "10.99.0.2/30"], &gate, ["client", "10.99.0.1/30"])?;
         gate.connect(
-            ("world", "20.62.128.2/24"),
+            ["world", "20.62.128.2/24"],
             &world,
-            ("gate", "20.62.128.1/24"),
+            ["gate", "20.62.128.1/24"],
         )?;
         gate.ip(&["route", "add", "default", "via", "20.62.128.1"])?;
         for host in address::HOSTS {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::namespace::Namespace;
 use crate::{PATIENCE, require};
@@ -27,14 +27,12 @@ impl Program {
     #[must_use]
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
+        let (path, language) = (("PATH", require::PATH), ("LANG", "C.UTF-8"));
         command
             .env_clear()
-            .env("PATH", require::PATH)
-            .env("LANG", "C.UTF-8");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .envs([path, language])
+            .stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self {
             command,
             namespace: None,
@@ -100,11 +98,11 @@ impl Program {
         let mut child = spawned.with_context(|| format!("start {command}"))?;
         let stdout = Capture::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Capture::of(child.stderr.take().expect("stderr is piped"));
-        let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
         Ok(Running {
             command,
             child,
-            exit,
+            handle,
             stdout,
             stderr,
         })
@@ -167,8 +165,8 @@ impl fmt::Display for Finished {
 pub struct Running {
     command: String,
     child: Child,
-    /// Becomes readable when the process ends, so that waiting for that can have a deadline.
-    exit: OwnedFd,
+    /// Stands for this process and no later one of the same number, and becomes readable when it ends.
+    handle: OwnedFd,
     /// What it has written to stdout.
     pub stdout: Capture,
     /// What it has written to stderr.
@@ -179,7 +177,7 @@ impl Running {
     /// Waits for its end, which must come in time.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let timeout = Timespec::try_from(limit).context("a limit beyond the clock's range")?;
-        let mut exit = [PollFd::new(&self.exit, PollFlags::IN)];
+        let mut exit = [PollFd::new(&self.handle, PollFlags::IN)];
         if poll(&mut exit, Some(&timeout))? == 0 {
             bail!(
                 "still running after {limit:?}: {}\n-- stdout\n{}\n-- stderr\n{}",
@@ -193,9 +191,7 @@ impl Running {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        // Unreaped, as only `wait` and `drop` reap, so the id can't have become another's.
-        kill_process(Pid::from_child(&self.child), signal)
-            .with_context(|| format!("signal {}", self.command))
+        pidfd_send_signal(&self.handle, signal).with_context(|| format!("signal {}", self.command))
     }
 }
 
