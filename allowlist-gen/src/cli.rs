@@ -387,17 +387,17 @@ fn login_server(text: &str, cloud: Option<Cloud>) -> Result<LoginServer, Failure
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("can't read {0}: {1}")]
-    Read(String, #[source] io::Error),
+    Read(String, io::Error),
     #[error("can't write {0}: {1}")]
-    Write(String, #[source] io::Error),
+    Write(String, io::Error),
     #[error("can't write to standard output: {0}")]
-    Stdout(#[source] io::Error),
+    Stdout(io::Error),
     #[error("`-` stands twice, and there is one standard input")]
     TwoStdins,
     #[error("`{0}` is not a registry: {1}")]
-    Label(String, #[source] hostname::Error),
+    Label(String, hostname::Error),
     #[error("`{0}` is not a registry: {1}")]
-    LoginServer(String, #[source] endpoint::Error),
+    LoginServer(String, endpoint::Error),
     #[error("`{0}` says its cloud by itself, and `--cloud` says another")]
     OtherCloud(LoginServer),
     #[error(transparent)]

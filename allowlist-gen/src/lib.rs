@@ -70,21 +70,16 @@ pub fn generate(sources: &[Source], data: DataEndpoints) -> Result<Generated, Er
     derive(&metadata::read(sources)?, data)
 }
 
-/// Derives the list of a registry of which only the names are known; data endpoints are assumed.
+/// Derives the list of a registry of which only the names are known; its first finding says so.
 pub fn generate_from_names(
     login_server: LoginServer,
     home: Region,
     replicas: Vec<Region>,
 ) -> Result<Generated, Error> {
     let registry = Registry::from_names(login_server, home, replicas);
-    let mut generated = derive(std::slice::from_ref(&registry), DataEndpoints::AssumedOn)?;
-    // Of such a registry everything is assumed, which is said once.
-    generated
-        .findings
-        .retain(|finding| finding.code() != "data-endpoints-assumed");
-    generated
-        .findings
-        .insert(0, findings::no_metadata(&registry));
+    let unconfirmed = findings::no_metadata(&registry);
+    let mut generated = derive(&[registry], DataEndpoints::AsReported)?;
+    generated.findings.insert(0, unconfirmed);
     Ok(generated)
 }
 

@@ -99,7 +99,7 @@ pub enum Error {
     ResourceId(Place, String),
     /// A text that is no host of a registry.
     #[error("{0}: `{1}` is not a host of a registry: {2}")]
-    Host(Place, String, #[source] endpoint::Error),
+    Host(Place, String, endpoint::Error),
     /// A host of a registry, in the wrong list.
     #[error("{0}: `{1}` is not {2}")]
     WrongFamily(Place, Endpoint, &'static str),
@@ -108,7 +108,7 @@ pub enum Error {
     Stranger(Place, Endpoint, LoginServer),
     /// A text that is no region.
     #[error("{0}: `{1}` is not a region: {2}")]
-    Region(Place, String, #[source] RegionError),
+    Region(Place, String, RegionError),
     /// A host that lies in another region than the text beside it says.
     #[error("{0}: `{1}` does not lie in `{2}`")]
     OtherRegion(Place, Endpoint, Region),
@@ -121,6 +121,9 @@ pub enum Error {
     /// A network resource that belongs to something else.
     #[error("{0} belongs to {1}, not to a registry")]
     OtherService(Place, String),
+    /// A network interface without a single host of a registry.
+    #[error("{0}: this network interface has no host names of a private endpoint")]
+    NoMembers(Place),
     /// A private endpoint that names no host, of a registry that nothing else describes.
     #[error(
         "{0}: private endpoint `{1}` ({2}) names no hosts, and nothing else in the input describes its registry"
@@ -164,6 +167,10 @@ impl Error {
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
                 "hosts of a domain of your own go on a hand-written list, with a `why`"
+            }
+            Self::NoMembers(_) => {
+                "give the one that `networkInterfaces` of the private endpoint names; its hosts appear once the \
+                 endpoint is approved"
             }
             Self::OtherService(..) => {
                 "give the private endpoint or network interface of the registry itself: az acr private-endpoint-connection list --registry-name NAME"

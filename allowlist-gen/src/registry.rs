@@ -239,23 +239,29 @@ pub(crate) enum DataPath {
 }
 
 impl Registry {
-    /// A registry of which only the login server and the regions are known.
+    /// A registry of which only the login server and the regions are known; its data endpoints are taken
+    /// to be on.
     ///
     /// A registry without regions doesn't exist, so the first one is an argument of its own.
     pub fn from_names(login_server: LoginServer, home: Region, replicas: Vec<Region>) -> Self {
+        let origin = Origin {
+            what: "the names",
+            file: "the command line".to_owned(),
+        };
         Self {
             name: login_server.name().to_owned(),
             login_server,
             sku: Sku::Unknown,
             listings: vec![Listing {
-                origin: Origin {
-                    what: "`--region`",
-                    file: "the command line".to_owned(),
-                },
+                origin: origin.clone(),
                 scope: Scope::Registry,
                 regions: replicas.into_iter().chain([home]).collect(),
             }],
-            switches: Vec::new(),
+            switches: vec![Switch {
+                origin,
+                feature: Feature::DataEndpoints,
+                position: Position::On,
+            }],
             replicas: BTreeSet::new(),
             connections: BTreeSet::new(),
             private_endpoints: Vec::new(),

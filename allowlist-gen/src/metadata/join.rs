@@ -186,8 +186,8 @@ impl Drafts {
         Joined::Yes
     }
 
-    /// An empty list doesn't say of what. Beside a single registry it can only mean that nothing more
-    /// is there; beside several it can't be told whose it is, so it tells nothing.
+    /// An empty list doesn't say of what. Beside a single registry it is taken for its replications, which
+    /// becomes a finding where it matters; beside several it tells nothing, for it could be anyone's.
     fn add_empty_lists(&mut self, files: Vec<String>) {
         let mut drafts = self.0.values_mut();
         let (Some(draft), None) = (drafts.next(), drafts.next()) else {
@@ -222,6 +222,7 @@ impl Drafts {
         }
     }
 
+    /// The registry that something at `place` is a part of.
     fn whole(&mut self, place: &Place, registry: &ResourceId) -> Result<&mut Draft, Error> {
         self.find(place, registry)?
             .ok_or_else(|| Error::Orphan(place.clone(), registry.name().to_owned()))

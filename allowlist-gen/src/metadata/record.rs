@@ -93,11 +93,6 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
             name => Sku::Lower(name),
         },
     };
-    // A name that isn't one would end up in commands that people paste.
-    let name = match node.key("name") {
-        Some(name) => Some(name.text()?.to_owned()),
-        None => None,
-    };
     let connections = node
         .list("privateEndpointConnections")?
         .iter()
@@ -106,13 +101,20 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
     Ok(Registry {
         place: node.place(),
         id: node.key("id").map(|id| id.resource_id()).transpose()?,
-        name: name.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric())),
+        name: name(node)?,
         location: node.require("location")?.region()?,
         reports: registry_reports(node, &login_server)?,
         login_server,
         sku,
         connections,
     })
+}
+
+/// Names end up in commands that people paste, so one that can't be a name is none.
+fn name(node: &Node<'_>) -> Result<Option<String>, Error> {
+    let name = node.key("name").map(|name| name.text()).transpose()?;
+    let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Ok(name.filter(is_plain).map(str::to_owned))
 }
 
 fn registry_reports(node: &Node<'_>, server: &LoginServer) -> Result<Vec<Report>, Error> {
@@ -398,11 +400,12 @@ pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
         }
     }
     let Some(login_server) = one_registry(&node.place(), &members)? else {
-        let owner = match others.into_iter().collect::<Vec<_>>().join(", ") {
-            groups if groups.is_empty() => "no private endpoint with host names".to_owned(),
-            groups => format!("a private endpoint of {groups}"),
-        };
-        return Err(Error::OtherService(node.place(), owner));
+        let groups = others.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(if groups.is_empty() {
+            Error::NoMembers(node.place())
+        } else {
+            Error::OtherService(node.place(), format!("a private endpoint of {groups}"))
+        });
     };
     let endpoint = node
         .key("privateEndpoint")

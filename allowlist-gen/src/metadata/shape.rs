@@ -23,7 +23,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
     if is_list("data") && object.contains_key("count") {
         ends_here(node, "skip_token")?;
         ends_here(node, "$skipToken")?;
-        // az writes the second spelling of Resource Graph's reply in snake case.
+        // The service says `totalRecords`; az prints it in snake case.
         for total in ["totalRecords", "total_records"] {
             let number = |key| node.key(key).and_then(|node| node.value().as_u64());
             if number("count") < number(total) {
