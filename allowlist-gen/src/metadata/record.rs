@@ -113,7 +113,8 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
 /// Names end up in commands that people paste, so one that can't be a name is none.
 fn name(node: &Node<'_>) -> Result<Option<String>, Error> {
     let name = node.key("name").map(|name| name.text()).transpose()?;
-    let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_plain =
+        |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     Ok(name.filter(is_plain).map(str::to_owned))
 }
 
