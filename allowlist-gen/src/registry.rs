@@ -54,8 +54,17 @@ pub(crate) enum Sku {
 /// Where a statement stands, as messages name it: "`dataEndpointHostNames` in acr-show.json".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
-    pub(crate) what: &'static str,
-    pub(crate) file: String,
+    what: String,
+    file: String,
+}
+
+impl Origin {
+    pub(crate) fn new(what: &str, file: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            file: file.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -244,10 +253,7 @@ impl Registry {
     ///
     /// A registry without regions doesn't exist, so the first one is an argument of its own.
     pub fn from_names(login_server: LoginServer, home: Region, replicas: Vec<Region>) -> Self {
-        let origin = Origin {
-            what: "the names",
-            file: "the command line".to_owned(),
-        };
+        let origin = Origin::new("the names", "the command line");
         Self {
             name: login_server.name().to_owned(),
             login_server,

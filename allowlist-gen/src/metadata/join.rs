@@ -197,10 +197,7 @@ impl Drafts {
             return;
         };
         draft.listings.extend(files.into_iter().map(|file| Listing {
-            origin: Origin {
-                what: "the empty list",
-                file,
-            },
+            origin: Origin::new("the empty list", &file),
             scope: Scope::EmptyListing,
             regions: [home.clone()].into(),
         }));
@@ -255,13 +252,14 @@ impl Draft {
     fn add_reports(&mut self, reports: Vec<Report>, file: &str) {
         for report in reports {
             let Report {
-                what,
+                key,
                 feature,
                 position,
                 regions,
             } = report;
-            self.list(what, file, Scope::Registry, regions);
-            self.switch(what, file, feature, position);
+            let key = format!("`{key}`");
+            self.list(&key, file, Scope::Registry, regions);
+            self.switch(&key, file, feature, position);
         }
     }
 
@@ -307,21 +305,17 @@ impl Draft {
         all
     }
 
-    fn list(&mut self, what: &'static str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
-        let file = file.to_owned();
-        let origin = Origin { what, file };
+    fn list(&mut self, what: &str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
         self.listings.push(Listing {
-            origin,
+            origin: Origin::new(what, file),
             scope,
             regions,
         });
     }
 
-    fn switch(&mut self, what: &'static str, file: &str, feature: Feature, position: Position) {
-        let file = file.to_owned();
-        let origin = Origin { what, file };
+    fn switch(&mut self, what: &str, file: &str, feature: Feature, position: Position) {
         self.switches.push(Switch {
-            origin,
+            origin: Origin::new(what, file),
             feature,
             position,
         });
