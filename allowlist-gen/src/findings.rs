@@ -125,14 +125,17 @@ impl Finding {
         let name = &self.name;
         match &self.kind {
             Kind::NoMetadata => format!(
-                "compare with the registry itself: az acr show-endpoints --name {name} | allowlist-gen generate -"
+                "compare with the registry itself: az acr show-endpoints --name {name} | \
+                 allowlist-gen generate -"
             ),
             Kind::DataEndpointsAssumed(Sku::Lower(sku)) => format!(
                 "once these hosts are allowed: az acr update --name {name} --sku Premium \
-                 (it is {sku}, which has none), then az acr update --name {name} --data-endpoint-enabled true"
+                 (it is {sku}, which has none), then az acr update --name {name} \
+                 --data-endpoint-enabled true"
             ),
             Kind::DataEndpointsAssumed(Sku::Premium | Sku::Unknown) => format!(
-                "once these hosts are allowed: az acr update --name {name} --data-endpoint-enabled true"
+                "once these hosts are allowed: az acr update --name {name} --data-endpoint-enabled \
+                 true"
             ),
             Kind::DataEndpointsImplied => format!(
                 "make it explicit: az acr update --name {name} --data-endpoint-enabled true"
@@ -140,40 +143,54 @@ impl Finding {
             Kind::EndpointsDisputed { .. }
             | Kind::RegionsDiffer { .. }
             | Kind::ConnectionDisputed { .. } => {
-                "if nothing is being changed right now, one of them is old: fetch it again".to_owned()
+                "if nothing is being changed right now, one of them is old: fetch it \
+                 again"
+                    .to_owned()
             }
             Kind::RegionsFromEndpoint => format!(
-                "an endpoint can lack regions that were added after it; give the registry, too: az acr show --name {name}"
+                "an endpoint can lack regions that were added after it; give the registry, too: az \
+                 acr show --name {name}"
             ),
-            Kind::ReplicasFromEmptyListing(_) => format!(
-                "az acr show-endpoints --name {name} tells the regions without doubt"
-            ),
+            Kind::ReplicasFromEmptyListing(_) => {
+                format!("az acr show-endpoints --name {name} tells the regions without doubt")
+            }
             Kind::UnknownRegion(_) => {
                 "check the spelling; if the region is new, there is nothing to do".to_owned()
             }
             Kind::ReplicaNotReady { .. } => format!(
                 "generate again once it is ready: az acr replication list --registry {name}"
             ),
-            Kind::ConnectionNotApproved { status: Status::Pending, .. } => format!(
-                "approve it or delete it: az acr private-endpoint-connection list --registry-name {name}"
+            Kind::ConnectionNotApproved {
+                status: Status::Pending,
+                ..
+            } => format!(
+                "approve it or delete it: az acr private-endpoint-connection list --registry-name \
+                 {name}"
             ),
             Kind::ConnectionNotApproved { .. } => format!(
-                "delete it or request it anew: az acr private-endpoint-connection list --registry-name {name}"
+                "delete it or request it anew: az acr private-endpoint-connection list \
+                 --registry-name {name}"
             ),
             Kind::AddressesUnknown(endpoint) => format!(
-                "give the endpoint's network interface, too: az network private-endpoint show --ids {endpoint} \
-                 --query \"networkInterfaces[0].id\" -o tsv | xargs az network nic show --ids"
+                "give the endpoint's network interface, too: az network private-endpoint show \
+                 --ids {endpoint} --query \"networkInterfaces[0].id\" -o tsv | xargs az network \
+                 nic show --ids"
             ),
             Kind::AddressMissing { .. } => {
-                "approve the connection again or re-create the endpoint, then add the DNS record if DNS is kept by hand"
+                "approve the connection again or re-create the endpoint, then add the DNS record \
+                 if DNS is kept by hand"
                     .to_owned()
             }
             Kind::RecordMissing(_) => {
                 "add the record; DNS that is kept by hand doesn't follow new regions".to_owned()
             }
-            Kind::RecordUnlisted(_) => "delete the record if its region is gone for good".to_owned(),
+            Kind::RecordUnlisted(_) => {
+                "delete the record if its region is gone for good".to_owned()
+            }
             Kind::AddressesDiffer { .. } => {
-                "give the interfaces of all private endpoints that this zone serves, or correct the record".to_owned()
+                "give the interfaces of all private endpoints that this zone serves, or correct \
+                 the record"
+                    .to_owned()
             }
         }
     }
@@ -183,19 +200,21 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::NoMetadata => f.write_str(
-                "made from names alone: nothing confirms the registry or its regions, and dedicated data \
-                 endpoints are assumed to be on",
+                "made from names alone: nothing confirms the registry or its regions, and \
+                 dedicated data endpoints are assumed to be on",
             ),
             Kind::DataEndpointsAssumed(_) => f.write_str(
-                "dedicated data endpoints are assumed to be on; until they are, pulls through this list fail",
+                "dedicated data endpoints are assumed to be on; until they are, pulls through this \
+                 list fail",
             ),
             Kind::DataEndpointsImplied => f.write_str(
-                "the registry doesn't report dedicated data endpoints as on, but has an approved private \
-                 endpoint, which is documented to turn them on",
+                "the registry doesn't report dedicated data endpoints as on, but has an approved \
+                 private endpoint, which is documented to turn them on",
             ),
             Kind::EndpointsDisputed { feature, on, off } => write!(
                 f,
-                "{feature} are on according to {}, and off according to {}; their hosts are on the list",
+                "{feature} are on according to {}, and off according to {}; their hosts are on the \
+                 list",
                 Origins(on),
                 Origins(off)
             ),
@@ -204,7 +223,8 @@ impl fmt::Display for Finding {
             }
             Kind::ReplicasFromEmptyListing(origins) => write!(
                 f,
-                "{} is taken to mean that there are no replicas, although it doesn't say of what it is a list",
+                "{} is taken to mean that there are no replicas, although it doesn't say of what \
+                 it is a list",
                 Origins(origins)
             ),
             Kind::RegionsDiffer {
@@ -217,26 +237,29 @@ impl fmt::Display for Finding {
                 Origins(named_by),
                 Origins(missing_from)
             ),
-            Kind::UnknownRegion(region) => write!(f, "`{region}` is no region that Azure has published"),
+            Kind::UnknownRegion(region) => {
+                write!(f, "`{region}` is no region that Azure has published")
+            }
             Kind::ReplicaNotReady { region, state } => write!(
                 f,
                 "the replica in `{region}` is not ready ({state}); its hosts are on the list"
             ),
             Kind::ConnectionNotApproved { endpoint, status } => write!(
                 f,
-                "the connection of private endpoint `{}` is {status}, so it carries nothing and adds nothing",
+                "the connection of private endpoint `{}` is {status}, so it carries nothing and \
+                 adds nothing",
                 endpoint.name()
             ),
             Kind::ConnectionDisputed { endpoint, status } => write!(
                 f,
-                "the connection of private endpoint `{}` is approved in one place and {status} in another, \
-                 and counts as approved",
+                "the connection of private endpoint `{}` is approved in one place and {status} in \
+                 another, and counts as approved",
                 endpoint.name()
             ),
             Kind::AddressesUnknown(endpoint) => write!(
                 f,
-                "clients behind private endpoint `{}` get private addresses, which are not in the input; the \
-                 proxy refuses private addresses that the list doesn't hold",
+                "clients behind private endpoint `{}` get private addresses, which are not in the \
+                 input; the proxy refuses private addresses that the list doesn't hold",
                 endpoint.name()
             ),
             Kind::AddressMissing { endpoint, from } => write!(
@@ -249,7 +272,8 @@ impl fmt::Display for Finding {
             }
             Kind::RecordUnlisted(endpoint) => write!(
                 f,
-                "the private DNS zone has a record for `{endpoint}`, which is not a host of the registry now"
+                "the private DNS zone has a record for `{endpoint}`, which is not a host of the \
+                 registry now"
             ),
             Kind::AddressesDiffer {
                 endpoint,
@@ -257,7 +281,8 @@ impl fmt::Display for Finding {
                 members,
             } => write!(
                 f,
-                "`{endpoint}` is {} in the private DNS zone, and {} on its private endpoints; all are on the list",
+                "`{endpoint}` is {} in the private DNS zone, and {} on its private endpoints; all \
+                 are on the list",
                 Pins(zone),
                 Pins(members)
             ),

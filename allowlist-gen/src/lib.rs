@@ -5,7 +5,8 @@
 //!                               └▶ findings
 //! ```
 //!
-//! Everything here is synchronous and does no I/O; the program around it reads and writes the files.
+//! Everything here is synchronous and does no I/O; the program around it reads and writes the
+//! files.
 
 pub mod endpoint;
 pub mod export;
@@ -83,7 +84,8 @@ pub fn generate_from_names(
     Ok(generated)
 }
 
-/// One registry without a list is no list at all: whoever installs the rest would take it for the whole.
+/// One registry without a list is no list at all: whoever installs the rest would take it for the
+/// whole.
 fn derive(registries: &[Registry], data: DataEndpoints) -> Result<Generated, Error> {
     let mut entries = Vec::new();
     let mut findings = Vec::new();

@@ -1,7 +1,8 @@
 //! Reads the JSON that Azure writes about registries, in whatever shape, into [`Registry`] values.
 //!
 //! Every file says by itself what it is. Files about one registry are joined, in any order. What a
-//! registry answers on is decided elsewhere; here it is only read, and refused where it can't be read.
+//! registry answers on is decided elsewhere; here it is only read, and refused where it can't be
+//! read.
 
 mod join;
 mod node;
@@ -33,8 +34,8 @@ pub fn read(sources: &[Source]) -> Result<Vec<Registry>, Error> {
 /// Takes a file's bytes for text: UTF-8, with or without a byte order mark.
 pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Source, Error> {
     let name = name.to_owned();
-    // Windows PowerShell 5 redirects as UTF-16; a JSON text starts with an ASCII character, so a zero
-    // beside it gives UTF-16 away even without its mark (RFC 4627 §3).
+    // Windows PowerShell 5 redirects as UTF-16; a JSON text starts with an ASCII character, so a
+    // zero beside it gives UTF-16 away even without its mark (RFC 4627 §3).
     if matches!(
         bytes[..],
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
@@ -126,7 +127,8 @@ pub enum Error {
     NoMembers(Place),
     /// A private endpoint that names no host, of a registry that nothing else describes.
     #[error(
-        "{0}: private endpoint `{1}` ({2}) names no hosts, and nothing else in the input describes its registry"
+        "{0}: private endpoint `{1}` ({2}) names no hosts, and nothing else in the input describes \
+         its registry"
     )]
     Nameless(Place, String, Status),
     /// A part of a registry that nothing else describes.
@@ -153,32 +155,37 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Utf16(_) => {
-                "Windows PowerShell writes UTF-16 by itself: use `az … | Out-File -Encoding utf8 FILE`, or PowerShell 7"
+                "Windows PowerShell writes UTF-16 by itself: use `az … | Out-File -Encoding utf8 \
+                 FILE`, or PowerShell 7"
             }
             Self::NotUtf8(_) => "save it as UTF-8",
             Self::Empty(_) => {
-                "the command that should have filled it failed; run it again and look at its messages"
+                "the command that should have filled it failed; run it again and look at its \
+                 messages"
             }
             Self::Syntax(syntax) => return syntax.remedy().map(str::to_owned),
             Self::Unrecognised(..) | Self::NoRegistry => PRODUCERS,
             Self::Missing(..) => "give the whole output of the command, without `--query`",
             Self::Incomplete(..) => {
-                "fetch the other pages, and give all of them, without their links, or use `az acr list`"
+                "fetch the other pages, and give all of them, without their links, or use `az acr \
+                 list`"
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
                 "hosts of a domain of your own go on a hand-written list, with a `why`"
             }
             Self::NoMembers(_) => {
-                "give the one that `networkInterfaces` of the private endpoint names; its hosts appear once the \
-                 endpoint is approved"
+                "give the one that `networkInterfaces` of the private endpoint names; its hosts \
+                 appear once the endpoint is approved"
             }
             Self::OtherService(..) => {
-                "give the private endpoint or network interface of the registry itself: az acr private-endpoint-connection list --registry-name NAME"
+                "give the private endpoint or network interface of the registry itself: az acr \
+                 private-endpoint-connection list --registry-name NAME"
             }
             Self::Nameless(_, endpoint, Status::Approved) => {
                 return Some(format!(
-                    "give its network interface (az network nic show --ids ID, the ID is in `networkInterfaces` of \
-                     `{endpoint}`), or the registry (az acr show --name NAME)"
+                    "give its network interface (az network nic show --ids ID, the ID is in \
+                     `networkInterfaces` of `{endpoint}`), or the registry (az acr show --name \
+                     NAME)"
                 ));
             }
             Self::Nameless(..) => {
@@ -252,7 +259,8 @@ impl Syntax {
     fn remedy(&self) -> Option<&'static str> {
         match self.mistake {
             Mistake::TrailingComma => Some(
-                "delete the comma; az doesn't write it, but it does stand in a sample of the documentation",
+                "delete the comma; az doesn't write it, but it does stand in a sample of the \
+                 documentation",
             ),
             Mistake::CutOff => Some("fetch it again; this file is cut off"),
             Mistake::NotEvenAnObject => Some("let az print JSON: `-o json`"),

@@ -13,8 +13,8 @@ use crate::registry::{
     PrivateEndpoint, Registry, ResourceId, Scope, Status,
 };
 
-/// Everything worth telling about `registry`, given the hosts that are on its list; what explains most
-/// goes first.
+/// Everything worth telling about `registry`, given the hosts that are on its list; what explains
+/// most goes first.
 pub(super) fn of(
     registry: &Registry,
     data: DataEndpoints,

@@ -1,4 +1,5 @@
-//! Joins records about one registry: by login server, by resource id, and where no id is known, by name.
+//! Joins records about one registry: by login server, by resource id, and where no id is known, by
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,8 @@ use crate::registry::{
 
 /// Joins `records` into registries, sorted by login server.
 ///
-/// What describes a registry goes first, then the endpoints that lead to one, then what only belongs to
-/// one: so every record finds its registry, whatever the order of the files.
+/// What describes a registry goes first, then the endpoints that lead to one, then what only
+/// belongs to one: so every record finds its registry, whatever the order of the files.
 pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
     records.sort_by_key(|record| match record {
         Record::Registry(_) => 0,
@@ -186,8 +187,9 @@ impl Drafts {
         Joined::Yes
     }
 
-    /// An empty list doesn't say of what. Beside a single registry it is taken for its replications, which
-    /// becomes a finding where it matters; beside several it tells nothing, for it could be anyone's.
+    /// An empty list doesn't say of what. Beside a single registry it is taken for its
+    /// replications, which becomes a finding where it matters; beside several it tells nothing, for
+    /// it could be anyone's.
     fn add_empty_lists(&mut self, files: Vec<String>) {
         let mut drafts = self.0.values_mut();
         let (Some(draft), None) = (drafts.next(), drafts.next()) else {

@@ -196,8 +196,9 @@ fn login_server(node: &Node<'_>) -> Result<LoginServer, Error> {
     }
 }
 
-/// While data endpoints are off, the command succeeds and prints a wildcard for all of storage where
-/// exact hosts stand otherwise. That tells the region and the switch, and nothing else of it is kept.
+/// While data endpoints are off, the command succeeds and prints a wildcard for all of storage
+/// where exact hosts stand otherwise. That tells the region and the switch, and nothing else of it
+/// is kept.
 /// <https://github.com/Azure/azure-cli/blob/dev/src/azure-cli/azure/cli/command_modules/acr/custom.py>
 pub(super) fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
     let login_server = login_server(node)?;
