@@ -120,67 +120,70 @@ impl Finding {
         &self.registry
     }
 
-    /// What to do about it.
+    /// What to do about it; commands stand on lines of their own.
     pub fn remedy(&self) -> String {
         let name = &self.name;
         match &self.kind {
             Kind::NoMetadata => format!(
-                "compare with the registry itself: az acr show-endpoints --name {name} | \
-                 allowlist-gen generate -"
+                "compare with the registry itself\n  \
+                 az acr show-endpoints --name {name} | allowlist-gen generate -"
             ),
             Kind::DataEndpointsAssumed(Sku::Lower(sku)) => format!(
-                "once these hosts are allowed: az acr update --name {name} --sku Premium \
-                 (it is {sku}, which has none), then az acr update --name {name} \
-                 --data-endpoint-enabled true"
+                "once these hosts are allowed, leave {sku} behind and switch data endpoints on\n  \
+                 az acr update --name {name} --sku Premium\n  \
+                 az acr update --name {name} --data-endpoint-enabled true"
             ),
             Kind::DataEndpointsAssumed(Sku::Premium | Sku::Unknown) => format!(
-                "once these hosts are allowed: az acr update --name {name} --data-endpoint-enabled \
-                 true"
+                "once these hosts are allowed, switch data endpoints on\n  \
+                 az acr update --name {name} --data-endpoint-enabled true"
             ),
             Kind::DataEndpointsImplied => format!(
-                "make it explicit: az acr update --name {name} --data-endpoint-enabled true"
+                "switch them on by name, so that nothing depends on the private endpoint\n  \
+                 az acr update --name {name} --data-endpoint-enabled true"
             ),
             Kind::EndpointsDisputed { .. }
             | Kind::RegionsDiffer { .. }
             | Kind::ConnectionDisputed { .. } => {
-                "if nothing is being changed right now, one of them is old: fetch it \
-                 again"
+                "if nothing is changing right now, one of the files is old: fetch it again"
                     .to_owned()
             }
             Kind::RegionsFromEndpoint => format!(
-                "an endpoint can lack regions that were added after it; give the registry, too: az \
-                 acr show --name {name}"
+                "an endpoint can lack regions that were added after it; give the registry, too\n  \
+                 az acr show --name {name}"
             ),
-            Kind::ReplicasFromEmptyListing(_) => {
-                format!("az acr show-endpoints --name {name} tells the regions without doubt")
-            }
+            Kind::ReplicasFromEmptyListing(_) => format!(
+                "give what tells the regions without doubt\n  \
+                 az acr show-endpoints --name {name}"
+            ),
             Kind::UnknownRegion(_) => {
                 "check the spelling; if the region is new, there is nothing to do".to_owned()
             }
             Kind::ReplicaNotReady { .. } => format!(
-                "generate again once it is ready: az acr replication list --registry {name}"
+                "generate again once it is ready\n  az acr replication list --registry {name}"
             ),
             Kind::ConnectionNotApproved {
                 status: Status::Pending,
                 ..
             } => format!(
-                "approve it or delete it: az acr private-endpoint-connection list --registry-name \
-                 {name}"
+                "approve it or delete it\n  \
+                 az acr private-endpoint-connection list --registry-name {name}"
             ),
             Kind::ConnectionNotApproved { .. } => format!(
-                "delete it or request it anew: az acr private-endpoint-connection list \
-                 --registry-name {name}"
+                "delete it, or request it anew\n  \
+                 az acr private-endpoint-connection list --registry-name {name}"
             ),
             Kind::AddressesUnknown(endpoint) => format!(
-                "give the endpoint's network interface, too: az network private-endpoint show \
-                 --ids {endpoint} --query \"networkInterfaces[0].id\" -o tsv | xargs az network \
-                 nic show --ids"
+                "if such clients use this list, give the endpoint's network interface, too: show \
+                 it by the id that this prints\n  \
+                 az network private-endpoint show --query \"networkInterfaces[].id\" \
+                 --ids {endpoint}\n  \
+                 az network nic show --ids ID"
             ),
-            Kind::AddressMissing { .. } => {
-                "approve the connection again or re-create the endpoint, then add the DNS record \
-                 if DNS is kept by hand"
-                    .to_owned()
-            }
+            Kind::AddressMissing { .. } => format!(
+                "a region that came later needs the connection approved again, or a new \
+                 endpoint\n  \
+                 az acr private-endpoint-connection list --registry-name {name}"
+            ),
             Kind::RecordMissing(_) => {
                 "add the record; DNS that is kept by hand doesn't follow new regions".to_owned()
             }
@@ -188,8 +191,7 @@ impl Finding {
                 "delete the record if its region is gone for good".to_owned()
             }
             Kind::AddressesDiffer { .. } => {
-                "give the interfaces of all private endpoints that this zone serves, or correct \
-                 the record"
+                "correct the record, or give the interfaces of all endpoints that the zone serves"
                     .to_owned()
             }
         }

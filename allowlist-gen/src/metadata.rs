@@ -151,56 +151,58 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it.
+    /// What to do about it, if that is more than to correct what the message names; commands stand
+    /// on lines of their own.
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Utf16(_) => {
-                "Windows PowerShell writes UTF-16 by itself: use `az … | Out-File -Encoding utf8 \
-                 FILE`, or PowerShell 7"
+                "Windows PowerShell 5 redirects as UTF-16; use PowerShell 7, or\n  \
+                 az … | Out-File -Encoding utf8 FILE"
             }
             Self::NotUtf8(_) => "save it as UTF-8",
             Self::Empty(_) => {
-                "the command that should have filled it failed; run it again and look at its \
-                 messages"
+                "the command that should have filled it failed; run it again, and see what it says"
             }
             Self::Syntax(syntax) => return syntax.remedy().map(str::to_owned),
             Self::Unrecognised(..) | Self::NoRegistry => PRODUCERS,
             Self::Missing(..) => "give the whole output of the command, without `--query`",
             Self::Incomplete(..) => {
-                "fetch the other pages, and give all of them, without their links, or use `az acr \
-                 list`"
+                "az fetches all pages by itself\n  az acr list\n  az graph query --first 1000"
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
                 "hosts of a domain of your own go on a hand-written list, with a `why`"
             }
             Self::NoMembers(_) => {
-                "give the one that `networkInterfaces` of the private endpoint names; its hosts \
-                 appear once the endpoint is approved"
+                "give the interface that `networkInterfaces` of the private endpoint names; it has \
+                 hosts once the endpoint is approved"
             }
             Self::OtherService(..) => {
-                "give the private endpoint or network interface of the registry itself: az acr \
-                 private-endpoint-connection list --registry-name NAME"
+                "give what belongs to the registry's own private endpoints; these are they\n  \
+                 az acr private-endpoint-connection list --registry-name NAME"
             }
             Self::Nameless(_, endpoint, Status::Approved) => {
                 return Some(format!(
-                    "give its network interface (az network nic show --ids ID, the ID is in \
-                     `networkInterfaces` of `{endpoint}`), or the registry (az acr show --name \
-                     NAME)"
+                    "give the interface that `networkInterfaces` of `{endpoint}` names, or the \
+                     registry\n  \
+                     az network nic show --ids ID\n  az acr show --name NAME"
                 ));
             }
             Self::Nameless(..) => {
-                "it has no hosts before it is approved; give the registry: az acr show --name NAME"
+                "it has no hosts before it is approved; give the registry\n  \
+                 az acr show --name NAME"
             }
             Self::Ambiguous(_, name) => {
-                return Some(format!("give the ids of both: az acr show --name {name}"));
+                return Some(format!(
+                    "give what tells their ids\n  az acr show --name {name}"
+                ));
             }
             Self::Orphan(_, name) => {
-                return Some(format!("give the registry, too: az acr show --name {name}"));
+                return Some(format!(
+                    "give the registry, too\n  az acr show --name {name}"
+                ));
             }
-            Self::OrphanZone(_) => "give the registry, too: az acr show --name NAME",
-            Self::TwoHomes(..) => {
-                "a registry never moves; leave out the file that is about another one"
-            }
+            Self::OrphanZone(_) => "give the registry, too\n  az acr show --name NAME",
+            Self::TwoHomes(..) => "a registry never moves: one of these is about another",
             Self::WrongType { .. }
             | Self::ResourceId(..)
             | Self::WrongFamily(..)
