@@ -1,5 +1,5 @@
-//! The program around the library: arguments, files, streams and exit codes. The only file of this crate
-//! that reads or writes anything.
+//! The program around the library: arguments, files, streams and exit codes. The only file of this
+//! crate that reads or writes anything.
 
 use std::fmt;
 use std::fs;
@@ -18,8 +18,8 @@ use similar::TextDiff;
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
 ///
-/// Exit codes: 0 done; 1 a well-formed no (no exact list exists, `--strict` found something, `--check`
-/// found a difference); 2 it couldn't be done.
+/// Exit codes: 0 done; 1 a well-formed no (no exact list exists, `--strict` found something,
+/// `--check` found a difference); 2 it couldn't be done.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Arguments {
@@ -38,11 +38,11 @@ enum Command {
 
 /// Write the allowlist of the registries that FILEs describe
 ///
-/// FILEs hold JSON as az, ARM or Resource Graph print it. Each is recognised by itself, several about one
-/// registry are joined in any order, and many registries make one list.
+/// FILEs hold JSON as az, ARM or Resource Graph print it. Each is recognised by itself, several
+/// about one registry are joined in any order, and many registries make one list.
 ///
-/// Whatever someone should look at (contradictions, gaps, assumptions) goes to standard error, each with
-/// a stable code; the list is complete nevertheless. With `--strict` there is no list then.
+/// Whatever someone should look at (contradictions, gaps, assumptions) goes to standard error, each
+/// with a stable code; the list is complete nevertheless. With `--strict` there is no list then.
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 struct GenerateArguments {
@@ -82,8 +82,8 @@ struct GenerateArguments {
 
     /// Write nothing; compare with this list, whatever its order and comments
     ///
-    /// Exit code 0 means that both say the same, 1 that they differ (standard output has the difference),
-    /// and 2 that they can't be compared, also because no exact list exists now.
+    /// Exit code 0 means that both say the same, 1 that they differ (standard output has the
+    /// difference), and 2 that they can't be compared, also because no exact list exists now.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 
@@ -93,8 +93,9 @@ struct GenerateArguments {
 
     /// Take dedicated data endpoints to be on where they aren't yet
     ///
-    /// The hosts of the layers change the moment data endpoints are switched on, so rules for the new hosts
-    /// have to be in place before. The replicas must be known: give `az acr replication list`, too.
+    /// The hosts of the layers change the moment data endpoints are switched on, so rules for the
+    /// new hosts have to be in place before. The replicas must be known: give `az acr replication
+    /// list`, too.
     #[arg(long)]
     assume_data_endpoints: bool,
 }
@@ -249,7 +250,8 @@ fn write(list: &Allowlist, format: Format, destination: &Destination) -> Result<
     Ok(Answer::Yes)
 }
 
-/// Puts `bytes` in the place of `file` in one step, so that a reader sees the old list or the new one.
+/// Puts `bytes` in the place of `file` in one step, so that a reader sees the old list or the new
+/// one.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link keeps pointing where it does; what it points at is replaced.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -387,17 +389,17 @@ fn login_server(text: &str, cloud: Option<Cloud>) -> Result<LoginServer, Failure
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("can't read {0}: {1}")]
-    Read(String, #[source] io::Error),
+    Read(String, io::Error),
     #[error("can't write {0}: {1}")]
-    Write(String, #[source] io::Error),
+    Write(String, io::Error),
     #[error("can't write to standard output: {0}")]
-    Stdout(#[source] io::Error),
+    Stdout(io::Error),
     #[error("`-` stands twice, and there is one standard input")]
     TwoStdins,
     #[error("`{0}` is not a registry: {1}")]
-    Label(String, #[source] hostname::Error),
+    Label(String, hostname::Error),
     #[error("`{0}` is not a registry: {1}")]
-    LoginServer(String, #[source] endpoint::Error),
+    LoginServer(String, endpoint::Error),
     #[error("`{0}` says its cloud by itself, and `--cloud` says another")]
     OtherCloud(LoginServer),
     #[error(transparent)]

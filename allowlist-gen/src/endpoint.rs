@@ -1,7 +1,8 @@
-//! Decides which hosts a registry answers on, and reads such hosts back. The only file of this crate
-//! that spells a registry domain suffix.
+//! Decides which hosts a registry answers on, and reads such hosts back. The only file of this
+//! crate that spells a registry domain suffix.
 //!
-//! The grammar: <https://learn.microsoft.com/azure/container-registry/container-registry-endpoint-reference>
+//! The grammar:
+//! <https://learn.microsoft.com/azure/container-registry/container-registry-endpoint-reference>
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,7 +80,8 @@ impl LoginServer {
         self.cloud
     }
 
-    /// The registry's name as far as the label tells it: names hold no dash, so a hash follows the first.
+    /// The registry's name as far as the label tells it: names hold no dash, so a hash follows the
+    /// first.
     pub fn name(&self) -> &str {
         let label = self.label.as_str();
         label.split_once('-').map_or(label, |(name, _)| name)
@@ -263,8 +265,8 @@ pub enum Error {
     PrivateZone,
     /// Below a suffix, but in none of the three forms.
     #[error(
-        "a registry answers on `<registry>`, `<registry>.<region>.data` and `<registry>.<region>.geo` \
-         below the suffix of its cloud"
+        "a registry answers on `<registry>`, `<registry>.<region>.data` and \
+         `<registry>.<region>.geo` below the suffix of its cloud"
     )]
     NotAnEndpoint,
     /// A data or regional endpoint where a login server should be.
@@ -272,7 +274,8 @@ pub enum Error {
     NotALoginServer,
     /// A label that no registry can have.
     #[error(
-        "no registry is called `{0}`: a name is letters and digits, with `-hash` where a domain name label was chosen"
+        "no registry is called `{0}`: a name is letters and digits, with `-hash` where a domain \
+         name label was chosen"
     )]
     Label(Label),
 }

@@ -5,7 +5,8 @@
 //!                               └▶ findings
 //! ```
 //!
-//! Everything here is synchronous and does no I/O; the program around it reads and writes the files.
+//! Everything here is synchronous and does no I/O; the program around it reads and writes the
+//! files.
 
 pub mod endpoint;
 pub mod export;
@@ -70,25 +71,21 @@ pub fn generate(sources: &[Source], data: DataEndpoints) -> Result<Generated, Er
     derive(&metadata::read(sources)?, data)
 }
 
-/// Derives the list of a registry of which only the names are known; data endpoints are assumed.
+/// Derives the list of a registry of which only the names are known; its first finding says so.
 pub fn generate_from_names(
     login_server: LoginServer,
     home: Region,
     replicas: Vec<Region>,
 ) -> Result<Generated, Error> {
     let registry = Registry::from_names(login_server, home, replicas);
-    let mut generated = derive(std::slice::from_ref(&registry), DataEndpoints::AssumedOn)?;
-    // Of such a registry everything is assumed, which is said once.
-    generated
-        .findings
-        .retain(|finding| finding.code() != "data-endpoints-assumed");
-    generated
-        .findings
-        .insert(0, findings::no_metadata(&registry));
+    let unconfirmed = findings::no_metadata(&registry);
+    let mut generated = derive(&[registry], DataEndpoints::AsReported)?;
+    generated.findings.insert(0, unconfirmed);
     Ok(generated)
 }
 
-/// One registry without a list is no list at all: whoever installs the rest would take it for the whole.
+/// One registry without a list is no list at all: whoever installs the rest would take it for the
+/// whole.
 fn derive(registries: &[Registry], data: DataEndpoints) -> Result<Generated, Error> {
     let mut entries = Vec::new();
     let mut findings = Vec::new();

@@ -1,7 +1,8 @@
 //! Reads the JSON that Azure writes about registries, in whatever shape, into [`Registry`] values.
 //!
 //! Every file says by itself what it is. Files about one registry are joined, in any order. What a
-//! registry answers on is decided elsewhere; here it is only read, and refused where it can't be read.
+//! registry answers on is decided elsewhere; here it is only read, and refused where it can't be
+//! read.
 
 mod join;
 mod node;
@@ -33,8 +34,8 @@ pub fn read(sources: &[Source]) -> Result<Vec<Registry>, Error> {
 /// Takes a file's bytes for text: UTF-8, with or without a byte order mark.
 pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Source, Error> {
     let name = name.to_owned();
-    // Windows PowerShell 5 redirects as UTF-16; a JSON text starts with an ASCII character, so a zero
-    // beside it gives UTF-16 away even without its mark (RFC 4627 §3).
+    // Windows PowerShell 5 redirects as UTF-16; a JSON text starts with an ASCII character, so a
+    // zero beside it gives UTF-16 away even without its mark (RFC 4627 §3).
     if matches!(
         bytes[..],
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
@@ -99,7 +100,7 @@ pub enum Error {
     ResourceId(Place, String),
     /// A text that is no host of a registry.
     #[error("{0}: `{1}` is not a host of a registry: {2}")]
-    Host(Place, String, #[source] endpoint::Error),
+    Host(Place, String, endpoint::Error),
     /// A host of a registry, in the wrong list.
     #[error("{0}: `{1}` is not {2}")]
     WrongFamily(Place, Endpoint, &'static str),
@@ -108,7 +109,7 @@ pub enum Error {
     Stranger(Place, Endpoint, LoginServer),
     /// A text that is no region.
     #[error("{0}: `{1}` is not a region: {2}")]
-    Region(Place, String, #[source] RegionError),
+    Region(Place, String, RegionError),
     /// A host that lies in another region than the text beside it says.
     #[error("{0}: `{1}` does not lie in `{2}`")]
     OtherRegion(Place, Endpoint, Region),
@@ -121,9 +122,13 @@ pub enum Error {
     /// A network resource that belongs to something else.
     #[error("{0} belongs to {1}, not to a registry")]
     OtherService(Place, String),
+    /// A network interface without a single host of a registry.
+    #[error("{0}: this network interface has no host names of a private endpoint")]
+    NoMembers(Place),
     /// A private endpoint that names no host, of a registry that nothing else describes.
     #[error(
-        "{0}: private endpoint `{1}` ({2}) names no hosts, and nothing else in the input describes its registry"
+        "{0}: private endpoint `{1}` ({2}) names no hosts, and nothing else in the input describes \
+         its registry"
     )]
     Nameless(Place, String, Status),
     /// A part of a registry that nothing else describes.
@@ -146,47 +151,58 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it.
+    /// What to do about it, if that is more than to correct what the message names; commands stand
+    /// on lines of their own.
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Utf16(_) => {
-                "Windows PowerShell writes UTF-16 by itself: use `az … | Out-File -Encoding utf8 FILE`, or PowerShell 7"
+                "Windows PowerShell 5 redirects as UTF-16; use PowerShell 7, or\n  \
+                 az … | Out-File -Encoding utf8 FILE"
             }
             Self::NotUtf8(_) => "save it as UTF-8",
             Self::Empty(_) => {
-                "the command that should have filled it failed; run it again and look at its messages"
+                "the command that should have filled it failed; run it again, and see what it says"
             }
             Self::Syntax(syntax) => return syntax.remedy().map(str::to_owned),
             Self::Unrecognised(..) | Self::NoRegistry => PRODUCERS,
             Self::Missing(..) => "give the whole output of the command, without `--query`",
             Self::Incomplete(..) => {
-                "fetch the other pages, and give all of them, without their links, or use `az acr list`"
+                "az fetches all pages by itself\n  az acr list\n  az graph query --first 1000"
             }
             Self::Host(_, _, endpoint::Error::UnknownSuffix) => {
                 "hosts of a domain of your own go on a hand-written list, with a `why`"
             }
+            Self::NoMembers(_) => {
+                "give the interface that `networkInterfaces` of the private endpoint names; it has \
+                 hosts once the endpoint is approved"
+            }
             Self::OtherService(..) => {
-                "give the private endpoint or network interface of the registry itself: az acr private-endpoint-connection list --registry-name NAME"
+                "give what belongs to the registry's own private endpoints; these are they\n  \
+                 az acr private-endpoint-connection list --registry-name NAME"
             }
             Self::Nameless(_, endpoint, Status::Approved) => {
                 return Some(format!(
-                    "give its network interface (az network nic show --ids ID, the ID is in `networkInterfaces` of \
-                     `{endpoint}`), or the registry (az acr show --name NAME)"
+                    "give the interface that `networkInterfaces` of `{endpoint}` names, or the \
+                     registry\n  \
+                     az network nic show --ids ID\n  az acr show --name NAME"
                 ));
             }
             Self::Nameless(..) => {
-                "it has no hosts before it is approved; give the registry: az acr show --name NAME"
+                "it has no hosts before it is approved; give the registry\n  \
+                 az acr show --name NAME"
             }
             Self::Ambiguous(_, name) => {
-                return Some(format!("give the ids of both: az acr show --name {name}"));
+                return Some(format!(
+                    "give what tells their ids\n  az acr show --name {name}"
+                ));
             }
             Self::Orphan(_, name) => {
-                return Some(format!("give the registry, too: az acr show --name {name}"));
+                return Some(format!(
+                    "give the registry, too\n  az acr show --name {name}"
+                ));
             }
-            Self::OrphanZone(_) => "give the registry, too: az acr show --name NAME",
-            Self::TwoHomes(..) => {
-                "a registry never moves; leave out the file that is about another one"
-            }
+            Self::OrphanZone(_) => "give the registry, too\n  az acr show --name NAME",
+            Self::TwoHomes(..) => "a registry never moves: one of these is about another",
             Self::WrongType { .. }
             | Self::ResourceId(..)
             | Self::WrongFamily(..)
@@ -245,7 +261,8 @@ impl Syntax {
     fn remedy(&self) -> Option<&'static str> {
         match self.mistake {
             Mistake::TrailingComma => Some(
-                "delete the comma; az doesn't write it, but it does stand in a sample of the documentation",
+                "delete the comma; az doesn't write it, but it does stand in a sample of the \
+                 documentation",
             ),
             Mistake::CutOff => Some("fetch it again; this file is cut off"),
             Mistake::NotEvenAnObject => Some("let az print JSON: `-o json`"),

@@ -62,7 +62,8 @@ impl Refusal {
         }
         if self.path == DataPath::Unknown {
             steps.push(format!(
-                "see whether data endpoints are on: give what this prints, too\n  az acr show --name {name}"
+                "see whether data endpoints are on: give what this prints, too\n  az acr show \
+                 --name {name}"
             ));
         }
         if let Sku::Lower(sku) = &self.sku {
@@ -72,8 +73,8 @@ impl Refusal {
             ));
         }
         steps.push(
-            "allow the hosts to come wherever clients are filtered: without these rules, pulls fail from the \
-             moment of the switch\n  \
+            "allow the hosts to come wherever clients are filtered: without these rules, pulls \
+             fail from the moment of the switch\n  \
              allowlist-gen generate --assume-data-endpoints FILE…"
                 .to_owned(),
         );
@@ -91,22 +92,23 @@ impl fmt::Display for Refusal {
         match (self.why, self.path) {
             (Why::NoDataEndpoints, DataPath::Unknown) => write!(
                 f,
-                "nothing says whether `{host}` has dedicated data endpoints, and without them no exact list \
-                 can hold the hosts of its layers"
+                "nothing says whether `{host}` has dedicated data endpoints, and without them no \
+                 exact list can hold the hosts of its layers"
             ),
             (Why::NoDataEndpoints, _) => write!(
                 f,
-                "`{host}` has its dedicated data endpoints off: its layers come from storage accounts that \
-                 many registries share, and no exact list can hold those"
+                "`{host}` has its dedicated data endpoints off: its layers come from storage \
+                 accounts that many registries share, and no exact list can hold those"
             ),
             (Why::ReplicasUnknown, DataPath::ImpliedByPrivateEndpoint) => write!(
                 f,
-                "`{host}` reports no data endpoints, but an approved private endpoint, which is documented to \
-                 turn them on in every region; the input doesn't tell its replicas"
+                "`{host}` reports no data endpoints, but an approved private endpoint, which is \
+                 documented to turn them on in every region; the input doesn't tell its replicas"
             ),
             (Why::ReplicasUnknown, _) => write!(
                 f,
-                "`{host}` needs one data endpoint per region, and the input doesn't tell its replicas"
+                "`{host}` needs one data endpoint per region, and the input doesn't tell its \
+                 replicas"
             ),
         }
     }

@@ -1,7 +1,8 @@
-//! Knows the names of Azure's regions. The set is open: a name that is not here is worth a look, never
-//! an error.
+//! Knows the names of Azure's regions. The set is open: a name that is not here is worth a look,
+//! never an error.
 //!
-//! Sources: <https://learn.microsoft.com/azure/reliability/regions-list>, and azure-cli's own tables.
+//! Sources: <https://learn.microsoft.com/azure/reliability/regions-list>, and azure-cli's own
+//! tables.
 
 use ringfence_config::allowlist::Region;
 

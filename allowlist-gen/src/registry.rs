@@ -13,9 +13,9 @@ use crate::refusal::{Refusal, Why};
 
 /// Everything that the input says about one registry, each statement with its origin.
 ///
-/// Statements may contradict each other, because snapshots grow old at different times. All hosts that
-/// can follow from them belong to the same owner, so the list takes the union: a host too many reaches
-/// nobody else, a host too few breaks a pull. Each contradiction is a finding.
+/// Statements may contradict each other, because snapshots grow old at different times. All hosts
+/// that can follow from them belong to the same owner, so the list takes the union: a host too many
+/// reaches nobody else, a host too few breaks a pull. Each contradiction is a finding.
 #[derive(Debug, Clone)]
 pub struct Registry {
     pub(crate) login_server: LoginServer,
@@ -54,8 +54,17 @@ pub(crate) enum Sku {
 /// Where a statement stands, as messages name it: "`dataEndpointHostNames` in acr-show.json".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
-    pub(crate) what: &'static str,
-    pub(crate) file: String,
+    what: String,
+    file: String,
+}
+
+impl Origin {
+    pub(crate) fn new(what: &str, file: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            file: file.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -239,23 +248,26 @@ pub(crate) enum DataPath {
 }
 
 impl Registry {
-    /// A registry of which only the login server and the regions are known.
+    /// A registry of which only the login server and the regions are known; its data endpoints are
+    /// taken to be on.
     ///
     /// A registry without regions doesn't exist, so the first one is an argument of its own.
     pub fn from_names(login_server: LoginServer, home: Region, replicas: Vec<Region>) -> Self {
+        let origin = Origin::new("the names", "the command line");
         Self {
             name: login_server.name().to_owned(),
             login_server,
             sku: Sku::Unknown,
             listings: vec![Listing {
-                origin: Origin {
-                    what: "`--region`",
-                    file: "the command line".to_owned(),
-                },
+                origin: origin.clone(),
                 scope: Scope::Registry,
                 regions: replicas.into_iter().chain([home]).collect(),
             }],
-            switches: Vec::new(),
+            switches: vec![Switch {
+                origin,
+                feature: Feature::DataEndpoints,
+                position: Position::On,
+            }],
             replicas: BTreeSet::new(),
             connections: BTreeSet::new(),
             private_endpoints: Vec::new(),
@@ -302,13 +314,15 @@ impl Registry {
 
     /// The union of all regions that anything names.
     ///
-    /// A replica off global routing or still being created counts, too: its hosts exist or are about to.
+    /// A replica off global routing or still being created counts, too: its hosts exist or are
+    /// about to.
     /// <https://learn.microsoft.com/azure/container-registry/container-registry-geo-replication>
     pub(crate) fn regions(&self) -> Regions {
         let listings = || self.listings.iter().filter(|list| !list.regions.is_empty());
         let union: BTreeSet<Region> = listings().flat_map(|list| list.regions.clone()).collect();
         let is_complete = listings().any(|list| list.scope != Scope::Named);
-        // Only Premium replicates, and azure-cli refuses to list the replications of a lesser registry.
+        // Only Premium replicates, and azure-cli refuses to list the replications of a lesser
+        // registry.
         let is_single = matches!(self.sku, Sku::Lower(_)) && !union.is_empty();
         if is_complete || is_single {
             Regions::All(union)
@@ -340,8 +354,8 @@ impl Registry {
             .any(|switch| switch.feature == feature && switch.position == position)
     }
 
-    /// What each host may resolve to. The zone of the resolver and the endpoints themselves can differ
-    /// while one of them changes, so a host gets the addresses of both.
+    /// What each host may resolve to. The zone of the resolver and the endpoints themselves can
+    /// differ while one of them changes, so a host gets the addresses of both.
     fn addresses(&self) -> Addresses {
         let mut union = self.zone.clone();
         for (endpoint, pins) in self.private_endpoints.iter().flat_map(|pe| &pe.members) {

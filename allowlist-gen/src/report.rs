@@ -1,5 +1,5 @@
-//! Tells people what went wrong or needs a look, and what to do: in the same words wherever this library
-//! is used.
+//! Tells people what went wrong or needs a look, and what to do: in the same words wherever this
+//! library is used.
 
 use std::fmt;
 

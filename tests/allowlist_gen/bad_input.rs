@@ -119,7 +119,7 @@ fn every_bad_input_is_told_what_is_wrong() {
         (interface("registry", "contoso.azurecr.io", "10.0.0.0/8"), "is not an IP address"),
         (
             "{\"type\": \"Microsoft.Network/networkInterfaces\", \"id\": \"/n\", \"ipConfigurations\": [{}]}".into(),
-            "no private endpoint with host names",
+            "this network interface has no host names",
         ),
         (
             "{\"aRecords\": [], \"fqdn\": \"acct.privatelink.blob.core.windows.net.\"}".into(),

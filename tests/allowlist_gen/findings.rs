@@ -163,6 +163,10 @@ fn gaps_in_private_link_are_found() {
             (json!([with("Approved")]), &["addresses-unknown"]),
             (json!([with("Pending")]), &["connection-not-approved"]),
             (
+                json!([with("Approved"), with("Pending"), interface(&[LOGIN, DATA])]),
+                &["connection-disputed"],
+            ),
+            (
                 json!([with("Rejected"), interface(&[LOGIN, DATA])]),
                 &["connection-not-approved"],
             ),

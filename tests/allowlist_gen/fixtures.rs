@@ -1,5 +1,7 @@
 //! Every fixture by itself.
 
+use ringfence_config::{Allowlist, Document};
+
 use crate::program::{all_fixtures, generate, generate_from, read, snapshot};
 
 fn name(fixture: &str) -> String {
@@ -52,6 +54,23 @@ fn every_format_holds_the_same_hosts() {
             .collect();
         assert_eq!(in_toml, text.hosts(), "{fixture}");
         assert_eq!(in_json, text.hosts(), "{fixture}");
+    }
+}
+
+/// The proxy reads what this program writes, and sees the same list.
+#[test]
+fn every_list_is_read_back_as_it_was_written() {
+    for fixture in all_fixtures() {
+        let run = generate(&[&fixture, "--assume-data-endpoints"]);
+        if run.code != 0 {
+            continue;
+        }
+        let document = Document::parse(&fixture, &run.stdout).expect(&fixture);
+        let list = Allowlist::merge(&[document]).expect(&fixture);
+        assert!(run.stdout.ends_with(&list.to_toml()), "{run}");
+        let json = generate(&[&fixture, "--assume-data-endpoints", "--format=json"]).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(json["hash"], list.hash(), "{fixture}");
     }
 }
 

@@ -211,6 +211,12 @@ fn check_compares_what_is_said_not_how() {
          +registry = \"contoso\"\n+region = \"westus\"\n"
     );
 
+    // Findings don't hide that nothing differs, but with --strict they are a no of their own.
+    assert_eq!(generate(&[WITH_FINDING, "-o", path]).code, 0);
+    assert_eq!(generate(&[WITH_FINDING, "--check", path]).code, 0);
+    let strict = generate(&[WITH_FINDING, "--check", path, "--strict"]);
+    assert_eq!((strict.code, strict.stdout.as_str()), (1, ""), "{strict}");
+
     // Exit code 1 would claim a difference where nothing could be compared.
     let refused = generate(&[DATA_OFF, "--check", path]);
     assert_eq!(

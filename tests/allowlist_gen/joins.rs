@@ -278,3 +278,65 @@ fn the_wildcard_of_every_cloud_means_off() {
         assert_eq!(run.hosts()[1], format!("contoso.somewhere.data.{suffix}"));
     }
 }
+
+/// Flat or nested, a key that is missing, `null` or empty: the same resource yields the same list.
+#[test]
+fn the_shape_of_a_resource_does_not_matter() {
+    let show = &format!("{GEO}acr-show.json");
+    for (one, other) in [
+        (
+            &[DATA_ON][..],
+            &["arm-recorded/registry.data-endpoints-enabled.two-regions.json"][..],
+        ),
+        (
+            &[&format!("{GEO}network-nic-show.json")],
+            &[&format!("{GEO}network-interface.arm.json")],
+        ),
+        (
+            &[&format!("{GEO}network-private-endpoint-show.json")],
+            &[&format!("{GEO}private-endpoint.arm.json")],
+        ),
+        (
+            &[
+                show,
+                &format!("{GEO}network-private-dns-record-set-a-list.json"),
+            ],
+            &[
+                &format!("{GEO}registry.arm.json"),
+                &format!("{GEO}private-dns-records.arm.json"),
+            ],
+        ),
+        (
+            &[show, &format!("{GEO}acr-replication-list.json")],
+            &[show, &format!("{GEO}replications.arm.json")],
+        ),
+        (
+            &[
+                show,
+                &format!("{GEO}acr-private-endpoint-connection-list.json"),
+            ],
+            &[show, &format!("{GEO}private-endpoint-connections.arm.json")],
+        ),
+        (
+            &[show, "constructed/acr-show.mixed-case-name.json"],
+            &["constructed/graph-query.registries.json"],
+        ),
+    ] {
+        let (one, other) = (generate(one), generate(other));
+        assert_eq!(one.code, 0, "{one}");
+        assert_eq!((&one.stdout, &one.stderr), (&other.stdout, &other.stderr));
+    }
+    let minimal = r#"{"type": "Microsoft.ContainerRegistry/registries", "location": "eastus",
+        "loginServer": "contoso.azurecr.io", "dataEndpointEnabled": true,
+        "dataEndpointHostNames": ["contoso.eastus.data.azurecr.io"]"#;
+    let missing = generate_from(format!("{minimal}}}").as_bytes(), &["-", "--strict"]);
+    assert_eq!(missing.code, 0, "{missing}");
+    for said in ["null", "[]"] {
+        let rest = format!(
+            r#"{minimal}, "regionalEndpointHostNames": {said}, "privateEndpointConnections": {said},
+                "sku": null, "id": null, "name": null, "regionalEndpoints": null, "new": {{"x": 1}}}}"#
+        );
+        let run = generate_from(rest.as_bytes(), &["-", "--strict"]);
+        assert_eq!(run, missing);
+    }
+}

@@ -1,7 +1,9 @@
-//! One host per line, and nothing else: for loops in shells, and for firewalls that take a file of names.
+//! One host per line, and nothing else: for loops in shells, and for firewalls that take a file of
+//! names.
 //!
-//! The port is 443 by agreement, so an entry with another one can't be written. Private addresses are left
-//! out, because they restrict what a name may resolve to, and a list of names has no say in that.
+//! The port is 443 by agreement, so an entry with another one can't be written. Private addresses
+//! are left out, because they restrict what a name may resolve to, and a list of names has no say
+//! in that.
 
 use std::io::Write;
 

@@ -13,6 +13,6 @@ pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Er
 }
 
 const HEADER: &str = "\
-# Derived from registry metadata by `allowlist-gen generate`. Hosts of your own belong in a file of their
-# own; `allowlist-gen generate --check` tells when this one no longer matches its registries.
+# Derived from registry metadata by `allowlist-gen generate`. Hosts of your own belong in a file of
+# their own; `allowlist-gen generate --check` tells when this one no longer matches its registries.
 ";

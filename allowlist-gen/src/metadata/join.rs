@@ -1,4 +1,5 @@
-//! Joins records about one registry: by login server, by resource id, and where no id is known, by name.
+//! Joins records about one registry: by login server, by resource id, and where no id is known, by
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,8 @@ use crate::registry::{
 
 /// Joins `records` into registries, sorted by login server.
 ///
-/// What describes a registry goes first, then the endpoints that lead to one, then what only belongs to
-/// one: so every record finds its registry, whatever the order of the files.
+/// What describes a registry goes first, then the endpoints that lead to one, then what only
+/// belongs to one: so every record finds its registry, whatever the order of the files.
 pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
     records.sort_by_key(|record| match record {
         Record::Registry(_) => 0,
@@ -186,8 +187,9 @@ impl Drafts {
         Joined::Yes
     }
 
-    /// An empty list doesn't say of what. Beside a single registry it can only mean that nothing more
-    /// is there; beside several it can't be told whose it is, so it tells nothing.
+    /// An empty list doesn't say of what. Beside a single registry it is taken for its
+    /// replications, which becomes a finding where it matters; beside several it tells nothing, for
+    /// it could be anyone's.
     fn add_empty_lists(&mut self, files: Vec<String>) {
         let mut drafts = self.0.values_mut();
         let (Some(draft), None) = (drafts.next(), drafts.next()) else {
@@ -197,10 +199,7 @@ impl Drafts {
             return;
         };
         draft.listings.extend(files.into_iter().map(|file| Listing {
-            origin: Origin {
-                what: "the empty list",
-                file,
-            },
+            origin: Origin::new("the empty list", &file),
             scope: Scope::EmptyListing,
             regions: [home.clone()].into(),
         }));
@@ -222,6 +221,7 @@ impl Drafts {
         }
     }
 
+    /// The registry that something at `place` is a part of.
     fn whole(&mut self, place: &Place, registry: &ResourceId) -> Result<&mut Draft, Error> {
         self.find(place, registry)?
             .ok_or_else(|| Error::Orphan(place.clone(), registry.name().to_owned()))
@@ -254,13 +254,14 @@ impl Draft {
     fn add_reports(&mut self, reports: Vec<Report>, file: &str) {
         for report in reports {
             let Report {
-                what,
+                key,
                 feature,
                 position,
                 regions,
             } = report;
-            self.list(what, file, Scope::Registry, regions);
-            self.switch(what, file, feature, position);
+            let key = format!("`{key}`");
+            self.list(&key, file, Scope::Registry, regions);
+            self.switch(&key, file, feature, position);
         }
     }
 
@@ -306,21 +307,17 @@ impl Draft {
         all
     }
 
-    fn list(&mut self, what: &'static str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
-        let file = file.to_owned();
-        let origin = Origin { what, file };
+    fn list(&mut self, what: &str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
         self.listings.push(Listing {
-            origin,
+            origin: Origin::new(what, file),
             scope,
             regions,
         });
     }
 
-    fn switch(&mut self, what: &'static str, file: &str, feature: Feature, position: Position) {
-        let file = file.to_owned();
-        let origin = Origin { what, file };
+    fn switch(&mut self, what: &str, file: &str, feature: Feature, position: Position) {
         self.switches.push(Switch {
-            origin,
+            origin: Origin::new(what, file),
             feature,
             position,
         });

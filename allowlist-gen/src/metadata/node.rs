@@ -1,7 +1,8 @@
 //! A JSON value that knows where it stands.
 //!
-//! Two habits of Azure are settled here, once. A missing key, `null` and, for lists, `[]` all mean that
-//! nothing is said. And ARM nests under `properties` what az prints flat, so a key is looked up in both.
+//! Two habits of Azure are settled here, once. A missing key, `null` and, for lists, `[]` all mean
+//! that nothing is said. And ARM nests under `properties` what az prints flat, so a key is looked
+//! up in both.
 
 use std::fmt;
 use std::net::IpAddr;

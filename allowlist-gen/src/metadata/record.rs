@@ -43,7 +43,8 @@ pub(super) struct Registry {
 /// What is said about one family of regional hosts.
 #[derive(Debug)]
 pub(super) struct Report {
-    pub(super) what: &'static str,
+    /// The key that says it.
+    pub(super) key: &'static str,
     pub(super) feature: Feature,
     pub(super) position: Position,
     /// The regions of the hosts that are named.
@@ -93,11 +94,6 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
             name => Sku::Lower(name),
         },
     };
-    // A name that isn't one would end up in commands that people paste.
-    let name = match node.key("name") {
-        Some(name) => Some(name.text()?.to_owned()),
-        None => None,
-    };
     let connections = node
         .list("privateEndpointConnections")?
         .iter()
@@ -106,7 +102,7 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
     Ok(Registry {
         place: node.place(),
         id: node.key("id").map(|id| id.resource_id()).transpose()?,
-        name: name.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric())),
+        name: name(node)?,
         location: node.require("location")?.region()?,
         reports: registry_reports(node, &login_server)?,
         login_server,
@@ -115,76 +111,45 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
     })
 }
 
+/// Names end up in commands that people paste, so one that can't be a name is none.
+fn name(node: &Node<'_>) -> Result<Option<String>, Error> {
+    let name = node.key("name").map(|name| name.text()).transpose()?;
+    let is_plain =
+        |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Ok(name.filter(is_plain).map(str::to_owned))
+}
+
 fn registry_reports(node: &Node<'_>, server: &LoginServer) -> Result<Vec<Report>, Error> {
-    let position = |key: &str| match node.key(key) {
-        None => Ok(Position::Unsaid),
-        Some(word) => match word.value() {
-            Value::String(word) if word.eq_ignore_ascii_case("enabled") => Ok(Position::On),
-            Value::String(word) if word.eq_ignore_ascii_case("disabled") => Ok(Position::Off),
-            // The set of words is open.
-            Value::String(_) => Ok(Position::Unsaid),
-            _ => word
-                .flag()
-                .map(|on| if on { Position::On } else { Position::Off }),
-        },
-    };
-    let data = named_regions(
-        node,
-        "dataEndpointHostNames",
-        server,
-        Feature::DataEndpoints,
-    )?;
-    let regional = named_regions(
-        node,
-        "regionalEndpointHostNames",
-        server,
-        Feature::RegionalEndpoints,
-    )?;
-    // Drafts of the API called the switch `regionalEndpointEnabled`.
-    let regional_switch = match position("regionalEndpoints")? {
-        Position::Unsaid => position("regionalEndpointEnabled")?,
-        said => said,
-    };
-    Ok([
-        hosts_report("`dataEndpointHostNames`", Feature::DataEndpoints, data),
-        hosts_report(
-            "`regionalEndpointHostNames`",
-            Feature::RegionalEndpoints,
-            regional,
-        ),
-        Some(switch_report(
-            "`dataEndpointEnabled`",
-            Feature::DataEndpoints,
-            position("dataEndpointEnabled")?,
-        )),
-        Some(switch_report(
-            "`regionalEndpoints`",
-            Feature::RegionalEndpoints,
-            regional_switch,
-        )),
-    ]
-    .into_iter()
-    .flatten()
-    .collect())
-}
-
-/// Hosts that are named exist, whatever the switch beside them says.
-fn hosts_report(what: &'static str, feature: Feature, regions: BTreeSet<Region>) -> Option<Report> {
-    (!regions.is_empty()).then_some(Report {
-        what,
-        feature,
-        position: Position::On,
-        regions,
-    })
-}
-
-fn switch_report(what: &'static str, feature: Feature, position: Position) -> Report {
-    Report {
-        what,
-        feature,
-        position,
-        regions: BTreeSet::new(),
+    let mut reports = Vec::new();
+    for keys in KEYS {
+        let regions = named_regions(node, keys.hosts, server, keys.feature)?;
+        if !regions.is_empty() {
+            // Hosts that are named exist, whatever the switch beside them says.
+            reports.push(keys.report(keys.hosts, Position::On, regions));
+        }
+        let mut said = Position::Unsaid;
+        for switch in keys.switches {
+            if said == Position::Unsaid {
+                said = position(node, switch)?;
+            }
+        }
+        reports.push(keys.report(keys.switches[0], said, BTreeSet::new()));
     }
+    Ok(reports)
+}
+
+fn position(node: &Node<'_>, key: &str) -> Result<Position, Error> {
+    let Some(switch) = node.key(key) else {
+        return Ok(Position::Unsaid);
+    };
+    Ok(match switch.value() {
+        Value::String(word) if word.eq_ignore_ascii_case("enabled") => Position::On,
+        Value::String(word) if word.eq_ignore_ascii_case("disabled") => Position::Off,
+        // The set of words is open.
+        Value::String(_) => Position::Unsaid,
+        _ if switch.flag()? => Position::On,
+        _ => Position::Off,
+    })
 }
 
 fn named_regions(
@@ -231,48 +196,34 @@ fn login_server(node: &Node<'_>) -> Result<LoginServer, Error> {
     }
 }
 
-/// While data endpoints are off, the command succeeds and prints a wildcard for all of storage where
-/// exact hosts stand otherwise. That tells the region and the switch, and nothing else of it is kept.
+/// While data endpoints are off, the command succeeds and prints a wildcard for all of storage
+/// where exact hosts stand otherwise. That tells the region and the switch, and nothing else of it
+/// is kept.
 /// <https://github.com/Azure/azure-cli/blob/dev/src/azure-cli/azure/cli/command_modules/acr/custom.py>
 pub(super) fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
     let login_server = login_server(node)?;
     let mut reports = Vec::new();
-    for (key, what, feature) in [
-        ("dataEndpoints", "`dataEndpoints`", Feature::DataEndpoints),
-        (
-            "regionalEndpoints",
-            "`regionalEndpoints`",
-            Feature::RegionalEndpoints,
-        ),
-    ] {
+    for keys in KEYS {
         let (mut exact, mut shared) = (BTreeSet::new(), BTreeSet::new());
-        for item in node.list(key)? {
+        for item in node.list(keys.listed)? {
             let host = item.require("endpoint")?;
-            let region = item
-                .key("region")
-                .map(|region| region.region())
-                .transpose()?;
+            let region = item.key("region").map(|region| region.region());
+            let region = region.transpose()?;
             if stands_for_storage(host.text()?) {
                 shared.insert(region.ok_or_else(|| Error::Missing(item.place(), "region"))?);
                 continue;
             }
-            let own = region_of(&host, &login_server, feature)?;
+            let own = region_of(&host, &login_server, keys.feature)?;
             if let Some(region) = region.filter(|region| *region != own) {
                 return Err(Error::OtherRegion(host.place(), host.endpoint()?, region));
             }
             exact.insert(own);
         }
-        let both = [(exact, Position::On), (shared, Position::Off)];
-        reports.extend(
-            both.into_iter()
-                .filter(|(regions, _)| !regions.is_empty())
-                .map(|(regions, position)| Report {
-                    what,
-                    feature,
-                    position,
-                    regions,
-                }),
-        );
+        for (regions, position) in [(exact, Position::On), (shared, Position::Off)] {
+            if !regions.is_empty() {
+                reports.push(keys.report(keys.listed, position, regions));
+            }
+        }
     }
     Ok(ShowEndpoints {
         place: node.place(),
@@ -398,11 +349,12 @@ pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
         }
     }
     let Some(login_server) = one_registry(&node.place(), &members)? else {
-        let owner = match others.into_iter().collect::<Vec<_>>().join(", ") {
-            groups if groups.is_empty() => "no private endpoint with host names".to_owned(),
-            groups => format!("a private endpoint of {groups}"),
-        };
-        return Err(Error::OtherService(node.place(), owner));
+        let groups = others.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(if groups.is_empty() {
+            Error::NoMembers(node.place())
+        } else {
+            Error::OtherService(node.place(), format!("a private endpoint of {groups}"))
+        });
     };
     let endpoint = node
         .key("privateEndpoint")
@@ -454,3 +406,40 @@ pub(super) fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
         endpoint,
     }))
 }
+
+/// The keys that tell of one family of regional hosts.
+struct FamilyKeys {
+    feature: Feature,
+    /// In a registry: the hosts.
+    hosts: &'static str,
+    /// In a registry: the switch, by its name today and in drafts of the API.
+    switches: &'static [&'static str],
+    /// In the output of show-endpoints: the hosts with their regions.
+    listed: &'static str,
+}
+
+impl FamilyKeys {
+    fn report(&self, key: &'static str, position: Position, regions: BTreeSet<Region>) -> Report {
+        Report {
+            key,
+            feature: self.feature,
+            position,
+            regions,
+        }
+    }
+}
+
+const KEYS: [FamilyKeys; 2] = [
+    FamilyKeys {
+        feature: Feature::DataEndpoints,
+        hosts: "dataEndpointHostNames",
+        switches: &["dataEndpointEnabled"],
+        listed: "dataEndpoints",
+    },
+    FamilyKeys {
+        feature: Feature::RegionalEndpoints,
+        hosts: "regionalEndpointHostNames",
+        switches: &["regionalEndpoints", "regionalEndpointEnabled"],
+        listed: "regionalEndpoints",
+    },
+];

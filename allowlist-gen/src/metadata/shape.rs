@@ -23,7 +23,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
     if is_list("data") && object.contains_key("count") {
         ends_here(node, "skip_token")?;
         ends_here(node, "$skipToken")?;
-        // az writes the second spelling of Resource Graph's reply in snake case.
+        // The service says `totalRecords`; az prints it in snake case.
         for total in ["totalRecords", "total_records"] {
             let number = |key| node.key(key).and_then(|node| node.value().as_u64());
             if number("count") < number(total) {
@@ -54,20 +54,17 @@ fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
 
 /// Reads one object; `None` for a DNS record that holds no addresses of a registry.
 fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
-    match kind(node)? {
-        Kind::Registry => record::registry(node).map(|record| Some(Record::Registry(record))),
-        Kind::ShowEndpoints => {
-            record::show_endpoints(node).map(|record| Some(Record::ShowEndpoints(record)))
-        }
-        Kind::Replication => record::replication(node).map(Some),
-        Kind::Connection => record::connection(node).map(Some),
-        Kind::PrivateEndpoint => {
-            record::private_endpoint(node).map(|record| Some(Record::PrivateEndpoint(record)))
-        }
-        Kind::Interface => record::interface(node).map(|record| Some(Record::Interface(record))),
-        Kind::DnsRecord => record::dns_record(node).map(|record| record.map(Record::DnsRecord)),
-        Kind::OtherDnsRecord => Ok(None),
-    }
+    let record = match kind(node)? {
+        Kind::Registry => Record::Registry(record::registry(node)?),
+        Kind::ShowEndpoints => Record::ShowEndpoints(record::show_endpoints(node)?),
+        Kind::Replication => record::replication(node)?,
+        Kind::Connection => record::connection(node)?,
+        Kind::PrivateEndpoint => Record::PrivateEndpoint(record::private_endpoint(node)?),
+        Kind::Interface => Record::Interface(record::interface(node)?),
+        Kind::DnsRecord => return Ok(record::dns_record(node)?.map(Record::DnsRecord)),
+        Kind::OtherDnsRecord => return Ok(None),
+    };
+    Ok(Some(record))
 }
 
 enum Kind {

@@ -1,0 +1,203 @@
+//! Decides which findings a registry has.
+
+use std::collections::BTreeSet;
+
+use ringfence_config::address::Pin;
+use ringfence_config::allowlist::Region;
+
+use super::Kind;
+use crate::endpoint::Endpoint;
+use crate::region;
+use crate::registry::{
+    Addresses, Connection, DataEndpoints, DataPath, Feature, Listing, Origin, Position,
+    PrivateEndpoint, Registry, ResourceId, Scope, Status,
+};
+
+/// Everything worth telling about `registry`, given the hosts that are on its list; what explains
+/// most goes first.
+pub(super) fn of(
+    registry: &Registry,
+    data: DataEndpoints,
+    endpoints: &BTreeSet<Endpoint>,
+) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    kinds.extend(data_path(registry, data));
+    kinds.extend(disputes(registry));
+    kinds.extend(regions(registry));
+    kinds.extend(replicas(registry));
+    kinds.extend(connections(registry));
+    kinds.extend(addresses(registry, endpoints));
+    kinds
+}
+
+fn data_path(registry: &Registry, data: DataEndpoints) -> Option<Kind> {
+    match (registry.data_path(), data) {
+        (DataPath::SharedStorage | DataPath::Unknown, DataEndpoints::AssumedOn) => {
+            Some(Kind::DataEndpointsAssumed(registry.sku.clone()))
+        }
+        // A private endpoint alone says nothing about the flag; a registry that was read does.
+        (DataPath::ImpliedByPrivateEndpoint, _)
+            if registry
+                .switches
+                .iter()
+                .any(|switch| switch.feature == Feature::DataEndpoints) =>
+        {
+            Some(Kind::DataEndpointsImplied)
+        }
+        _ => None,
+    }
+}
+
+fn disputes(registry: &Registry) -> impl Iterator<Item = Kind> + '_ {
+    [Feature::DataEndpoints, Feature::RegionalEndpoints]
+        .into_iter()
+        .filter_map(|feature| {
+            let origins = |position| {
+                sorted(
+                    registry
+                        .switches
+                        .iter()
+                        .filter(|s| s.feature == feature && s.position == position)
+                        .map(|switch| &switch.origin),
+                )
+            };
+            let (on, off) = (origins(Position::On), origins(Position::Off));
+            (!on.is_empty() && !off.is_empty()).then_some(Kind::EndpointsDisputed {
+                feature,
+                on,
+                off,
+            })
+        })
+}
+
+fn regions(registry: &Registry) -> Vec<Kind> {
+    let listings = || {
+        registry
+            .listings
+            .iter()
+            .filter(|list| !list.regions.is_empty())
+    };
+    let with_scope = |scope| move |list: &&Listing| list.scope == scope;
+    let mut kinds = Vec::new();
+    let has_listing = listings().any(|list| list.scope == Scope::Registry);
+    let has_empty_listing = listings().any(|list| list.scope == Scope::EmptyListing);
+    if !has_listing && has_empty_listing {
+        let origins = listings().filter(with_scope(Scope::EmptyListing));
+        kinds.push(Kind::ReplicasFromEmptyListing(sorted(
+            origins.map(|list| &list.origin),
+        )));
+    } else if !has_listing && listings().any(|list| list.scope == Scope::PrivateEndpoint) {
+        kinds.push(Kind::RegionsFromEndpoint);
+    }
+    let all: BTreeSet<&Region> = listings().flat_map(|list| &list.regions).collect();
+    for region in all {
+        let names = |list: &&Listing| list.regions.contains(region);
+        // What a private endpoint lacks is told host by host, with another remedy.
+        let missing_from = sorted(
+            listings()
+                .filter(with_scope(Scope::Registry))
+                .filter(|list| !names(list))
+                .map(|list| &list.origin),
+        );
+        if !missing_from.is_empty() {
+            kinds.push(Kind::RegionsDiffer {
+                region: region.clone(),
+                named_by: sorted(listings().filter(names).map(|list| &list.origin)),
+                missing_from,
+            });
+        }
+        if !region::is_known(region) {
+            kinds.push(Kind::UnknownRegion(region.clone()));
+        }
+    }
+    kinds
+}
+
+fn replicas(registry: &Registry) -> impl Iterator<Item = Kind> + '_ {
+    registry
+        .replicas
+        .iter()
+        .filter(|replica| !replica.state.eq_ignore_ascii_case("succeeded"))
+        .map(|replica| Kind::ReplicaNotReady {
+            region: replica.region.clone(),
+            state: replica.state.clone(),
+        })
+}
+
+fn connections(registry: &Registry) -> Vec<Kind> {
+    let has_addresses = |id: &ResourceId| {
+        !registry.zone.is_empty() || registry.private_endpoints.iter().any(|pe| pe.id == *id)
+    };
+    let is_approved = |id: &ResourceId| {
+        let of_this = registry.connections.iter().filter(|c| c.endpoint == *id);
+        of_this.into_iter().any(|c| c.status == Status::Approved)
+    };
+    let describe = |connection: &Connection| {
+        let endpoint = connection.endpoint.clone();
+        match &connection.status {
+            Status::Approved if has_addresses(&endpoint) => None,
+            Status::Approved => Some(Kind::AddressesUnknown(endpoint)),
+            Status::Pending | Status::Other(_) if is_approved(&endpoint) => {
+                Some(Kind::ConnectionDisputed {
+                    endpoint,
+                    status: connection.status.clone(),
+                })
+            }
+            status @ (Status::Pending | Status::Other(_)) => Some(Kind::ConnectionNotApproved {
+                endpoint,
+                status: status.clone(),
+            }),
+        }
+    };
+    registry.connections.iter().filter_map(describe).collect()
+}
+
+fn addresses(registry: &Registry, endpoints: &BTreeSet<Endpoint>) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for PrivateEndpoint { id, members } in &registry.private_endpoints {
+        let missing = endpoints.iter().filter(|e| !members.contains_key(e));
+        kinds.extend(missing.map(|endpoint| Kind::AddressMissing {
+            endpoint: endpoint.clone(),
+            from: id.clone(),
+        }));
+    }
+    if registry.zone.is_empty() {
+        return kinds;
+    }
+    let zone = &registry.zone;
+    let missing = endpoints.iter().filter(|e| !zone.contains_key(e));
+    kinds.extend(missing.cloned().map(Kind::RecordMissing));
+    let unlisted = zone.keys().filter(|e| !endpoints.contains(e));
+    kinds.extend(unlisted.cloned().map(Kind::RecordUnlisted));
+    kinds.extend(differing_addresses(registry, zone));
+    kinds
+}
+
+fn differing_addresses<'a>(
+    registry: &'a Registry,
+    zone: &'a Addresses,
+) -> impl Iterator<Item = Kind> + 'a {
+    zone.iter().filter_map(|(endpoint, zone)| {
+        let members: BTreeSet<Pin> = registry
+            .private_endpoints
+            .iter()
+            .filter_map(|pe| pe.members.get(endpoint))
+            .flatten()
+            .copied()
+            .collect();
+        // Several endpoints share one zone, which can then hold the addresses of only some of them.
+        (!members.is_empty() && !zone.is_subset(&members)).then(|| Kind::AddressesDiffer {
+            endpoint: endpoint.clone(),
+            zone: zone.clone(),
+            members,
+        })
+    })
+}
+
+fn sorted<'a>(origins: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
+    origins
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
