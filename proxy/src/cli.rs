@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use allowlist_gen::report;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -131,8 +132,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
     let loaded = config.sources.read()?.load()?;
-    for finding in &loaded.findings {
-        notice(finding);
+    if !loaded.findings.is_empty() {
+        notice(format_args!(
+            "about the metadata:\n{}",
+            report::Findings(&loaded.findings).to_string().trim_end()
+        ));
     }
     Ok((config, loaded))
 }

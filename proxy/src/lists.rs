@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use allowlist_gen::DataEndpoints;
+use allowlist_gen::{DataEndpoints, report};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::Allowlist;
@@ -40,7 +40,7 @@ pub enum Error {
     #[error("{0}")]
     List(allowlist::Error),
     /// Metadata is wrong, or a registry in it has no exact hosts.
-    #[error("{}", with_remedies(.0))]
+    #[error("{}", report::Failure(.0).to_string().trim_end())]
     Metadata(allowlist_gen::Error),
     /// A list and metadata contradict each other.
     #[error("the lists and the metadata contradict each other: {0}")]
@@ -140,21 +140,6 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
                 .map_err(|error| Error::Metadata(error.into()))
         })
         .collect()
-}
-
-/// A registry without exact hosts is refused; what its owner can do belongs to the refusal.
-fn with_remedies(error: &allowlist_gen::Error) -> String {
-    let allowlist_gen::Error::Refused(refusals) = error else {
-        return error.to_string();
-    };
-    let blocks = refusals.iter().map(|refusal| {
-        let steps = refusal
-            .remedy()
-            .into_iter()
-            .map(|step| format!("\n  - {}", step.replace('\n', "\n  ")));
-        steps.fold(refusal.to_string(), |block, step| block + &step)
-    });
-    blocks.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Display for Loaded {

@@ -226,6 +226,9 @@ impl Service {
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation);
         notice(format_args!("generation {generation}: {loaded}"));
+        if loaded.allowlist.is_empty() {
+            notice("the list has no entries, so everything is denied now");
+        }
     }
 
     /// Serves one connection and records it, once.
