@@ -51,21 +51,11 @@ struct GenerateArguments {
     files: Vec<PathBuf>,
 
     /// Without metadata: the registry's login server, or its first label
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "files",
-        requires = "regions"
-    )]
+    #[arg(long, value_name = "NAME", conflicts_with = "files", requires = "regions")]
     registry: Option<String>,
 
     /// Without metadata: the home region, and each replica's
-    #[arg(
-        long = "region",
-        value_name = "REGION",
-        conflicts_with = "files",
-        requires = "registry"
-    )]
+    #[arg(long = "region", value_name = "REGION", conflicts_with = "files", requires = "registry")]
     regions: Vec<Region>,
 
     /// Without metadata: the cloud that the registry lives in [default: public]
@@ -136,11 +126,7 @@ struct Options {
 
 enum Input {
     Files(Vec<PathBuf>, DataEndpoints),
-    Names {
-        login_server: LoginServer,
-        home: Region,
-        replicas: Vec<Region>,
-    },
+    Names { login_server: LoginServer, home: Region, replicas: Vec<Region> },
 }
 
 enum Action {
@@ -212,11 +198,7 @@ fn derive(input: &Input) -> Result<Generated, Failure> {
             let sources = files.iter().map(|file| read(file));
             allowlist_gen::generate(&sources.collect::<Result<Vec<_>, _>>()?, *data)
         }
-        Input::Names {
-            login_server,
-            home,
-            replicas,
-        } => {
+        Input::Names { login_server, home, replicas } => {
             allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
         }
     };
@@ -327,9 +309,7 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 
 /// For people. If nobody can be told, nobody can be told that either.
 fn tell(message: &dyn fmt::Display) {
-    let _ = io::stderr()
-        .lock()
-        .write_all(message.to_string().as_bytes());
+    let _ = io::stderr().lock().write_all(message.to_string().as_bytes());
 }
 
 impl TryFrom<GenerateArguments> for Options {
@@ -354,31 +334,20 @@ impl TryFrom<GenerateArguments> for Options {
             (None, Some(file)) => Action::Write(raw.format, Destination::File(file)),
             (None, None) => Action::Write(raw.format, Destination::Stdout),
         };
-        let findings = if raw.strict {
-            Findings::Fatal
-        } else {
-            Findings::Tolerated
-        };
-        Ok(Self {
-            input,
-            action,
-            findings,
-        })
+        let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
+        Ok(Self { input, action, findings })
     }
 }
 
 /// `contoso`, or `contoso.azurecr.io`, which says its cloud by itself.
 fn login_server(text: &str, cloud: Option<Cloud>) -> Result<LoginServer, Failure> {
     if !text.contains('.') {
-        let label: Label = text
-            .parse()
-            .map_err(|error| Failure::Label(text.to_owned(), error))?;
+        let label: Label = text.parse().map_err(|error| Failure::Label(text.to_owned(), error))?;
         return LoginServer::new(&label, cloud.unwrap_or(Cloud::Public))
             .map_err(|error| Failure::LoginServer(text.to_owned(), error));
     }
-    let server: LoginServer = text
-        .parse()
-        .map_err(|error| Failure::LoginServer(text.to_owned(), error))?;
+    let server: LoginServer =
+        text.parse().map_err(|error| Failure::LoginServer(text.to_owned(), error))?;
     match cloud {
         Some(cloud) if cloud != server.cloud() => Err(Failure::OtherCloud(server)),
         _ => Ok(server),

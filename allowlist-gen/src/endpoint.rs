@@ -64,10 +64,7 @@ impl LoginServer {
         if !is_name_and_hash || RESERVED.contains(&text) {
             return Err(Error::Label(label.clone()));
         }
-        Ok(Self {
-            label: label.clone(),
-            cloud,
-        })
+        Ok(Self { label: label.clone(), cloud })
     }
 
     /// The first label of every host of the registry.
@@ -89,10 +86,7 @@ impl LoginServer {
 
     /// The host of this registry in `family`.
     pub fn endpoint(&self, family: Family) -> Endpoint {
-        Endpoint {
-            login_server: self.clone(),
-            family,
-        }
+        Endpoint { login_server: self.clone(), family }
     }
 }
 
@@ -164,9 +158,7 @@ impl Endpoint {
 
     /// Its name.
     pub fn host(&self) -> Hostname {
-        self.to_string()
-            .parse()
-            .expect("a label, a region and a suffix make a host name")
+        self.to_string().parse().expect("a label, a region and a suffix make a host name")
     }
 
     /// Its role on a list.
@@ -366,14 +358,8 @@ mod tests {
             ("contoso.east-us.data.azurecr.io", Error::NotAnEndpoint),
             ("contoso.eastus.blob.azurecr.io", Error::NotAnEndpoint),
             ("a.contoso.eastus.data.azurecr.io", Error::NotAnEndpoint),
-            (
-                "geo.azurecr.io",
-                Error::Label("geo".parse().expect("a label")),
-            ),
-            (
-                "a-b-c.azurecr.io",
-                Error::Label("a-b-c".parse().expect("a label")),
-            ),
+            ("geo.azurecr.io", Error::Label("geo".parse().expect("a label"))),
+            ("a-b-c.azurecr.io", Error::Label("a-b-c".parse().expect("a label"))),
             ("contoso.azurecr.io.", hostname::Error::TrailingDot.into()),
             ("10.0.0.1", hostname::Error::IpLiteral.into()),
         ];
@@ -390,21 +376,12 @@ mod tests {
     fn a_private_record_stands_for_the_public_name() {
         for (record, host) in [
             ("contoso.privatelink.azurecr.io.", "contoso.azurecr.io"),
-            (
-                "Contoso.eastus.data.privatelink.azurecr.us",
-                "contoso.eastus.data.azurecr.us",
-            ),
-            (
-                "contoso.eastus.geo.azurecr.io.",
-                "contoso.eastus.geo.azurecr.io",
-            ),
+            ("Contoso.eastus.data.privatelink.azurecr.us", "contoso.eastus.data.azurecr.us"),
+            ("contoso.eastus.geo.azurecr.io.", "contoso.eastus.geo.azurecr.io"),
         ] {
             let endpoint = Endpoint::from_private_record(record).expect(record);
             assert_eq!(endpoint.to_string(), host);
         }
-        assert_eq!(
-            Endpoint::from_private_record("privatelink.azurecr.io."),
-            Err(Error::Apex)
-        );
+        assert_eq!(Endpoint::from_private_record("privatelink.azurecr.io."), Err(Error::Apex));
     }
 }

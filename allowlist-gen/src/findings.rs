@@ -27,43 +27,19 @@ enum Kind {
     NoMetadata,
     DataEndpointsAssumed(Sku),
     DataEndpointsImplied,
-    EndpointsDisputed {
-        feature: Feature,
-        on: Vec<Origin>,
-        off: Vec<Origin>,
-    },
+    EndpointsDisputed { feature: Feature, on: Vec<Origin>, off: Vec<Origin> },
     RegionsFromEndpoint,
     ReplicasFromEmptyListing(Vec<Origin>),
-    RegionsDiffer {
-        region: Region,
-        named_by: Vec<Origin>,
-        missing_from: Vec<Origin>,
-    },
+    RegionsDiffer { region: Region, named_by: Vec<Origin>, missing_from: Vec<Origin> },
     UnknownRegion(Region),
-    ReplicaNotReady {
-        region: Region,
-        state: String,
-    },
-    ConnectionNotApproved {
-        endpoint: ResourceId,
-        status: Status,
-    },
-    ConnectionDisputed {
-        endpoint: ResourceId,
-        status: Status,
-    },
+    ReplicaNotReady { region: Region, state: String },
+    ConnectionNotApproved { endpoint: ResourceId, status: Status },
+    ConnectionDisputed { endpoint: ResourceId, status: Status },
     AddressesUnknown(ResourceId),
-    AddressMissing {
-        endpoint: Endpoint,
-        from: ResourceId,
-    },
+    AddressMissing { endpoint: Endpoint, from: ResourceId },
     RecordMissing(Endpoint),
     RecordUnlisted(Endpoint),
-    AddressesDiffer {
-        endpoint: Endpoint,
-        zone: BTreeSet<Pin>,
-        members: BTreeSet<Pin>,
-    },
+    AddressesDiffer { endpoint: Endpoint, zone: BTreeSet<Pin>, members: BTreeSet<Pin> },
 }
 
 /// Everything worth telling about `registry`, given the hosts that are on its list.
@@ -73,10 +49,7 @@ pub(crate) fn of(
     endpoints: &BTreeSet<Endpoint>,
 ) -> Vec<Finding> {
     let kinds = rules::of(registry, data, endpoints);
-    kinds
-        .into_iter()
-        .map(|kind| Finding::new(registry, kind))
-        .collect()
+    kinds.into_iter().map(|kind| Finding::new(registry, kind)).collect()
 }
 
 /// A list made from nothing but names that someone typed.
@@ -86,11 +59,7 @@ pub(crate) fn no_metadata(registry: &Registry) -> Finding {
 
 impl Finding {
     fn new(registry: &Registry, kind: Kind) -> Self {
-        Self {
-            registry: registry.login_server.label().clone(),
-            name: registry.name.clone(),
-            kind,
-        }
+        Self { registry: registry.login_server.label().clone(), name: registry.name.clone(), kind }
     }
 
     /// A stable name for this kind of finding.
@@ -161,10 +130,7 @@ impl Finding {
             Kind::ReplicaNotReady { .. } => format!(
                 "generate again once it is ready\n  az acr replication list --registry {name}"
             ),
-            Kind::ConnectionNotApproved {
-                status: Status::Pending,
-                ..
-            } => format!(
+            Kind::ConnectionNotApproved { status: Status::Pending, .. } => format!(
                 "approve it or delete it\n  \
                  az acr private-endpoint-connection list --registry-name {name}"
             ),
@@ -229,11 +195,7 @@ impl fmt::Display for Finding {
                  it is a list",
                 Origins(origins)
             ),
-            Kind::RegionsDiffer {
-                region,
-                named_by,
-                missing_from,
-            } => write!(
+            Kind::RegionsDiffer { region, named_by, missing_from } => write!(
                 f,
                 "region `{region}` is named by {}, but not by {}; its hosts are on the list",
                 Origins(named_by),
@@ -264,11 +226,9 @@ impl fmt::Display for Finding {
                  input; the proxy refuses private addresses that the list doesn't hold",
                 endpoint.name()
             ),
-            Kind::AddressMissing { endpoint, from } => write!(
-                f,
-                "private endpoint `{}` has no address for `{endpoint}`",
-                from.name()
-            ),
+            Kind::AddressMissing { endpoint, from } => {
+                write!(f, "private endpoint `{}` has no address for `{endpoint}`", from.name())
+            }
             Kind::RecordMissing(endpoint) => {
                 write!(f, "the private DNS zone has no record for `{endpoint}`")
             }
@@ -277,11 +237,7 @@ impl fmt::Display for Finding {
                 "the private DNS zone has a record for `{endpoint}`, which is not a host of the \
                  registry now"
             ),
-            Kind::AddressesDiffer {
-                endpoint,
-                zone,
-                members,
-            } => write!(
+            Kind::AddressesDiffer { endpoint, zone, members } => write!(
                 f,
                 "`{endpoint}` is {} in the private DNS zone, and {} on its private endpoints; all \
                  are on the list",

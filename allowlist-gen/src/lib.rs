@@ -103,10 +103,7 @@ fn derive(registries: &[Registry], data: DataEndpoints) -> Result<Generated, Err
         return Err(Error::Refused(refusals));
     }
     let allowlist = Allowlist::new(entries)?;
-    Ok(Generated {
-        allowlist,
-        findings,
-    })
+    Ok(Generated { allowlist, findings })
 }
 
 fn join(refusals: &[Refusal]) -> String {

@@ -36,17 +36,11 @@ pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Source, Error> {
     let name = name.to_owned();
     // Windows PowerShell 5 redirects as UTF-16; a JSON text starts with an ASCII character, so a
     // zero beside it gives UTF-16 away even without its mark (RFC 4627 §3).
-    if matches!(
-        bytes[..],
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
-    ) {
+    if matches!(bytes[..], [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
         return Err(Error::Utf16(name));
     }
     let text = String::from_utf8(bytes).map_err(|_| Error::NotUtf8(name.clone()))?;
-    let text = text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text);
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     Ok(Source { name, text })
 }
 
@@ -192,14 +186,10 @@ impl Error {
                  az acr show --name NAME"
             }
             Self::Ambiguous(_, name) => {
-                return Some(format!(
-                    "give what tells their ids\n  az acr show --name {name}"
-                ));
+                return Some(format!("give what tells their ids\n  az acr show --name {name}"));
             }
             Self::Orphan(_, name) => {
-                return Some(format!(
-                    "give the registry, too\n  az acr show --name {name}"
-                ));
+                return Some(format!("give the registry, too\n  az acr show --name {name}"));
             }
             Self::OrphanZone(_) => "give the registry, too\n  az acr show --name NAME",
             Self::TwoHomes(..) => "a registry never moves: one of these is about another",
@@ -241,21 +231,16 @@ impl Syntax {
         let message = message.split(" at line ").next().unwrap_or_default();
         let (offset, mistake) = match message {
             // The parser stops at the bracket behind the comma; the comma is what has to go.
-            "trailing comma" => (
-                text[..offset].rfind(',').unwrap_or(offset),
-                Mistake::TrailingComma,
-            ),
+            "trailing comma" => {
+                (text[..offset].rfind(',').unwrap_or(offset), Mistake::TrailingComma)
+            }
             _ if error.is_eof() => (offset, Mistake::CutOff),
             _ if text[..offset].trim().is_empty() && !text.trim().starts_with(['{', '[']) => {
                 (offset, Mistake::NotEvenAnObject)
             }
             _ => (offset, Mistake::Other(message.to_owned())),
         };
-        Self {
-            source: source.clone(),
-            offset,
-            mistake,
-        }
+        Self { source: source.clone(), offset, mistake }
     }
 
     fn remedy(&self) -> Option<&'static str> {
@@ -274,34 +259,23 @@ impl Syntax {
 impl fmt::Display for Syntax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (title, label) = match &self.mistake {
-            Mistake::TrailingComma => (
-                "trailing comma: not valid JSON",
-                "nothing follows this comma",
-            ),
+            Mistake::TrailingComma => {
+                ("trailing comma: not valid JSON", "nothing follows this comma")
+            }
             Mistake::CutOff => ("the JSON ends too early", "here"),
             Mistake::NotEvenAnObject => ("this is not JSON", ""),
             Mistake::Other(message) => (message.as_str(), ""),
         };
-        let width = self.source.text[self.offset..]
-            .chars()
-            .next()
-            .map_or(0, char::len_utf8);
-        let place = snippet::Place {
-            source: &self.source,
-            span: self.offset..self.offset + width,
-            label,
-        };
+        let width = self.source.text[self.offset..].chars().next().map_or(0, char::len_utf8);
+        let place =
+            snippet::Place { source: &self.source, span: self.offset..self.offset + width, label };
         snippet::write(f, title, &[place], None)
     }
 }
 
 /// The byte that `serde_json`'s line and column (both from 1, in bytes) point at.
 fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     text.floor_char_boundary((start + column.saturating_sub(1)).min(text.len()))
 }
 

@@ -60,10 +60,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn new(what: &str, file: &str) -> Self {
-        Self {
-            what: what.to_owned(),
-            file: file.to_owned(),
-        }
+        Self { what: what.to_owned(), file: file.to_owned() }
     }
 }
 
@@ -179,10 +176,7 @@ pub(crate) struct ResourceId {
 
 impl ResourceId {
     pub(crate) fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            folded: text.to_ascii_lowercase(),
-        }
+        Self { text: text.to_owned(), folded: text.to_ascii_lowercase() }
     }
 
     /// The last segment, which is the resource's name.
@@ -306,10 +300,7 @@ impl Registry {
         if self.says(Feature::RegionalEndpoints, Position::On) {
             families.extend(regions.into_iter().map(Family::RegionalLogin));
         }
-        Ok(families
-            .into_iter()
-            .map(|family| self.login_server.endpoint(family))
-            .collect())
+        Ok(families.into_iter().map(|family| self.login_server.endpoint(family)).collect())
     }
 
     /// The union of all regions that anything names.
@@ -324,11 +315,7 @@ impl Registry {
         // Only Premium replicates, and azure-cli refuses to list the replications of a lesser
         // registry.
         let is_single = matches!(self.sku, Sku::Lower(_)) && !union.is_empty();
-        if is_complete || is_single {
-            Regions::All(union)
-        } else {
-            Regions::Unknown
-        }
+        if is_complete || is_single { Regions::All(union) } else { Regions::Unknown }
     }
 
     pub(crate) fn data_path(&self) -> DataPath {
@@ -349,9 +336,7 @@ impl Registry {
     }
 
     pub(crate) fn says(&self, feature: Feature, position: Position) -> bool {
-        self.switches
-            .iter()
-            .any(|switch| switch.feature == feature && switch.position == position)
+        self.switches.iter().any(|switch| switch.feature == feature && switch.position == position)
     }
 
     /// What each host may resolve to. The zone of the resolver and the endpoints themselves can

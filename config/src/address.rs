@@ -54,9 +54,7 @@ impl Class {
     }
 
     fn of_v4(address: Ipv4Addr) -> Self {
-        V4.iter()
-            .find(|(net, _)| net.contains(&address))
-            .map_or(Self::Public, |(_, class)| *class)
+        V4.iter().find(|(net, _)| net.contains(&address)).map_or(Self::Public, |(_, class)| *class)
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
@@ -69,11 +67,7 @@ impl Class {
             return Self::Translated;
         }
         // Only 2000::/3 is allocated as global unicast; everything else is nobody's.
-        if GLOBAL_UNICAST.contains(&address) {
-            Self::Public
-        } else {
-            Self::Reserved
-        }
+        if GLOBAL_UNICAST.contains(&address) { Self::Public } else { Self::Reserved }
     }
 
     /// Whether a pin may admit addresses of this kind. Public ones need no pin; all others are refused
@@ -179,14 +173,8 @@ impl FromStr for Pin {
 impl Pin {
     /// Names one address of `net` that isn't pinnable.
     fn outsider(net: IpNet) -> PinError {
-        let edges = [
-            net.network(),
-            net.broadcast(),
-            net.hosts().next().unwrap_or(net.network()),
-        ];
-        let outsider = edges
-            .into_iter()
-            .find(|address| !Class::of(*address).is_pinnable());
+        let edges = [net.network(), net.broadcast(), net.hosts().next().unwrap_or(net.network())];
+        let outsider = edges.into_iter().find(|address| !Class::of(*address).is_pinnable());
         // Both edges may be private while the middle isn't (`0.0.0.0/0` style blocks end in reserved space).
         let address = outsider.unwrap_or(net.network());
         PinError::NotPinnable(address, Class::of(address))
@@ -255,14 +243,8 @@ const V4: &[(Ipv4Net, Class)] = &[
 /// First match wins.
 const V6: &[(Ipv6Net, Class)] = &[
     // AWS and Google metadata, inside the unique local block.
-    (
-        v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
-        Class::Platform,
-    ),
-    (
-        v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
-        Class::Platform,
-    ),
+    (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), Class::Platform),
+    (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), Class::Platform),
     (v6([0; 8], 128), Class::Unspecified),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Class::Loopback),
     // IPv4-compatible (::/96), mapped (::ffff:0:0/96) and translated (::ffff:0:0:0/96).
@@ -279,10 +261,7 @@ const V6: &[(Ipv6Net, Class)] = &[
     // 6to4 (RFC 3056).
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), Class::Translated),
     // AS112 (RFC 7535).
-    (
-        v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48),
-        Class::Reserved,
-    ),
+    (v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48), Class::Reserved),
     // Documentation (RFC 9637).
     (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Class::Reserved),
     (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Class::Private),
@@ -301,10 +280,8 @@ const PINNABLE_V4: &[Ipv4Net] = &[
     v4(192, 168, 0, 0, 16),
 ];
 
-const PINNABLE_V6: &[Ipv6Net] = &[
-    v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
-    v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
-];
+const PINNABLE_V6: &[Ipv6Net] =
+    &[v6([0, 0, 0, 0, 0, 0, 0, 1], 128), v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7)];
 
 #[cfg(test)]
 mod tests {
@@ -342,11 +319,7 @@ mod tests {
         ];
         for (class, addresses) in rows {
             for address in addresses.split_whitespace() {
-                assert_eq!(
-                    Class::of(address.parse().expect("an address")),
-                    class,
-                    "{address}"
-                );
+                assert_eq!(Class::of(address.parse().expect("an address")), class, "{address}");
             }
         }
     }
@@ -385,10 +358,7 @@ mod tests {
             "fd00:ec2::254/128",
             "192.168.0.0/15",
         ] {
-            assert!(
-                matches!(text.parse::<Pin>(), Err(PinError::NotPinnable(..))),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Pin>(), Err(PinError::NotPinnable(..))), "{text}");
         }
     }
 }

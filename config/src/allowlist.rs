@@ -56,13 +56,7 @@ pub enum Role {
 }
 
 /// The names of [`Role`]s as documents, logs and metrics spell them.
-pub const ROLE_NAMES: [&str; 5] = [
-    "login",
-    "regional-login",
-    "data",
-    "storage-account",
-    "other",
-];
+pub const ROLE_NAMES: [&str; 5] = ["login", "regional-login", "data", "storage-account", "other"];
 
 impl Role {
     /// The name in documents, logs and metrics.
@@ -146,11 +140,8 @@ impl FromStr for Region {
 
     /// Takes display names, too: white space goes, letters are folded, as azure-cli does it.
     fn from_str(text: &str) -> Result<Self, RegionError> {
-        let name: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
+        let name: String =
+            text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
         if name.is_empty() || name.len() > 63 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(RegionError);
         }
@@ -222,32 +213,20 @@ impl Allowlist {
 
     /// Reads documents and joins them into one list.
     pub fn merge(documents: &[Document]) -> Result<Self, Error> {
-        let places = || {
-            documents
-                .iter()
-                .flat_map(|doc| doc.entries.iter().map(move |entry| (doc, entry)))
-        };
+        let places =
+            || documents.iter().flat_map(|doc| doc.entries.iter().map(move |entry| (doc, entry)));
         Self::new(places().map(|(_, (entry, _))| entry.clone())).map_err(|conflict| {
             let of = |host: &HostPattern| {
-                places()
-                    .filter(|(_, (entry, _))| entry.host == *host)
-                    .collect::<Vec<_>>()
+                places().filter(|(_, (entry, _))| entry.host == *host).collect::<Vec<_>>()
             };
             let host = match &conflict {
                 Conflict::Contradiction(host) | Conflict::Guard(host, _) => host.clone(),
             };
-            let mut places = of(&host)
-                .into_iter()
-                .map(|(doc, (_, span))| (doc.source.clone(), span.clone()));
-            let (source, span) = places
-                .next()
-                .unwrap_or_else(|| unreachable!("a conflict names an entry's host"));
-            Error {
-                source,
-                span,
-                problem: Problem::Conflict(conflict),
-                other: places.next(),
-            }
+            let mut places =
+                of(&host).into_iter().map(|(doc, (_, span))| (doc.source.clone(), span.clone()));
+            let (source, span) =
+                places.next().unwrap_or_else(|| unreachable!("a conflict names an entry's host"));
+            Error { source, span, problem: Problem::Conflict(conflict), other: places.next() }
         })
     }
 
@@ -263,10 +242,8 @@ impl Allowlist {
 
     /// The document, byte for byte the same for the same entries.
     pub fn to_toml(&self) -> String {
-        let patterns = self
-            .entries
-            .iter()
-            .any(|entry| matches!(entry.host, HostPattern::Wildcard(_)));
+        let patterns =
+            self.entries.iter().any(|entry| matches!(entry.host, HostPattern::Wildcard(_)));
         let document = WireDocument {
             schema: SCHEMA,
             allow_patterns: patterns.then_some(true),
@@ -283,9 +260,7 @@ impl Allowlist {
     /// `sha256:` and the hash of [`to_toml`](Self::to_toml) in hex.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.to_toml());
-        digest.iter().fold(String::from("sha256:"), |hex, byte| {
-            hex + &format!("{byte:02x}")
-        })
+        digest.iter().fold(String::from("sha256:"), |hex, byte| hex + &format!("{byte:02x}"))
     }
 }
 
@@ -315,12 +290,7 @@ impl Entry {
 
     /// Where the entry stands in the document.
     fn place(&self) -> (bool, Option<&Label>, &Role, &HostPattern) {
-        (
-            self.role.registry().is_none(),
-            self.role.registry(),
-            &self.role,
-            &self.host,
-        )
+        (self.role.registry().is_none(), self.role.registry(), &self.role, &self.host)
     }
 }
 
@@ -354,21 +324,10 @@ impl Document {
     /// # Ok::<(), ringfence_config::allowlist::Error>(())
     /// ```
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let source = Source {
-            name: name.to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source { name: name.to_owned(), text: text.to_owned() };
         read(text)
-            .map(|entries| Self {
-                source: source.clone(),
-                entries,
-            })
-            .map_err(|(problem, span)| Error {
-                source,
-                span,
-                problem,
-                other: None,
-            })
+            .map(|entries| Self { source: source.clone(), entries })
+            .map_err(|(problem, span)| Error { source, span, problem, other: None })
     }
 }
 
@@ -390,17 +349,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut places = vec![Place {
-            source: &self.source,
-            span: self.span.clone(),
-            label: "",
-        }];
+        let mut places = vec![Place { source: &self.source, span: self.span.clone(), label: "" }];
         if let Some((source, span)) = &self.other {
-            places.push(Place {
-                source,
-                span: span.clone(),
-                label: "",
-            });
+            places.push(Place { source, span: span.clone(), label: "" });
         }
         snippet::write(f, &self.problem.to_string(), &places, self.problem.help())
     }
@@ -483,14 +434,10 @@ type Misplaced = (Problem, Range<usize>);
 
 fn read(text: &str) -> Result<Vec<(Entry, Range<usize>)>, Misplaced> {
     let raw: RawDocument = toml::from_str(text).map_err(|error| {
-        let nothing = text
-            .lines()
-            .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        let problem = if nothing {
-            Problem::EmptyFile
-        } else {
-            Problem::Toml(error.message().to_owned())
-        };
+        let nothing =
+            text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+        let problem =
+            if nothing { Problem::EmptyFile } else { Problem::Toml(error.message().to_owned()) };
         (problem, error.span().unwrap_or(0..0))
     })?;
     if *raw.schema.get_ref() != SCHEMA {
@@ -504,11 +451,7 @@ fn read(text: &str) -> Result<Vec<(Entry, Range<usize>)>, Misplaced> {
 
 fn host_span(raw: &Spanned<RawEntry>) -> Range<usize> {
     let entry = raw.get_ref();
-    entry
-        .host
-        .as_ref()
-        .or(entry.storage_account.as_ref())
-        .map_or_else(|| raw.span(), Spanned::span)
+    entry.host.as_ref().or(entry.storage_account.as_ref()).map_or_else(|| raw.span(), Spanned::span)
 }
 
 fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Misplaced> {
@@ -531,12 +474,8 @@ fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Mis
         && (!allow_patterns || role == Role::StorageAccount)
     {
         // What could never be admitted is said first, whatever consent the file gives.
-        guard::check(&pattern).map_err(|refusal| {
-            (
-                Conflict::Guard(pattern.clone(), refusal).into(),
-                span.clone(),
-            )
-        })?;
+        guard::check(&pattern)
+            .map_err(|refusal| (Conflict::Guard(pattern.clone(), refusal).into(), span.clone()))?;
         return Err((Problem::PatternNotAllowed(pattern), span));
     }
     check_labels(&pattern, &role).map_err(|problem| (problem, span.clone()))?;
@@ -554,40 +493,21 @@ fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Mis
         .collect::<Result<Vec<_>, _>>()?;
     addresses.sort_unstable();
     addresses.dedup();
-    let entry = Entry {
-        host: pattern,
-        role,
-        ports: ports(raw)?,
-        addresses,
-        why: raw.why.clone(),
-    };
+    let entry = Entry { host: pattern, role, ports: ports(raw)?, addresses, why: raw.why.clone() };
     guard_entry(&entry).map_err(|conflict| (conflict.into(), span))?;
     Ok(entry)
 }
 
 fn role(raw: &RawEntry, here: &Range<usize>) -> Result<Role, Misplaced> {
     let Some(name) = &raw.role else {
-        return Err((
-            Problem::Toml("missing field `role`".to_owned()),
-            here.clone(),
-        ));
+        return Err((Problem::Toml("missing field `role`".to_owned()), here.clone()));
     };
-    let missing = |key| {
-        (
-            Problem::MissingFor(name.get_ref().as_str(), key),
-            name.span(),
-        )
-    };
+    let missing = |key| (Problem::MissingFor(name.get_ref().as_str(), key), name.span());
     let extra = |key, span| Err((Problem::NotFor(name.get_ref().as_str(), key), span));
     let registry = || {
         let text = raw.registry.as_ref().ok_or_else(|| missing("registry"))?;
         let label: Result<Label, _> = text.get_ref().parse();
-        label.map_err(|error| {
-            (
-                Problem::Registry(text.get_ref().clone(), error),
-                text.span(),
-            )
-        })
+        label.map_err(|error| (Problem::Registry(text.get_ref().clone(), error), text.span()))
     };
     let region = || {
         let text = raw.region.as_ref().ok_or_else(|| missing("region"))?;
@@ -614,23 +534,14 @@ fn check_labels(host: &HostPattern, role: &Role) -> Result<(), Problem> {
     };
     let mut labels = host.labels();
     let named = labels.next() == Some(registry.as_str());
-    let placed = role.region().is_none_or(|region| {
-        labels
-            .next()
-            .is_some_and(|l| l == region.as_str() || l == "*")
-    });
+    let placed = role
+        .region()
+        .is_none_or(|region| labels.next().is_some_and(|l| l == region.as_str() || l == "*"));
     if named && placed {
         return Ok(());
     }
-    let region = role
-        .region()
-        .map(|region| format!(" in region `{region}`"))
-        .unwrap_or_default();
-    Err(Problem::OtherRegistry(
-        host.clone(),
-        registry.clone(),
-        region,
-    ))
+    let region = role.region().map(|region| format!(" in region `{region}`")).unwrap_or_default();
+    Err(Problem::OtherRegistry(host.clone(), registry.clone(), region))
 }
 
 fn ports(raw: &RawEntry) -> Result<Ports, Misplaced> {
@@ -762,10 +673,7 @@ mod tests {
         let list = parse(SAMPLE).expect("the sample parses");
         let written = list.to_toml();
         assert_eq!(parse(&written).expect("what we write parses"), list);
-        assert_eq!(
-            parse(&written).expect("what we write parses").to_toml(),
-            written
-        );
+        assert_eq!(parse(&written).expect("what we write parses").to_toml(), written);
         assert!(list.hash().starts_with("sha256:") && list.hash().len() == 71);
     }
 
@@ -786,39 +694,24 @@ mod tests {
         use crate::pattern::Error as Pattern;
         let other =
             |host: &str| problem(&format!("host = \"{host}\"\nrole = \"other\"\nwhy = \"x\""));
-        assert!(matches!(
-            other("*.azurecr.io"),
-            Problem::Conflict(Conflict::Guard(..))
-        ));
+        assert!(matches!(other("*.azurecr.io"), Problem::Conflict(Conflict::Guard(..))));
         assert!(matches!(
             other("acct.blob.core.windows.net"),
             Problem::Conflict(Conflict::Guard(..))
         ));
-        assert!(matches!(
-            other("*.data.mcr.microsoft.com"),
-            Problem::PatternNotAllowed(_)
-        ));
+        assert!(matches!(other("*.data.mcr.microsoft.com"), Problem::PatternNotAllowed(_)));
         assert!(matches!(
             other("10.0.0.1"),
             Problem::Host(_, Pattern::Hostname(hostname::Error::IpLiteral))
         ));
-        assert!(matches!(
-            other("a?.example.com"),
-            Problem::Host(_, Pattern::Metacharacter('?'))
-        ));
+        assert!(matches!(other("a?.example.com"), Problem::Host(_, Pattern::Metacharacter('?'))));
         let rows: &[(&str, Problem)] = &[
-            (
-                "host = \"a.example.com\"\nrole = \"other\"",
-                Problem::MissingFor("other", "why"),
-            ),
+            ("host = \"a.example.com\"\nrole = \"other\"", Problem::MissingFor("other", "why")),
             (
                 "host = \"a.example.com\"\nrole = \"other\"\nwhy = \" \"",
                 Problem::MissingFor("other", "why"),
             ),
-            (
-                "host = \"a.azurecr.io\"\nrole = \"login\"",
-                Problem::MissingFor("login", "registry"),
-            ),
+            ("host = \"a.azurecr.io\"\nrole = \"login\"", Problem::MissingFor("login", "registry")),
             (
                 "host = \"a.b.data.azurecr.io\"\nrole = \"data\"\nregistry = \"a\"",
                 Problem::MissingFor("data", "region"),
@@ -832,10 +725,7 @@ mod tests {
                 Problem::NotFor("other", "registry"),
             ),
             ("role = \"other\"\nwhy = \"x\"", Problem::HostOrAccount),
-            (
-                "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = []",
-                Problem::NoPorts,
-            ),
+            ("host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = []", Problem::NoPorts),
             (
                 "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = [0]",
                 Problem::Port(0, PortError),
@@ -858,20 +748,10 @@ mod tests {
             matches!(problem("hots = \"a\""), Problem::Toml(message) if message.contains("unknown field"))
         );
         for nothing in ["", "\n", "# only a comment\n"] {
-            assert_eq!(
-                parse(nothing).expect_err("empty").problem(),
-                &Problem::EmptyFile
-            );
+            assert_eq!(parse(nothing).expect_err("empty").problem(), &Problem::EmptyFile);
         }
-        assert_eq!(
-            parse("schema = 2").expect_err("schema").problem(),
-            &Problem::Schema(2)
-        );
-        assert!(
-            parse("schema = 1")
-                .expect("a list without entries")
-                .is_empty()
-        );
+        assert_eq!(parse("schema = 2").expect_err("schema").problem(), &Problem::Schema(2));
+        assert!(parse("schema = 1").expect("a list without entries").is_empty());
     }
 
     #[test]
@@ -895,17 +775,9 @@ mod tests {
             )
         };
         let doc = |name, text: &str| Document::parse(name, text).expect("valid");
-        let documents = [
-            doc("one.toml", &entry("")),
-            doc("two.toml", &entry("ports = [8443]\n")),
-        ];
-        let shown = Allowlist::merge(&documents)
-            .expect_err("contradiction")
-            .to_string();
-        assert!(
-            shown.contains("one.toml:3:8") && shown.contains("two.toml:3:8"),
-            "{shown}"
-        );
+        let documents = [doc("one.toml", &entry("")), doc("two.toml", &entry("ports = [8443]\n"))];
+        let shown = Allowlist::merge(&documents).expect_err("contradiction").to_string();
+        assert!(shown.contains("one.toml:3:8") && shown.contains("two.toml:3:8"), "{shown}");
     }
 
     #[test]

@@ -89,16 +89,13 @@ pub fn check_account(host: &Hostname) -> Result<(), Refusal> {
 /// Whether `host` belongs to a storage service of any cloud.
 pub fn is_storage(host: &Hostname) -> bool {
     STORAGE_CLOUDS.iter().any(|cloud| {
-        host.as_str()
-            .strip_suffix(cloud)
-            .and_then(|rest| rest.strip_suffix('.'))
-            .is_some_and(|rest| {
+        host.as_str().strip_suffix(cloud).and_then(|rest| rest.strip_suffix('.')).is_some_and(
+            |rest| {
                 let service = rest.rsplit('.').next().unwrap_or_default();
                 STORAGE_SERVICES.contains(&service)
-            })
-    }) || STORAGE_SUFFIXES
-        .iter()
-        .any(|suffix| host.as_str() == *suffix || host.is_below(suffix))
+            },
+        )
+    }) || STORAGE_SUFFIXES.iter().any(|suffix| host.as_str() == *suffix || host.is_below(suffix))
 }
 
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
@@ -117,10 +114,7 @@ fn check_exact(host: &Hostname) -> Result<(), Refusal> {
 
 /// `<label>.<suffix>`, `<label>.<region>.data.<suffix>` or `<label>.<region>.geo.<suffix>`.
 fn fits_registry_grammar(host: &Hostname, suffix: &str) -> bool {
-    let below = host
-        .as_str()
-        .strip_suffix(suffix)
-        .and_then(|rest| rest.strip_suffix('.'));
+    let below = host.as_str().strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
     let labels: Vec<&str> = below.unwrap_or_default().split('.').collect();
     match labels[..] {
         [label] => !RESERVED_LABELS.contains(&label),
@@ -133,24 +127,16 @@ fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
     let read = widest_reading(pattern);
     for suffix in storage() {
         if let Some(witness) = meet(&read, &everything_below(&suffix)) {
-            return Err(Refusal::Storage {
-                pattern: pattern.clone(),
-                witness,
-            });
+            return Err(Refusal::Storage { pattern: pattern.clone(), witness });
         }
     }
     // Below a registry suffix the first label is the owner: with it fixed, a pattern stays in one registry.
     let owner_is_free = pattern.labels().next() == Some("*");
-    let registries = REGISTRIES
-        .iter()
-        .filter(|_| owner_is_free)
-        .flat_map(|suffix| registry_families(suffix));
+    let registries =
+        REGISTRIES.iter().filter(|_| owner_is_free).flat_map(|suffix| registry_families(suffix));
     for family in registries.chain(SHARED.iter().map(|suffix| everything_below(suffix))) {
         if let Some(witness) = meet(&read, &family) {
-            return Err(Refusal::Shared {
-                pattern: pattern.clone(),
-                witness,
-            });
+            return Err(Refusal::Shared { pattern: pattern.clone(), witness });
         }
     }
     check_registrable(pattern, &read)
@@ -159,20 +145,14 @@ fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
 /// The public suffix list knows the domains under which anyone can register a name, `co.uk` as well as
 /// `github.io`. A wildcard directly below one reaches all of them.
 fn check_registrable(pattern: &HostPattern, read: &[Atom<'_>]) -> Result<(), Refusal> {
-    let literal_tail: Vec<&str> = pattern
-        .labels()
-        .rev()
-        .take_while(|label| *label != "*")
-        .collect();
+    let literal_tail: Vec<&str> =
+        pattern.labels().rev().take_while(|label| *label != "*").collect();
     let tail = literal_tail.into_iter().rev().collect::<Vec<_>>().join(".");
     if psl::domain_str(&tail).is_some() {
         return Ok(());
     }
     match meet(read, &everything_below(&tail)) {
-        Some(witness) => Err(Refusal::Shared {
-            pattern: pattern.clone(),
-            witness,
-        }),
+        Some(witness) => Err(Refusal::Shared { pattern: pattern.clone(), witness }),
         None => Ok(()),
     }
 }
@@ -189,39 +169,22 @@ enum Atom<'a> {
 
 fn widest_reading(pattern: &HostPattern) -> Vec<Atom<'_>> {
     let leading = (pattern.labels().next() == Some("*")).then_some(Atom::Any);
-    let labels = pattern.labels().map(|label| {
-        if label == "*" {
-            Atom::One
-        } else {
-            Atom::Literal(label)
-        }
-    });
+    let labels =
+        pattern.labels().map(|label| if label == "*" { Atom::One } else { Atom::Literal(label) });
     leading.into_iter().chain(labels).collect()
 }
 
 fn everything_below(suffix: &str) -> Vec<Atom<'_>> {
-    [Atom::Any, Atom::One]
-        .into_iter()
-        .chain(suffix.split('.').map(Atom::Literal))
-        .collect()
+    [Atom::Any, Atom::One].into_iter().chain(suffix.split('.').map(Atom::Literal)).collect()
 }
 
 /// The hosts of registries in the order that makes the most telling witness; the last family holds the others.
 fn registry_families(suffix: &'static str) -> [Vec<Atom<'static>>; 4] {
     let host = |below: &[Atom<'static>]| {
-        below
-            .iter()
-            .copied()
-            .chain(suffix.split('.').map(Atom::Literal))
-            .collect()
+        below.iter().copied().chain(suffix.split('.').map(Atom::Literal)).collect()
     };
     let regional = |family| host(&[Atom::One, Atom::Literal("eastus"), Atom::Literal(family)]);
-    [
-        host(&[Atom::One]),
-        regional("data"),
-        regional("geo"),
-        host(&[Atom::Any, Atom::One]),
-    ]
+    [host(&[Atom::One]), regional("data"), regional("geo"), host(&[Atom::Any, Atom::One])]
 }
 
 /// A host that both languages hold, or `None` when they are disjoint.
@@ -257,16 +220,11 @@ fn shortest_common<'a>(
         ([Any, rest @ ..], []) => shortest_common(rest, right, filler),
         ([], [Any, rest @ ..]) => shortest_common(left, rest, filler),
         ([], _) | (_, []) => None,
-        ([Any, l @ ..], [Any, r @ ..]) => shorter(
-            shortest_common(l, right, filler),
-            shortest_common(left, r, filler),
-        ),
+        ([Any, l @ ..], [Any, r @ ..]) => {
+            shorter(shortest_common(l, right, filler), shortest_common(left, r, filler))
+        }
         ([Any, l @ ..], [atom, r @ ..]) => {
-            let label = if let Literal(label) = atom {
-                label
-            } else {
-                filler
-            };
+            let label = if let Literal(label) = atom { label } else { filler };
             let skipped = shortest_common(l, right, filler);
             shorter(skipped, label_then(label, shortest_common(left, r, filler)))
         }
@@ -281,11 +239,9 @@ fn shortest_common<'a>(
 
 /// Every suffix below which accounts live: `blob.core.windows.net` and its siblings.
 fn storage() -> impl Iterator<Item = String> {
-    let azure = STORAGE_CLOUDS.iter().flat_map(|cloud| {
-        STORAGE_SERVICES
-            .iter()
-            .map(move |service| format!("{service}.{cloud}"))
-    });
+    let azure = STORAGE_CLOUDS
+        .iter()
+        .flat_map(|cloud| STORAGE_SERVICES.iter().map(move |service| format!("{service}.{cloud}")));
     azure.chain(STORAGE_SUFFIXES.iter().map(|suffix| (*suffix).to_owned()))
 }
 
@@ -317,13 +273,8 @@ const STORAGE_SUFFIXES: &[&str] = &[
 ];
 
 /// Anyone can create a registry, and push to it, below these.
-const REGISTRIES: &[&str] = &[
-    "azurecr.io",
-    "azurecr.us",
-    "azurecr.cn",
-    "azurecr.de",
-    "azurecr.sovcloud-azure.fr",
-];
+const REGISTRIES: &[&str] =
+    &["azurecr.io", "azurecr.us", "azurecr.cn", "azurecr.de", "azurecr.sovcloud-azure.fr"];
 
 /// Below a registry suffix these are families and zones, not registries.
 const RESERVED_LABELS: &[&str] = &["data", "geo", "privatelink"];
@@ -447,16 +398,10 @@ mod tests {
             ("*.blob.core.windows.net", "exfil.blob.core.windows.net"),
             ("acct.*.core.windows.net", "acct.blob.core.windows.net"),
             ("*.windows.net", "exfil.blob.core.windows.net"),
-            (
-                "*.z13.web.core.windows.net",
-                "exfil.z13.web.core.windows.net",
-            ),
+            ("*.z13.web.core.windows.net", "exfil.z13.web.core.windows.net"),
             ("*.storage.azure.net", "exfil.storage.azure.net"),
             ("*.azure.net", "exfil.storage.azure.net"),
-            (
-                "*.blob.core.chinacloudapi.cn",
-                "exfil.blob.core.chinacloudapi.cn",
-            ),
+            ("*.blob.core.chinacloudapi.cn", "exfil.blob.core.chinacloudapi.cn"),
             ("*.azurecr.io", "exfil.azurecr.io"),
             ("*.data.azurecr.io", "exfil.eastus.data.azurecr.io"),
             ("*.*.data.azurecr.io", "exfil.eastus.data.azurecr.io"),
@@ -496,10 +441,7 @@ mod tests {
             "contoso.eastus.data.privatelink.azurecr.io",
             "contoso.eastus.other.azurecr.io",
         ] {
-            assert_eq!(
-                refusal(text),
-                Refusal::NotARegistryHost(host(text), "azurecr.io")
-            );
+            assert_eq!(refusal(text), Refusal::NotARegistryHost(host(text), "azurecr.io"));
         }
     }
 
@@ -523,10 +465,7 @@ mod tests {
     fn a_storage_account_is_one_exact_storage_host() {
         assert_eq!(check_account(&host("mine.blob.core.windows.net")), Ok(()));
         for text in ["blob.core.windows.net", "contoso.azurecr.io"] {
-            assert_eq!(
-                check_account(&host(text)),
-                Err(Refusal::NotAnAccount(host(text)))
-            );
+            assert_eq!(check_account(&host(text)), Err(Refusal::NotAnAccount(host(text))));
         }
     }
 
@@ -553,39 +492,20 @@ mod tests {
         for Suffix { suffix } in &published.azure_storage {
             for variant in &published.azure_storage_label_variants {
                 let account = variant.replace("<account>", "acct");
-                assert!(
-                    is_storage(&host(&format!("{account}.{suffix}"))),
-                    "{suffix}"
-                );
-                assert!(
-                    is_storage(&host(&format!("{account}.z13.{suffix}"))),
-                    "{suffix}"
-                );
+                assert!(is_storage(&host(&format!("{account}.{suffix}"))), "{suffix}");
+                assert!(is_storage(&host(&format!("{account}.z13.{suffix}"))), "{suffix}");
             }
-            assert!(
-                matches!(refusal(&format!("*.{suffix}")), Refusal::Storage { .. }),
-                "{suffix}"
-            );
+            assert!(matches!(refusal(&format!("*.{suffix}")), Refusal::Storage { .. }), "{suffix}");
         }
         for Suffix { suffix } in &published.multi_tenant {
-            assert!(
-                check(&format!("*.{suffix}").parse().expect("a pattern")).is_err(),
-                "{suffix}"
-            );
+            assert!(check(&format!("*.{suffix}").parse().expect("a pattern")).is_err(), "{suffix}");
         }
     }
 
     fn storage_host() -> impl Strategy<Value = Hostname> {
-        let suffixes: Vec<String> = published()
-            .azure_storage
-            .into_iter()
-            .map(|s| s.suffix)
-            .collect();
-        (
-            "[a-z0-9]{3,24}(-secondary|-ipv6)?",
-            prop::option::of("z[0-9]{2}"),
-            select(suffixes),
-        )
+        let suffixes: Vec<String> =
+            published().azure_storage.into_iter().map(|s| s.suffix).collect();
+        ("[a-z0-9]{3,24}(-secondary|-ipv6)?", prop::option::of("z[0-9]{2}"), select(suffixes))
             .prop_map(|(account, zone, suffix)| {
                 let zone = zone.map(|zone| format!(".{zone}")).unwrap_or_default();
                 host(&format!("{account}{zone}.{suffix}"))

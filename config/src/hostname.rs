@@ -81,9 +81,7 @@ impl Hostname {
 
     /// Whether this name lies below `domain`, by whole labels; a name is not below itself.
     pub fn is_below(&self, domain: &str) -> bool {
-        self.0
-            .strip_suffix(domain)
-            .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        self.0.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
     }
 }
 
@@ -100,9 +98,8 @@ impl FromStr for Hostname {
         if is_ip_literal(text) {
             return Err(Error::IpLiteral);
         }
-        if let Some(c) = text
-            .chars()
-            .find(|c| !matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.'))
+        if let Some(c) =
+            text.chars().find(|c| !matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.'))
         {
             return Err(Error::BadCharacter(c));
         }

@@ -109,10 +109,7 @@ impl FromStr for HostPattern {
             return Ok(Self::Exact(text.parse()?));
         }
         let labels: Vec<&str> = text.split('.').collect();
-        if labels
-            .iter()
-            .any(|label| label.contains('*') && *label != "*")
-        {
+        if labels.iter().any(|label| label.contains('*') && *label != "*") {
             return Err(Error::PartialLabel);
         }
         if labels.iter().rev().take(2).any(|label| *label == "*") {
@@ -170,9 +167,7 @@ impl PatternSet {
                 .expect("a parsed wildcard is a valid glob");
             builder.add(glob);
         }
-        Self {
-            globs: builder.build().expect("a set of valid globs compiles"),
-        }
+        Self { globs: builder.build().expect("a set of valid globs compiles") }
     }
 
     /// The position of the first pattern that matches `host`.
@@ -180,10 +175,7 @@ impl PatternSet {
         if self.globs.is_empty() {
             return None;
         }
-        self.globs
-            .matches(host.as_str().replace('.', "/"))
-            .into_iter()
-            .min()
+        self.globs.matches(host.as_str().replace('.', "/")).into_iter().min()
     }
 }
 

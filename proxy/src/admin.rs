@@ -41,20 +41,14 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>) {
 fn answer(request: &Request<Incoming>, service: &Service) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
         "/metrics" => respond(StatusCode::OK, METRICS, service.metrics.encode()),
         "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" => readiness(service),
-        _ => respond(
-            StatusCode::NOT_FOUND,
-            TEXT,
-            "try /metrics, /healthz or /readyz\n",
-        ),
+        _ => respond(StatusCode::NOT_FOUND, TEXT, "try /metrics, /healthz or /readyz\n"),
     }
 }
 
@@ -89,11 +83,7 @@ fn readiness(service: &Service) -> Response<Full<Bytes>> {
         allowlist: policy.hash.clone(),
         warning: service.reload_error.load().as_deref().cloned(),
     };
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).expect("strings and numbers are JSON") + "\n";
     respond(status, JSON, body)
 }
@@ -105,12 +95,8 @@ fn respond(
 ) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

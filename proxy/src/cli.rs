@@ -21,12 +21,7 @@ use crate::server;
 ///
 /// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny), 2 couldn't do it.
 #[derive(Debug, Parser)]
-#[command(
-    name = "ringfence",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "ringfence", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -107,19 +102,14 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Explain {
-            target,
-            format,
-            options,
-        } => {
+        Command::Explain { target, format, options } => {
             let (_, loaded) = load(options)?;
             let explanation = Explanation::new(&target, &loaded.allowlist);
             match format {
                 Format::Text => print(format_args!("{explanation}"))?,
-                Format::Json => print(format_args!(
-                    "{}",
-                    serde_json::to_string_pretty(&explanation)?
-                ))?,
+                Format::Json => {
+                    print(format_args!("{}", serde_json::to_string_pretty(&explanation)?))?
+                }
             }
             Ok(match explanation.verdict() {
                 Verdict::Allow => ExitCode::SUCCESS,

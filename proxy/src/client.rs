@@ -13,7 +13,5 @@ pub struct Client {
 /// Identifies the client behind a connection.
 pub fn identify(peer: SocketAddr) -> Client {
     // A v4 client of a v6 listener is the same client as on a v4 listener.
-    Client {
-        peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-    }
+    Client { peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()) }
 }

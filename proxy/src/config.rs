@@ -52,30 +52,15 @@ pub struct Options {
     pub admin: Option<SocketAddr>,
 
     /// Allow the hosts of this list; may be given several times.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "RINGFENCE_ALLOWLIST",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_ALLOWLIST", value_delimiter = ',')]
     pub allowlist: Vec<PathBuf>,
 
     /// Allow the hosts of the registries in this metadata (`az acr show`, …); may be given several times.
-    #[arg(
-        long,
-        value_name = "METADATA.json",
-        env = "RINGFENCE_REGISTRY",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "METADATA.json", env = "RINGFENCE_REGISTRY", value_delimiter = ',')]
     pub registry: Vec<PathBuf>,
 
     /// Ask this DNS server instead of those in /etc/resolv.conf; may be given several times.
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        env = "RINGFENCE_RESOLVER",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "IP:PORT", env = "RINGFENCE_RESOLVER", value_delimiter = ',')]
     pub resolver: Vec<SocketAddr>,
 }
 
@@ -110,11 +95,7 @@ pub struct FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = Place {
-            source: &self.source,
-            span: self.span.clone(),
-            label: "",
-        };
+        let place = Place { source: &self.source, span: self.span.clone(), label: "" };
         snippet::write(f, &self.message, &[place], None)
     }
 }
@@ -125,10 +106,8 @@ impl Config {
         let file = match &options.config {
             None => File::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-                    path: path.clone(),
-                    source,
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| Error::Read { path: path.clone(), source })?;
                 let folder = path.parent().unwrap_or(Path::new(""));
                 File::parse(&path.display().to_string(), &text)?.relative_to(folder)
             }
@@ -149,10 +128,7 @@ impl Config {
             connections: file.limits.connections,
             drain: file.timeouts.drain.0,
             limits: Limits {
-                head: head::Limits {
-                    bytes: file.limits.head_bytes.0,
-                    time: file.timeouts.head.0,
-                },
+                head: head::Limits { bytes: file.limits.head_bytes.0, time: file.timeouts.head.0 },
                 hello: hello::Limits {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
@@ -161,10 +137,7 @@ impl Config {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
                 },
-                relay: relay::Limits {
-                    idle: file.timeouts.idle.0,
-                    total: file.timeouts.total.0,
-                },
+                relay: relay::Limits { idle: file.timeouts.idle.0, total: file.timeouts.total.0 },
             },
         })
     }
@@ -248,10 +221,7 @@ impl File {
     fn parse(name: &str, text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| {
             Error::File(FileError {
-                source: Source {
-                    name: name.to_owned(),
-                    text: text.to_owned(),
-                },
+                source: Source { name: name.to_owned(), text: text.to_owned() },
                 span: error.span().unwrap_or(0..0),
                 message: error.message().to_owned(),
             })
@@ -312,10 +282,7 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
-        assert_eq!(
-            (sample.listen, sample.admin),
-            (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN))
-        );
+        assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
             .lines()
@@ -353,29 +320,18 @@ mod tests {
             ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
             ("[timeouts]\nidle = \"soon\"", "`soon` is not a duration"),
             ("[timeouts]\nidle = \"0s\"", "`0s` is not a duration"),
-            (
-                "[limits]\nhead_bytes = 5",
-                "5 is out of range; give 1024 to 1048576 bytes",
-            ),
+            ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
             ("listen = \"localhost:1\"", "invalid socket address"),
         ];
         for (text, expected) in rows {
-            let shown = File::parse("ringfence.toml", text)
-                .expect_err(text)
-                .to_string();
-            assert!(
-                shown.contains(expected) && shown.contains("ringfence.toml:"),
-                "{shown}"
-            );
+            let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();
+            assert!(shown.contains(expected) && shown.contains("ringfence.toml:"), "{shown}");
         }
     }
 
     #[test]
     fn nothing_to_allow_is_an_error() {
-        assert!(matches!(
-            Config::load(Options::default()),
-            Err(Error::NoLists)
-        ));
+        assert!(matches!(Config::load(Options::default()), Err(Error::NoLists)));
     }
 }

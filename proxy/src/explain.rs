@@ -89,10 +89,7 @@ impl Explanation {
             Ok(target) => target,
             Err(reason) => return unanswered.denied(reason),
         };
-        let unanswered = Self {
-            target: Some(target.to_string()),
-            ..unanswered
-        };
+        let unanswered = Self { target: Some(target.to_string()), ..unanswered };
         match policy.decide(client::identify(SOMEONE), target) {
             Decision::Deny(denial) => {
                 let label = denial.target.host.first_label();
@@ -100,10 +97,7 @@ impl Explanation {
                 let listed = hosts
                     .filter(|host| host.labels().next() == Some(label))
                     .map(ToString::to_string);
-                Self {
-                    listed: listed.collect(),
-                    ..unanswered.denied(denial.reason)
-                }
+                Self { listed: listed.collect(), ..unanswered.denied(denial.reason) }
             }
             Decision::Allow(permit) => {
                 let entry = permit.entry();
@@ -115,11 +109,7 @@ impl Explanation {
                     pins: entry.addresses.iter().map(ToString::to_string).collect(),
                     why: entry.why.clone(),
                 };
-                Self {
-                    verdict: Verdict::Allow,
-                    entry: Some(admission),
-                    ..unanswered
-                }
+                Self { verdict: Verdict::Allow, entry: Some(admission), ..unanswered }
             }
         }
     }

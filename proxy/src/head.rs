@@ -42,14 +42,8 @@ pub async fn read(stream: &mut TcpStream, limits: &Limits) -> Result<Head, Malfo
     let mut bytes = Vec::with_capacity(1024);
     match timeout(limits.time, fill(stream, &mut bytes, limits.bytes)).await {
         Ok(Ok(end)) => Ok(Head { bytes, end }),
-        Ok(Err(reason)) => Err(Malformed {
-            reason,
-            authority: request_target(&bytes),
-        }),
-        Err(_) => Err(Malformed {
-            reason: Reason::HeadTimeout,
-            authority: request_target(&bytes),
-        }),
+        Ok(Err(reason)) => Err(Malformed { reason, authority: request_target(&bytes) }),
+        Err(_) => Err(Malformed { reason: Reason::HeadTimeout, authority: request_target(&bytes) }),
     }
 }
 
@@ -99,10 +93,8 @@ fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Reason> {
 impl Head {
     /// The target of the CONNECT, if it is an acceptable one.
     pub fn target(&self) -> Result<Target, Malformed> {
-        parse(&self.bytes[..self.end]).map_err(|reason| Malformed {
-            reason,
-            authority: request_target(&self.bytes),
-        })
+        parse(&self.bytes[..self.end])
+            .map_err(|reason| Malformed { reason, authority: request_target(&self.bytes) })
     }
 
     /// What the client sent behind the head, before our answer.
@@ -155,11 +147,7 @@ pub fn parse_authority(authority: &str) -> Result<Target, Reason> {
     match port.parse::<Port>() {
         Ok(port) => Ok(Target { host, port }),
         // `443@evil.example` is no mistyped port but another shape of target.
-        Err(_)
-            if port
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b"+-_".contains(&b)) =>
-        {
+        Err(_) if port.bytes().all(|b| b.is_ascii_digit() || b"+-_".contains(&b)) => {
             Err(Reason::BadPort)
         }
         Err(_) => Err(Reason::BadAuthority),
@@ -203,11 +191,7 @@ fn names(value: &[u8], target: &Target) -> bool {
 fn request_target(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
     let word = line.split(|byte| *byte == b' ').nth(1)?;
-    let shown: String = word
-        .escape_ascii()
-        .take(MAX_SHOWN)
-        .map(char::from)
-        .collect();
+    let shown: String = word.escape_ascii().take(MAX_SHOWN).map(char::from).collect();
     (!shown.is_empty()).then_some(shown)
 }
 
@@ -240,11 +224,7 @@ mod tests {
             "CONNECT contoso.azurecr.io:443 HTTP/1.1\r\nHost: contoso.azurecr.io\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
         ];
         for head in rows {
-            assert_eq!(
-                verdict(head).as_deref(),
-                Ok("contoso.azurecr.io:443"),
-                "{head}"
-            );
+            assert_eq!(verdict(head).as_deref(), Ok("contoso.azurecr.io:443"), "{head}");
         }
     }
 
@@ -327,10 +307,7 @@ mod tests {
             (Reason::BadRequest, "Content_Length: 0\r\n"),
             (Reason::BadRequest, "Transfer-Encoding: chunked\r\n"),
             (Reason::BadRequest, "Upgrade: websocket\r\n"),
-            (
-                Reason::BadRequest,
-                "Host: contoso.azurecr.io\r\nHost: contoso.azurecr.io\r\n",
-            ),
+            (Reason::BadRequest, "Host: contoso.azurecr.io\r\nHost: contoso.azurecr.io\r\n"),
             (Reason::BadRequest, "X: a\r\n b\r\n"),
             (Reason::BadRequest, "X : a\r\n"),
             (Reason::BadRequest, "X: a\nY: b\r\n"),
@@ -352,28 +329,16 @@ mod tests {
 
     #[test]
     fn what_cannot_begin_a_request_is_refused_at_its_first_byte() {
-        for start in [
-            &b"\x16\x03\x01"[..],
-            b"\r\nCONNECT",
-            b"\0",
-            b" CONNECT",
-            b"\x05\x01",
-        ] {
+        for start in [&b"\x16\x03\x01"[..], b"\r\nCONNECT", b"\0", b" CONNECT", b"\x05\x01"] {
             assert_eq!(find_end(start, 0), Err(Reason::BadRequest), "{start:?}");
         }
     }
 
     #[test]
     fn a_logged_target_is_short_and_printable() {
-        let head = format!(
-            "CONNECT \x1b[31m\"{}:443 HTTP/1.1\r\n\r\n",
-            "x".repeat(10_000)
-        );
+        let head = format!("CONNECT \x1b[31m\"{}:443 HTTP/1.1\r\n\r\n", "x".repeat(10_000));
         let shown = request_target(head.as_bytes()).expect("a word");
-        assert!(
-            shown.len() <= MAX_SHOWN && shown.starts_with("\\x1b[31m\\\""),
-            "{shown}"
-        );
+        assert!(shown.len() <= MAX_SHOWN && shown.starts_with("\\x1b[31m\\\""), "{shown}");
     }
 
     proptest! {

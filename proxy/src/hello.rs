@@ -64,9 +64,7 @@ pub async fn read(
             }
         }
     };
-    let name = timeout(limits.time, whole)
-        .await
-        .unwrap_or(Err(Reason::ClientHelloTimeout))?;
+    let name = timeout(limits.time, whole).await.unwrap_or(Err(Reason::ClientHelloTimeout))?;
     Ok(Hello { bytes, name })
 }
 
@@ -103,9 +101,7 @@ impl Assembly {
                 // Nothing may follow a ClientHello in its record before the server has answered.
                 Some(_) if self.left > 0 => return Err(Reason::MalformedTls),
                 Some(body) => {
-                    return server_name(body)
-                        .map(Progress::Done)
-                        .ok_or(Reason::MalformedTls);
+                    return server_name(body).map(Progress::Done).ok_or(Reason::MalformedTls);
                 }
                 None => {}
             }
@@ -211,18 +207,9 @@ fn server_name_list(content: &[u8]) -> Option<ServerName> {
     if kind != HOST_NAME || name.is_empty() || !list.0.is_empty() || !outer.0.is_empty() {
         return None;
     }
-    let host = std::str::from_utf8(name)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let host = std::str::from_utf8(name).ok().and_then(|text| text.parse().ok());
     Some(host.map_or_else(
-        || {
-            ServerName::Invalid(
-                name.escape_ascii()
-                    .take(MAX_SHOWN)
-                    .map(char::from)
-                    .collect(),
-            )
-        },
+        || ServerName::Invalid(name.escape_ascii().take(MAX_SHOWN).map(char::from).collect()),
         ServerName::Host,
     ))
 }
@@ -242,8 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     fn u16(&mut self) -> Option<u16> {
-        self.take(2)
-            .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
     /// Two octets of length, then that many.
@@ -273,11 +259,7 @@ mod tests {
     const LIMIT: usize = 64 * 1024;
 
     fn vector(content: &[u8]) -> Vec<u8> {
-        [
-            &u16::try_from(content.len()).expect("short").to_be_bytes()[..],
-            content,
-        ]
-        .concat()
+        [&u16::try_from(content.len()).expect("short").to_be_bytes()[..], content].concat()
     }
 
     fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
@@ -285,10 +267,7 @@ mod tests {
     }
 
     fn sni(name: &[u8]) -> Vec<u8> {
-        extension(
-            SERVER_NAME,
-            &vector(&[&[HOST_NAME][..], &vector(name)].concat()),
-        )
+        extension(SERVER_NAME, &vector(&[&[HOST_NAME][..], &vector(name)].concat()))
     }
 
     fn message(extensions: &[u8]) -> Vec<u8> {
@@ -313,81 +292,34 @@ mod tests {
         let two_in_list = [&[0][..], &vector(b"a.b"), &[0], &vector(b"c.d")].concat();
         let rows: Vec<(&str, Vec<u8>, Result<ServerName, Reason>)> = vec![
             ("one name", name.clone(), Ok(host("contoso.azurecr.io"))),
-            (
-                "upper case",
-                sni(b"Contoso.AzureCR.io"),
-                Ok(host("contoso.azurecr.io")),
-            ),
-            (
-                "last",
-                [other.clone(), name.clone()].concat(),
-                Ok(host("contoso.azurecr.io")),
-            ),
+            ("upper case", sni(b"Contoso.AzureCR.io"), Ok(host("contoso.azurecr.io"))),
+            ("last", [other.clone(), name.clone()].concat(), Ok(host("contoso.azurecr.io"))),
             ("none", other, Ok(ServerName::Missing)),
-            (
-                "ech after sni",
-                [name.clone(), ech.clone()].concat(),
-                Ok(ServerName::Hidden),
-            ),
-            (
-                "ech before sni",
-                [ech, name.clone()].concat(),
-                Ok(ServerName::Hidden),
-            ),
-            (
-                "esni",
-                extension(ENCRYPTED_SERVER_NAME, &[]),
-                Ok(ServerName::Hidden),
-            ),
+            ("ech after sni", [name.clone(), ech.clone()].concat(), Ok(ServerName::Hidden)),
+            ("ech before sni", [ech, name.clone()].concat(), Ok(ServerName::Hidden)),
+            ("esni", extension(ENCRYPTED_SERVER_NAME, &[]), Ok(ServerName::Hidden)),
             (
                 "dot",
                 sni(b"contoso.azurecr.io."),
                 Ok(ServerName::Invalid("contoso.azurecr.io.".into())),
             ),
-            (
-                "nul",
-                sni(b"a\0.b"),
-                Ok(ServerName::Invalid("a\\x00.b".into())),
-            ),
-            (
-                "address",
-                sni(b"10.0.0.1"),
-                Ok(ServerName::Invalid("10.0.0.1".into())),
-            ),
-            (
-                "two extensions",
-                [name.clone(), name.clone()].concat(),
-                Err(Reason::MalformedTls),
-            ),
-            (
-                "two names",
-                extension(0, &vector(&two_in_list)),
-                Err(Reason::MalformedTls),
-            ),
+            ("nul", sni(b"a\0.b"), Ok(ServerName::Invalid("a\\x00.b".into()))),
+            ("address", sni(b"10.0.0.1"), Ok(ServerName::Invalid("10.0.0.1".into()))),
+            ("two extensions", [name.clone(), name.clone()].concat(), Err(Reason::MalformedTls)),
+            ("two names", extension(0, &vector(&two_in_list)), Err(Reason::MalformedTls)),
             (
                 "unknown type",
                 extension(0, &vector(&[&[1][..], &vector(b"a.b")].concat())),
                 Err(Reason::MalformedTls),
             ),
-            (
-                "empty list",
-                extension(0, &vector(&[])),
-                Err(Reason::MalformedTls),
-            ),
+            ("empty list", extension(0, &vector(&[])), Err(Reason::MalformedTls)),
             ("empty name", sni(b""), Err(Reason::MalformedTls)),
             (
                 "bytes behind",
-                extension(
-                    0,
-                    &[vector(&[&[0][..], &vector(b"a.b")].concat()), vec![0]].concat(),
-                ),
+                extension(0, &[vector(&[&[0][..], &vector(b"a.b")].concat()), vec![0]].concat()),
                 Err(Reason::MalformedTls),
             ),
-            (
-                "cut extension",
-                name[..name.len() - 1].to_vec(),
-                Err(Reason::MalformedTls),
-            ),
+            ("cut extension", name[..name.len() - 1].to_vec(), Err(Reason::MalformedTls)),
         ];
         for (what, extensions, expected) in rows {
             let parsed = parse(&record(&message(&extensions)), LIMIT);
@@ -404,47 +336,19 @@ mod tests {
             ("http", b"GET / HTTP/1.1\r\n".to_vec(), Err(Reason::NotTls)),
             ("ssh", b"S".to_vec(), Err(Reason::NotTls)),
             ("sslv2", vec![0x80, 0x2e, 1, 3, 1], Err(Reason::NotTls)),
-            (
-                "alert first",
-                vec![21, 3, 3, 0, 2, 1, 0],
-                Err(Reason::NotTls),
-            ),
+            ("alert first", vec![21, 3, 3, 0, 2, 1, 0], Err(Reason::NotTls)),
             ("version", vec![HANDSHAKE, 2, 0], Err(Reason::NotTls)),
-            (
-                "empty record",
-                vec![HANDSHAKE, 3, 1, 0, 0],
-                Err(Reason::MalformedTls),
-            ),
-            (
-                "long record",
-                vec![HANDSHAKE, 3, 1, 0x40, 1],
-                Err(Reason::MalformedTls),
-            ),
-            (
-                "server hello",
-                record(&[2, 0, 0, 0]),
-                Err(Reason::MalformedTls),
-            ),
-            (
-                "long hello",
-                record(&[CLIENT_HELLO, 1, 0, 1]),
-                Err(Reason::ClientHelloTooLarge),
-            ),
+            ("empty record", vec![HANDSHAKE, 3, 1, 0, 0], Err(Reason::MalformedTls)),
+            ("long record", vec![HANDSHAKE, 3, 1, 0x40, 1], Err(Reason::MalformedTls)),
+            ("server hello", record(&[2, 0, 0, 0]), Err(Reason::MalformedTls)),
+            ("long hello", record(&[CLIENT_HELLO, 1, 0, 1]), Err(Reason::ClientHelloTooLarge)),
             (
                 "alert inside",
                 [record(&hello[..9]), vec![21, 3, 3, 0, 2, 1, 0]].concat(),
                 Err(Reason::MalformedTls),
             ),
-            (
-                "message behind",
-                record(&[&hello[..], &[0]].concat()),
-                Err(Reason::MalformedTls),
-            ),
-            (
-                "no extensions",
-                record(&message(&[])),
-                Ok(Progress::Done(ServerName::Missing)),
-            ),
+            ("message behind", record(&[&hello[..], &[0]].concat()), Err(Reason::MalformedTls)),
+            ("no extensions", record(&message(&[])), Ok(Progress::Done(ServerName::Missing))),
             (
                 "record behind",
                 [record(&hello), vec![23, 3, 3, 0, 1, 0]].concat(),
@@ -459,10 +363,7 @@ mod tests {
     #[test]
     fn a_name_behind_sixty_kilobytes_is_read() {
         let extensions = [extension(0x33, &vec![7; 60_000]), sni(b"a.b")].concat();
-        let records: Vec<u8> = message(&extensions)
-            .chunks(MAX_FRAGMENT)
-            .flat_map(record)
-            .collect();
+        let records: Vec<u8> = message(&extensions).chunks(MAX_FRAGMENT).flat_map(record).collect();
         assert_eq!(parse(&records, LIMIT), Ok(Progress::Done(host("a.b"))));
     }
 

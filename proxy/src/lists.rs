@@ -65,19 +65,13 @@ impl Contents {
             .map_err(Error::List)?;
         let listed = Allowlist::merge(&documents).map_err(Error::List)?;
         if self.registries.is_empty() {
-            return Ok(Loaded {
-                allowlist: listed,
-                findings: Vec::new(),
-            });
+            return Ok(Loaded { allowlist: listed, findings: Vec::new() });
         }
         let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
             .map_err(Error::Metadata)?;
         let entries = [listed.entries(), derived.allowlist.entries()].concat();
         let allowlist = Allowlist::new(entries).map_err(Error::Conflict)?;
-        Ok(Loaded {
-            allowlist,
-            findings: derived.findings,
-        })
+        Ok(Loaded { allowlist, findings: derived.findings })
     }
 }
 
@@ -116,12 +110,7 @@ impl Sources {
             _ => PathBuf::from("."),
         };
         self.paths()
-            .flat_map(|path| {
-                [
-                    Some(parent(path)),
-                    path.canonicalize().ok().as_deref().map(parent),
-                ]
-            })
+            .flat_map(|path| [Some(parent(path)), path.canonicalize().ok().as_deref().map(parent)])
             .flatten()
             .collect()
     }
@@ -131,10 +120,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
-            let read = |source| Error::Read {
-                path: path.clone(),
-                source,
-            };
+            let read = |source| Error::Read { path: path.clone(), source };
             let bytes = std::fs::read(path).map_err(read)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
@@ -145,17 +131,8 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
-        let plural = if entries.len() == 1 {
-            "entry"
-        } else {
-            "entries"
-        };
-        write!(
-            f,
-            "allowlist {} with {} {plural}",
-            self.allowlist.hash(),
-            entries.len()
-        )?;
+        let plural = if entries.len() == 1 { "entry" } else { "entries" };
+        write!(f, "allowlist {} with {} {plural}", self.allowlist.hash(), entries.len())?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
         }
@@ -192,18 +169,10 @@ impl Changes {
             Ok(watcher)
         });
         match watcher {
-            Ok(watcher) => Self {
-                _watcher: Some(watcher),
-                events,
-            },
+            Ok(watcher) => Self { _watcher: Some(watcher), events },
             Err(error) => {
-                notice(format_args!(
-                    "can't watch the lists, only SIGHUP reloads them: {error}"
-                ));
-                Self {
-                    _watcher: None,
-                    events,
-                }
+                notice(format_args!("can't watch the lists, only SIGHUP reloads them: {error}"));
+                Self { _watcher: None, events }
             }
         }
     }

@@ -58,9 +58,7 @@ impl Default for Metrics {
                 "ringfence_connections_total",
                 "Connections that have ended: `tunnel`, or the code of the reason",
                 "outcome",
-                ["tunnel"]
-                    .into_iter()
-                    .chain(Reason::ALL.iter().map(|reason| reason.code())),
+                ["tunnel"].into_iter().chain(Reason::ALL.iter().map(|reason| reason.code())),
             ),
             tunnels: new.counters(
                 "ringfence_tunnels_total",
@@ -94,30 +92,17 @@ impl Default for Metrics {
                 received: bytes.with_label_values(&["received"]),
             },
             open: new.gauge("ringfence_connections_open", "Connections now open"),
-            reloads: new.counter(
-                "ringfence_reloads_total",
-                "Allowlists loaded after the first",
-            ),
+            reloads: new.counter("ringfence_reloads_total", "Allowlists loaded after the first"),
             reload_failures: new.counter(
                 "ringfence_reload_failures_total",
                 "Allowlists that could not be loaded, so that the old one stayed",
             ),
-            entries: new.gauge(
-                "ringfence_allowlist_entries",
-                "Entries of the list in force",
-            ),
-            generation: new.gauge(
-                "ringfence_allowlist_generation",
-                "Lists enforced since the start",
-            ),
-            log_lost: new.counter(
-                "ringfence_log_lost_total",
-                "Access log lines that were not written",
-            ),
-            panics: new.counter(
-                "ringfence_panics_total",
-                "Connections that ended in a panic",
-            ),
+            entries: new.gauge("ringfence_allowlist_entries", "Entries of the list in force"),
+            generation: new
+                .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
+            log_lost: new
+                .counter("ringfence_log_lost_total", "Access log lines that were not written"),
+            panics: new.counter("ringfence_panics_total", "Connections that ended in a panic"),
             registry: new.0,
         }
     }
@@ -132,9 +117,7 @@ impl Metrics {
         };
         self.connections.with_label_values(&[label]).inc();
         if let Outcome::Carried(permit, route, transfer) = outcome {
-            self.tunnels
-                .with_label_values(&[permit.entry().role.name()])
-                .inc();
+            self.tunnels.with_label_values(&[permit.entry().role.name()]).inc();
             self.ends.with_label_values(&[transfer.end.name()]).inc();
             self.tunnel_seconds.observe(lasted.as_secs_f64());
             self.resolve_seconds.observe(route.resolve.as_secs_f64());
@@ -144,10 +127,8 @@ impl Metrics {
 
     /// Shows which list is in force.
     pub fn describe(&self, policy: &Policy) {
-        self.entries
-            .set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
-        self.generation
-            .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+        self.entries.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
+        self.generation.set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format.
@@ -166,9 +147,7 @@ struct Registrar(Registry);
 impl Registrar {
     fn register<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
         let metric = metric.expect("a valid metric");
-        self.0
-            .register(Box::new(metric.clone()))
-            .expect("a new metric");
+        self.0.register(Box::new(metric.clone())).expect("a new metric");
         metric
     }
 

@@ -95,13 +95,7 @@ impl Policy {
             }
         }
         let patterns = PatternSet::new(globs);
-        Self {
-            generation,
-            hash: allowlist.hash(),
-            exact,
-            patterns,
-            wildcards,
-        }
+        Self { generation, hash: allowlist.hash(), exact, patterns, wildcards }
     }
 
     /// How many entries the list has.
@@ -136,16 +130,8 @@ impl Policy {
     /// ```
     pub fn decide(&self, client: Client, target: Target) -> Decision {
         match self.judge(&target) {
-            Ok(entry) => Decision::Allow(Permit {
-                client,
-                target,
-                entry: Arc::clone(entry),
-            }),
-            Err(reason) => Decision::Deny(Denial {
-                client,
-                target,
-                reason,
-            }),
+            Ok(entry) => Decision::Allow(Permit { client, target, entry: Arc::clone(entry) }),
+            Err(reason) => Decision::Deny(Denial { client, target, reason }),
         }
     }
 
@@ -170,19 +156,13 @@ impl Policy {
             return Err(Reason::StorageForbidden);
         }
         let entry = entry.ok_or(Reason::NotInPolicy)?;
-        if entry.ports.contains(target.port) {
-            Ok(entry)
-        } else {
-            Err(Reason::PortNotAllowed)
-        }
+        if entry.ports.contains(target.port) { Ok(entry) } else { Err(Reason::PortNotAllowed) }
     }
 
     fn lookup(&self, host: &Hostname) -> Option<&Arc<Entry>> {
-        self.exact.get(host).or_else(|| {
-            self.patterns
-                .first_match(host)
-                .map(|position| &self.wildcards[position])
-        })
+        self.exact
+            .get(host)
+            .or_else(|| self.patterns.first_match(host).map(|position| &self.wildcards[position]))
     }
 }
 
@@ -207,10 +187,7 @@ impl Permit {
         let class = Class::of(address);
         let pinned = || self.entry.addresses.iter().any(|pin| pin.contains(address));
         if class == Class::Public || (class.is_pinnable() && pinned()) {
-            Ok(Admitted(SocketAddr::new(
-                address,
-                self.target.port.number(),
-            )))
+            Ok(Admitted(SocketAddr::new(address, self.target.port.number())))
         } else {
             Err(Inadmissible { address, class })
         }
@@ -263,10 +240,7 @@ mod tests {
 
     fn target(text: &str) -> Target {
         let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
-        Target {
-            host: host.parse().expect("a host"),
-            port: port.parse().expect("a port"),
-        }
+        Target { host: host.parse().expect("a host"), port: port.parse().expect("a port") }
     }
 
     fn permit(policy: &Policy, text: &str) -> Permit {
@@ -293,24 +267,14 @@ mod tests {
             ("data.mcr.microsoft.com", Err(Reason::NotInPolicy)),
             ("a.b.data.mcr.microsoft.com", Err(Reason::NotInPolicy)),
             ("exfil.blob.core.windows.net", Err(Reason::StorageForbidden)),
-            (
-                "contosobuildcache.dfs.core.windows.net",
-                Err(Reason::StorageForbidden),
-            ),
-            (
-                "acct.z13.web.core.windows.net",
-                Err(Reason::StorageForbidden),
-            ),
+            ("contosobuildcache.dfs.core.windows.net", Err(Reason::StorageForbidden)),
+            ("acct.z13.web.core.windows.net", Err(Reason::StorageForbidden)),
         ];
         let policy = sample();
         for (text, expected) in rows {
             let verdict = match policy.decide(client(), target(text)) {
                 Decision::Allow(permit) => {
-                    assert_eq!(
-                        permit.target(),
-                        &target(text),
-                        "a permit is for the target asked"
-                    );
+                    assert_eq!(permit.target(), &target(text), "a permit is for the target asked");
                     Ok(())
                 }
                 Decision::Deny(denial) => Err(denial.reason),
@@ -348,16 +312,9 @@ mod tests {
              addresses = [\"100.64.0.0/10\", \"fd00::/8\"]\n",
         );
         let permit = permit(&policy, "a.example.com");
-        assert!(
-            permit
-                .admit("100.64.0.1".parse().expect("an address"))
-                .is_ok()
-        );
+        assert!(permit.admit("100.64.0.1".parse().expect("an address")).is_ok());
         for platform in ["100.100.100.200", "fd00:ec2::254"] {
-            assert!(
-                permit.admit(platform.parse().expect("an address")).is_err(),
-                "{platform}"
-            );
+            assert!(permit.admit(platform.parse().expect("an address")).is_err(), "{platform}");
         }
     }
 
@@ -367,16 +324,10 @@ mod tests {
         let named = |text: &str| ServerName::Host(text.parse().expect("a host"));
         let rows = [
             (named("contoso.azurecr.io"), Ok(())),
-            (
-                named("contoso.eastus.data.azurecr.io"),
-                Err(Reason::SniMismatch),
-            ),
+            (named("contoso.eastus.data.azurecr.io"), Err(Reason::SniMismatch)),
             (ServerName::Missing, Err(Reason::SniMissing)),
             (ServerName::Hidden, Err(Reason::EchForbidden)),
-            (
-                ServerName::Invalid("contoso.azurecr.io.".into()),
-                Err(Reason::SniInvalid),
-            ),
+            (ServerName::Invalid("contoso.azurecr.io.".into()), Err(Reason::SniInvalid)),
         ];
         for (name, expected) in rows {
             assert_eq!(permit.check_hello(&name), expected, "{name:?}");
@@ -390,10 +341,7 @@ mod tests {
         assert_eq!(sample().renew(&pinned), Ok(()));
         let moved = include_str!("../../config/allowlist.toml").replace("10.1.1.22", "10.1.1.99");
         assert_eq!(policy(&moved).renew(&pinned), Err(Reason::PolicyRevoked));
-        assert_eq!(
-            policy("schema = 1").renew(&pinned),
-            Err(Reason::PolicyRevoked)
-        );
+        assert_eq!(policy("schema = 1").renew(&pinned), Err(Reason::PolicyRevoked));
     }
 
     proptest! {

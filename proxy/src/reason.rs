@@ -254,22 +254,10 @@ impl Reason {
     /// The table for the documentation, in Markdown.
     pub fn markdown_table() -> String {
         let head = "| code | kind | status | meaning | what to do |\n|---|---|---|---|---|\n";
-        let rows = ROWS.iter().map(
-            |Row {
-                 code,
-                 kind,
-                 status,
-                 meaning,
-                 remedy,
-                 ..
-             }| {
-                let status = status.map_or("none".to_owned(), |status| status.to_string());
-                format!(
-                    "| `{code}` | {} | {status} | {meaning} | {remedy} |\n",
-                    kind.name()
-                )
-            },
-        );
+        let rows = ROWS.iter().map(|Row { code, kind, status, meaning, remedy, .. }| {
+            let status = status.map_or("none".to_owned(), |status| status.to_string());
+            format!("| `{code}` | {} | {status} | {meaning} | {remedy} |\n", kind.name())
+        });
         std::iter::once(head.to_owned()).chain(rows).collect()
     }
 
@@ -311,20 +299,13 @@ mod tests {
     fn codes_are_unique_and_fit_a_metric_label() {
         let codes: HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
-        assert!(
-            codes
-                .iter()
-                .all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        );
+        assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
     }
 
     #[test]
     fn the_documentation_has_this_table() {
         let page = include_str!("../../docs/reasons.md");
         let table = Reason::markdown_table();
-        assert!(
-            page.ends_with(&table),
-            "docs/reasons.md should end with:\n{table}"
-        );
+        assert!(page.ends_with(&table), "docs/reasons.md should end with:\n{table}");
     }
 }

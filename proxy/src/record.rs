@@ -102,10 +102,7 @@ impl<'a> Line<'a> {
                 rejected: failure
                     .rejected
                     .iter()
-                    .map(|rejected| Rejected {
-                        address: rejected.address,
-                        class: rejected.class,
-                    })
+                    .map(|rejected| Rejected { address: rejected.address, class: rejected.class })
                     .collect(),
                 ..Self::permitted(outcome, permit, circumstances)
             },
@@ -158,11 +155,7 @@ impl<'a> Line<'a> {
     }
 
     fn asking(self, target: &'a Target) -> Self {
-        Self {
-            host: Some(target.host.as_str()),
-            port: Some(target.port.number()),
-            ..self
-        }
+        Self { host: Some(target.host.as_str()), port: Some(target.port.number()), ..self }
     }
 
     fn permitted(outcome: &Outcome, permit: &'a Permit, circumstances: Circumstances<'a>) -> Self {
@@ -180,11 +173,7 @@ impl<'a> Line<'a> {
         let connect = Some(milliseconds(route.connect));
         Self {
             address: Some(route.address),
-            ms: Milliseconds {
-                resolve,
-                connect,
-                ..self.ms
-            },
+            ms: Milliseconds { resolve, connect, ..self.ms },
             ..self
         }
     }

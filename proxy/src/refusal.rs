@@ -30,10 +30,8 @@ pub fn response(reason: Reason, host: Option<&str>) -> Option<String> {
     let body = serde_json::to_string(&body).expect("strings and numbers are JSON") + "\n";
     let mut response = String::with_capacity(512 + body.len());
     let (code, remedy) = (reason.code(), reason.remedy());
-    let phrase: String = format!("ringfence: {code}; {remedy}")
-        .chars()
-        .filter(char::is_ascii)
-        .collect();
+    let phrase: String =
+        format!("ringfence: {code}; {remedy}").chars().filter(char::is_ascii).collect();
     let _ = write!(
         response,
         "HTTP/1.1 {status} {phrase}\r\n\
@@ -127,10 +125,7 @@ mod tests {
             let head = parsed.parse(text.as_bytes()).expect("valid").unwrap();
             assert_eq!(parsed.code, reason.status());
             assert!(
-                parsed
-                    .reason
-                    .expect("a phrase")
-                    .starts_with(&format!("ringfence: {reason}; "))
+                parsed.reason.expect("a phrase").starts_with(&format!("ringfence: {reason}; "))
             );
             let header = |name| {
                 let found = parsed.headers.iter().find(|header| header.name == name);

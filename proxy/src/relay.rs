@@ -117,25 +117,16 @@ pub async fn relay(
     stop: impl Future<Output = Stop>,
 ) -> Transfer {
     let started = Instant::now();
-    let flow = Flow {
-        moved: Cell::new(started),
-        finished: Cell::new(None),
-    };
+    let flow = Flow { moved: Cell::new(started), finished: Cell::new(None) };
     let (sent, received) = (Cell::new(0), Cell::new(0));
     let up = async {
-        let tally = Tally {
-            bytes: &sent,
-            meter: &meters.sent,
-        };
+        let tally = Tally { bytes: &sent, meter: &meters.sent };
         write_all(upstream, first, &flow).await?;
         tally.add(first.len());
         pump(client, upstream, tally, &flow, End::Client).await
     };
     let down = async {
-        let tally = Tally {
-            bytes: &received,
-            meter: &meters.received,
-        };
+        let tally = Tally { bytes: &received, meter: &meters.received };
         pump(upstream, client, tally, &flow, End::Upstream).await
     };
     let end = tokio::select! {
@@ -147,11 +138,7 @@ pub async fn relay(
         () = sleep(limits.total) => End::Total,
         stop = stop => End::Stopped(stop),
     };
-    Transfer {
-        sent: sent.get(),
-        received: received.get(),
-        end,
-    }
+    Transfer { sent: sent.get(), received: received.get(), end }
 }
 
 /// What the two directions of a tunnel share.

@@ -77,10 +77,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     let (service, writer) = Service::start(config, loaded);
     notice(loaded);
     notice(format_args!("listening on {}", workers.address));
-    notice(format_args!(
-        "admin on {}",
-        admin.local_addr().map_err(Error::Start)?
-    ));
+    notice(format_args!("admin on {}", admin.local_addr().map_err(Error::Start)?));
     if let Some(entry) = loaded.allowlist.entries().first() {
         notice(format_args!(
             "try curl -x http://{} https://{}:{}/v2/",
@@ -93,11 +90,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     for listener in workers.listeners {
         let resolver =
             Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
-        let worker = Worker {
-            service: Arc::clone(&service),
-            resolver,
-            _alive: alive.clone(),
-        };
+        let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
         let runtime = runtime()?;
         std::thread::spawn(move || LocalSet::new().block_on(&runtime, worker.serve(listener)));
     }
@@ -135,20 +128,14 @@ async fn control(
     tokio::task::spawn_local(reloads);
 
     stop.asked().await;
-    notice(format_args!(
-        "draining {} connections",
-        service.metrics.open.get()
-    ));
+    notice(format_args!("draining {} connections", service.metrics.open.get()));
     service.closing.cancel();
     tokio::select! {
         _ = gone.recv() => return Ok(End::Orderly),
         () = sleep(config.drain) => {}
         () = stop.asked() => {}
     }
-    notice(format_args!(
-        "cutting {} connections",
-        service.metrics.open.get()
-    ));
+    notice(format_args!("cutting {} connections", service.metrics.open.get()));
     service.shared.cut.cancel();
     Ok(match timeout(FAREWELL, gone.recv()).await {
         Ok(_) => End::Orderly,
@@ -194,9 +181,7 @@ impl Service {
             reload_error: ArcSwapOption::empty(),
             log,
             connections: AtomicU64::new(0),
-            slots: Arc::new(Semaphore::new(
-                config.connections.get().min(Semaphore::MAX_PERMITS),
-            )),
+            slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         };
         (Arc::new(service), writer)
     }
@@ -239,9 +224,8 @@ impl Service {
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let outcome = AssertUnwindSafe(self.shared.serve(&mut stream, peer, resolver))
-            .catch_unwind()
-            .await;
+        let outcome =
+            AssertUnwindSafe(self.shared.serve(&mut stream, peer, resolver)).catch_unwind().await;
         self.metrics.open.dec();
         let Ok(outcome) = outcome else {
             // The panic hook has said where; one connection ends, the others never notice.
@@ -255,16 +239,7 @@ impl Service {
         let lasted = started.elapsed();
         self.metrics.count(&outcome, lasted);
         let (generation, allowlist) = (policy.generation, policy.hash.as_str());
-        self.log.write(
-            &outcome,
-            Circumstances {
-                id,
-                accepted,
-                lasted,
-                generation,
-                allowlist,
-            },
-        );
+        self.log.write(&outcome, Circumstances { id, accepted, lasted, generation, allowlist });
         if last_words.is_some() {
             refusal::linger(stream).await;
         }
@@ -297,10 +272,7 @@ impl Worker {
                 Ok((stream, peer)) => {
                     let worker = Rc::clone(&worker);
                     connections.spawn_local(async move {
-                        worker
-                            .service
-                            .connection(stream, peer, &worker.resolver)
-                            .await;
+                        worker.service.connection(stream, peer, &worker.resolver).await;
                         drop(slot);
                     });
                 }
@@ -345,9 +317,7 @@ struct Workers {
 
 fn bind_workers(config: &Config) -> Result<Workers, Error> {
     // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we are alone.
-    let mut address = bind_alone(config.listen)?
-        .local_addr()
-        .map_err(Error::Start)?;
+    let mut address = bind_alone(config.listen)?.local_addr().map_err(Error::Start)?;
     let mut listeners = Vec::new();
     for _ in 0..config.workers.get() {
         let listener = bind_shared(address).map_err(|source| Error::Listen { address, source })?;
@@ -377,10 +347,7 @@ fn bind_shared(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Start)
+    Builder::new_current_thread().enable_all().build().map_err(Error::Start)
 }
 
 /// A tunnel takes two descriptors, and the usual soft limit is 1024.

@@ -101,24 +101,13 @@ impl Shared {
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
         match upstream::connect(&permit, resolver).await {
-            Ok(upstream) => Ok(Tunnel {
-                permit,
-                upstream,
-                pipelined: head.into_pipelined(),
-            }),
+            Ok(upstream) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
             Err(failure) => Err(Outcome::Unreached(permit, failure)),
         }
     }
 
     async fn carry(&self, stream: &mut TcpStream, tunnel: Tunnel) -> Outcome {
-        let Tunnel {
-            permit,
-            upstream: Upstream {
-                stream: host,
-                route,
-            },
-            pipelined,
-        } = tunnel;
+        let Tunnel { permit, upstream: Upstream { stream: host, route }, pipelined } = tunnel;
         let checked = {
             let stop = self.stop(&permit);
             tokio::pin!(stop);
@@ -131,15 +120,9 @@ impl Shared {
         match checked {
             Ok(hello) => {
                 let stop = self.stop(&permit);
-                let transfer = relay::relay(
-                    stream,
-                    &host,
-                    &hello,
-                    &self.limits.relay,
-                    &self.meters,
-                    stop,
-                )
-                .await;
+                let transfer =
+                    relay::relay(stream, &host, &hello, &self.limits.relay, &self.meters, stop)
+                        .await;
                 Outcome::Carried(permit, route, transfer)
             }
             Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
@@ -168,13 +151,8 @@ async fn check(
     permit: &Permit,
     limits: &hello::Limits,
 ) -> Result<Vec<u8>, (Option<ServerName>, Reason)> {
-    stream
-        .write_all(ESTABLISHED)
-        .await
-        .map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(stream, pipelined, limits)
-        .await
-        .map_err(|reason| (None, reason))?;
+    stream.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    let hello = hello::read(stream, pipelined, limits).await.map_err(|reason| (None, reason))?;
     match permit.check_hello(&hello.name) {
         Ok(()) => Ok(hello.bytes),
         Err(reason) => Err((Some(hello.name), reason)),

@@ -67,11 +67,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(reason: Reason, detail: &dyn ToString) -> Self {
-        Self {
-            reason,
-            rejected: Vec::new(),
-            detail: Some(detail.to_string()),
-        }
+        Self { reason, rejected: Vec::new(), detail: Some(detail.to_string()) }
     }
 }
 
@@ -94,10 +90,7 @@ impl Resolver {
         options.positive_max_ttl = Some(MAX_TTL);
         options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
         options.cache_size = CACHE_SIZE;
-        Ok(Self {
-            hickory: builder.build()?,
-            limits,
-        })
+        Ok(Self { hickory: builder.build()?, limits })
     }
 
     /// Looks `target` up, once. The name is absolute, so no search domain can answer for it.
@@ -109,11 +102,7 @@ impl Resolver {
             Ok(Ok(answer)) => Ok(answer.iter().collect()),
             Ok(Err(NetError::Timeout)) => Err(Failure::new(Reason::DnsTimeout, &NetError::Timeout)),
             Ok(Err(error)) if error.is_no_records_found() => {
-                let what = if error.is_nx_domain() {
-                    "NXDOMAIN"
-                } else {
-                    "no address"
-                };
+                let what = if error.is_nx_domain() { "NXDOMAIN" } else { "no address" };
                 Err(Failure::new(Reason::DnsNotFound, &what))
             }
             Ok(Err(error)) => Err(Failure::new(Reason::DnsFailed, &error)),
@@ -148,11 +137,7 @@ pub async fn connect(permit: &Permit, resolver: &Resolver) -> Result<Upstream, F
         Ok(Err(error)) => return Err(Failure::new(Reason::ConnectFailed, &error)),
         Err(elapsed) => return Err(Failure::new(Reason::ConnectTimeout, &elapsed)),
     };
-    let route = Route {
-        address,
-        resolve: vetted - started,
-        connect: vetted.elapsed(),
-    };
+    let route = Route { address, resolve: vetted - started, connect: vetted.elapsed() };
     Ok(Upstream { stream, route })
 }
 
@@ -170,25 +155,16 @@ fn vet(permit: &Permit, answers: &[IpAddr]) -> Result<Vec<Admitted>, Failure> {
     if rejected.is_empty() {
         Ok(admitted)
     } else {
-        Err(Failure {
-            reason: Reason::AddressForbidden,
-            rejected,
-            detail: None,
-        })
+        Err(Failure { reason: Reason::AddressForbidden, rejected, detail: None })
     }
 }
 
 /// IPv6 and IPv4 by turns, in the resolver's order (RFC 8305 §4).
 fn in_turn(addresses: &[Admitted]) -> VecDeque<Admitted> {
-    let (v6, v4): (Vec<Admitted>, Vec<Admitted>) = addresses
-        .iter()
-        .partition(|address| address.socket().is_ipv6());
+    let (v6, v4): (Vec<Admitted>, Vec<Admitted>) =
+        addresses.iter().partition(|address| address.socket().is_ipv6());
     let longest = v6.len().max(v4.len());
-    (0..longest)
-        .flat_map(|i| [v6.get(i), v4.get(i)])
-        .flatten()
-        .copied()
-        .collect()
+    (0..longest).flat_map(|i| [v6.get(i), v4.get(i)]).flatten().copied().collect()
 }
 
 /// Dials one address after another, the next one when the last has failed or was given a quarter of a

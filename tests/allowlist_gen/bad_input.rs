@@ -141,10 +141,7 @@ fn every_bad_input_is_told_what_is_wrong() {
 
 #[test]
 fn bytes_that_are_no_text_are_told_so() {
-    let utf16: Vec<u8> = "{\"a\": 1}"
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let utf16: Vec<u8> = "{\"a\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let marked = [&[0xff, 0xfe], &utf16[..]].concat();
     for (bytes, phrase) in [
         (&utf16[..], "is UTF-16"),

@@ -49,10 +49,7 @@ fn replication(region: &str, state: &str) -> Value {
 }
 
 fn derive(resources: &Value, data: DataEndpoints) -> Generated {
-    let source = Source {
-        name: "all.json".to_owned(),
-        text: resources.to_string(),
-    };
+    let source = Source { name: "all.json".to_owned(), text: resources.to_string() };
     generate(&[source], data).expect("a list")
 }
 
@@ -80,10 +77,7 @@ fn regions_that_are_not_clear_are_found() {
         DataEndpoints::AsReported,
         &[
             (json!([registry(&json!({}))]), &[]),
-            (
-                json!([registry(&json!({})), replication("eastus", "Succeeded")]),
-                &[],
-            ),
+            (json!([registry(&json!({})), replication("eastus", "Succeeded")]), &[]),
             (
                 json!([registry(
                     &json!({"location": "atlantis1", "dataEndpointHostNames": data_in("atlantis1")})
@@ -91,9 +85,7 @@ fn regions_that_are_not_clear_are_found() {
                 &["region-unknown"],
             ),
             (
-                json!([registry(
-                    &json!({"dataEndpointHostNames": data_in("westus")})
-                )]),
+                json!([registry(&json!({"dataEndpointHostNames": data_in("westus")}))]),
                 &["regions-differ"],
             ),
             (
@@ -118,10 +110,7 @@ fn switches_that_are_not_clear_are_found() {
     assert_findings(
         DataEndpoints::AsReported,
         &[
-            (
-                json!([registry(&json!({"dataEndpointEnabled": false}))]),
-                &["endpoints-disputed"],
-            ),
+            (json!([registry(&json!({"dataEndpointEnabled": false}))]), &["endpoints-disputed"]),
             (
                 json!([registry(&json!({"regionalEndpoints": "Disabled",
                 "regionalEndpointHostNames": ["contoso.eastus.geo.azurecr.io"]}))]),
@@ -141,10 +130,7 @@ fn switches_that_are_not_clear_are_found() {
                 json!([registry(&off), replication("eastus", "Succeeded")]),
                 &["data-endpoints-assumed"],
             ),
-            (
-                json!([registry(&off), []]),
-                &["data-endpoints-assumed", "replicas-from-empty-list"],
-            ),
+            (json!([registry(&off), []]), &["data-endpoints-assumed", "replicas-from-empty-list"]),
         ],
     );
 }
@@ -153,10 +139,7 @@ fn switches_that_are_not_clear_are_found() {
 fn gaps_in_private_link_are_found() {
     let approved = json!({"privateEndpointConnections": [connection("Approved")]});
     let with = |status| registry(&json!({"privateEndpointConnections": [connection(status)]}));
-    let (login, data) = (
-        record("contoso", LOGIN.1),
-        record("contoso.eastus.data", DATA.1),
-    );
+    let (login, data) = (record("contoso", LOGIN.1), record("contoso.eastus.data", DATA.1));
     assert_findings(
         DataEndpoints::AsReported,
         &[
@@ -166,19 +149,10 @@ fn gaps_in_private_link_are_found() {
                 json!([with("Approved"), with("Pending"), interface(&[LOGIN, DATA])]),
                 &["connection-disputed"],
             ),
-            (
-                json!([with("Rejected"), interface(&[LOGIN, DATA])]),
-                &["connection-not-approved"],
-            ),
+            (json!([with("Rejected"), interface(&[LOGIN, DATA])]), &["connection-not-approved"]),
             (json!([with("Approved"), interface(&[LOGIN, DATA])]), &[]),
-            (
-                json!([with("Approved"), interface(&[LOGIN])]),
-                &["address-missing"],
-            ),
-            (
-                json!([interface(&[LOGIN, DATA])]),
-                &["regions-from-private-endpoint"],
-            ),
+            (json!([with("Approved"), interface(&[LOGIN])]), &["address-missing"]),
+            (json!([interface(&[LOGIN, DATA])]), &["regions-from-private-endpoint"]),
             (json!([registry(&approved), login, data]), &[]),
             (json!([registry(&approved), login]), &["record-missing"]),
             (
@@ -206,29 +180,16 @@ fn gaps_in_private_link_are_found() {
 
 #[test]
 fn differences_name_both_sides() {
-    let resources = json!([registry(
-        &json!({"dataEndpointHostNames": ["contoso.westus.data.azurecr.io"]})
-    )]);
+    let resources =
+        json!([registry(&json!({"dataEndpointHostNames": ["contoso.westus.data.azurecr.io"]}))]);
     let generated = derive(&resources, DataEndpoints::AsReported);
     assert_eq!(
         generated.findings[0].to_string(),
         "region `eastus` is named by `location` in all.json, but not by `dataEndpointHostNames` in all.json; \
          its hosts are on the list"
     );
-    let hosts: Vec<&str> = generated
-        .allowlist
-        .entries()
-        .iter()
-        .map(|e| e.host.as_str())
-        .collect();
-    assert_eq!(
-        hosts,
-        [
-            "contoso.azurecr.io",
-            DATA.0,
-            "contoso.westus.data.azurecr.io"
-        ]
-    );
+    let hosts: Vec<&str> = generated.allowlist.entries().iter().map(|e| e.host.as_str()).collect();
+    assert_eq!(hosts, ["contoso.azurecr.io", DATA.0, "contoso.westus.data.azurecr.io"]);
 }
 
 /// An endpoint that nobody approved must not widen where a name may lead.
@@ -236,10 +197,8 @@ fn differences_name_both_sides() {
 fn what_is_not_approved_adds_neither_hosts_nor_addresses() {
     let rejected = json!({"privateEndpointConnections": [connection("Rejected")]});
     let members = [LOGIN, DATA, ("contoso.westus.data.azurecr.io", "10.0.0.9")];
-    let with = derive(
-        &json!([registry(&rejected), interface(&members)]),
-        DataEndpoints::AsReported,
-    );
+    let with =
+        derive(&json!([registry(&rejected), interface(&members)]), DataEndpoints::AsReported);
     let without = derive(&json!([registry(&json!({}))]), DataEndpoints::AsReported);
     assert_eq!(with.allowlist, without.allowlist);
 }

@@ -18,10 +18,7 @@ fn every_fixture_is_what_its_snapshot_says() {
 /// The examples of API specifications wrap the reply, which is what a person would have.
 #[test]
 fn every_reply_in_the_api_examples_is_what_its_snapshot_says() {
-    for fixture in all_fixtures()
-        .iter()
-        .filter(|name| name.starts_with("arm-spec/"))
-    {
+    for fixture in all_fixtures().iter().filter(|name| name.starts_with("arm-spec/")) {
         let example: serde_json::Value = serde_json::from_str(&read(fixture)).expect("JSON");
         let body = example["responses"]["200"]["body"].to_string();
         let run = generate_from(body.as_bytes(), &["-"]);
@@ -48,10 +45,8 @@ fn every_format_holds_the_same_hosts() {
             .collect();
         let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
         let entries = json["entries"].as_array().expect("a list");
-        let in_json: Vec<&str> = entries
-            .iter()
-            .map(|entry| entry["host"].as_str().expect("a host"))
-            .collect();
+        let in_json: Vec<&str> =
+            entries.iter().map(|entry| entry["host"].as_str().expect("a host")).collect();
         assert_eq!(in_toml, text.hosts(), "{fixture}");
         assert_eq!(in_json, text.hosts(), "{fixture}");
     }
@@ -94,11 +89,7 @@ fn no_output_holds_a_storage_host_or_a_wildcard() {
     for fixture in all_fixtures() {
         for format in ["toml", "text", "json"] {
             for flag in ["--strict", "--assume-data-endpoints", "--format=text"] {
-                let flags: &[&str] = if flag.starts_with("--format") {
-                    &[]
-                } else {
-                    &[flag]
-                };
+                let flags: &[&str] = if flag.starts_with("--format") { &[] } else { &[flag] };
                 let arguments = [&[fixture.as_str(), "--format", format], flags].concat();
                 let run = generate(&arguments);
                 let output = run.stdout.clone() + &run.stderr;
@@ -116,13 +107,7 @@ fn the_label_comes_from_the_login_server_never_from_the_name() {
         "dataEndpointHostNames": ["acme-1a2b3c.eastus.data.azurecr.io"]
     }"#;
     let run = generate_from(registry.as_bytes(), &["-", "--format", "text"]);
-    assert_eq!(
-        run.hosts(),
-        [
-            "acme-1a2b3c.azurecr.io",
-            "acme-1a2b3c.eastus.data.azurecr.io"
-        ]
-    );
+    assert_eq!(run.hosts(), ["acme-1a2b3c.azurecr.io", "acme-1a2b3c.eastus.data.azurecr.io"]);
     let other_label = registry.replace("[\"acme-1a2b3c.eastus", "[\"acme.eastus");
     let run = generate_from(other_label.as_bytes(), &["-"]);
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));

@@ -12,22 +12,12 @@ const WITH_FINDING: &str = "constructed/network-nic-show.old-cli-spelling.json";
 fn strict_means_no_findings() {
     let clean = generate(&[CONTOSO, "--strict"]);
     assert_eq!((clean.code, clean.stderr.as_str()), (0, ""));
-    snapshot(
-        "strict-with-a-finding",
-        &generate(&[WITH_FINDING, "--strict"]),
-    );
+    snapshot("strict-with-a-finding", &generate(&[WITH_FINDING, "--strict"]));
 }
 
 #[test]
 fn names_alone_are_enough_and_said_to_be_names_alone() {
-    let contoso = [
-        "--registry",
-        "contoso",
-        "--region",
-        "East US",
-        "--region",
-        "westus",
-    ];
+    let contoso = ["--registry", "contoso", "--region", "East US", "--region", "westus"];
     let run = generate(&contoso);
     snapshot("names", &run);
     let from_metadata = generate(&[CONTOSO]);
@@ -36,117 +26,47 @@ fn names_alone_are_enough_and_said_to_be_names_alone() {
     let text = |arguments: &[&str]| generate(&[arguments, &["--format", "text"]].concat());
     for (arguments, host) in [
         (
-            &[
-                "--registry",
-                "contoso",
-                "--region",
-                "usgovvirginia",
-                "--cloud",
-                "usgov",
-            ][..],
+            &["--registry", "contoso", "--region", "usgovvirginia", "--cloud", "usgov"][..],
             "contoso.azurecr.us",
         ),
         (
-            &[
-                "--registry",
-                "contoso",
-                "--region",
-                "chinaeast2",
-                "--cloud",
-                "AzureChinaCloud",
-            ],
+            &["--registry", "contoso", "--region", "chinaeast2", "--cloud", "AzureChinaCloud"],
             "contoso.azurecr.cn",
         ),
+        (&["--registry", "Contoso.azurecr.us", "--region", "usgovvirginia"], "contoso.azurecr.us"),
+        (&["--registry", "acme-1a2b3c", "--region", "eastus"], "acme-1a2b3c.azurecr.io"),
         (
-            &[
-                "--registry",
-                "Contoso.azurecr.us",
-                "--region",
-                "usgovvirginia",
-            ],
-            "contoso.azurecr.us",
-        ),
-        (
-            &["--registry", "acme-1a2b3c", "--region", "eastus"],
-            "acme-1a2b3c.azurecr.io",
-        ),
-        (
-            &[
-                "--registry",
-                "contoso",
-                "--region",
-                "bleufrancesouth",
-                "--cloud",
-                "bleu",
-            ],
+            &["--registry", "contoso", "--region", "bleufrancesouth", "--cloud", "bleu"],
             "contoso.azurecr.sovcloud-azure.fr",
         ),
     ] {
         assert_eq!(text(arguments).hosts()[0], host, "{arguments:?}");
     }
-    snapshot(
-        "names-unknown-region",
-        &generate(&["--registry", "contoso", "--region", "easttus"]),
-    );
+    snapshot("names-unknown-region", &generate(&["--registry", "contoso", "--region", "easttus"]));
 }
 
 #[test]
 fn names_that_are_none_are_refused() {
     for (arguments, phrase) in [
-        (
-            &["--registry", "a_b", "--region", "eastus"][..],
-            "'_' can't stand in a host name",
-        ),
-        (
-            &["--registry", "data", "--region", "eastus"],
-            "no registry is called `data`",
-        ),
-        (
-            &["--registry", "a-b-c", "--region", "eastus"],
-            "no registry is called `a-b-c`",
-        ),
-        (
-            &["--registry", "contoso", "--region", "east-us"],
-            "a region is letters and digits",
-        ),
-        (
-            &["--registry", "contoso", "--region", ""],
-            "a region is letters and digits",
-        ),
+        (&["--registry", "a_b", "--region", "eastus"][..], "'_' can't stand in a host name"),
+        (&["--registry", "data", "--region", "eastus"], "no registry is called `data`"),
+        (&["--registry", "a-b-c", "--region", "eastus"], "no registry is called `a-b-c`"),
+        (&["--registry", "contoso", "--region", "east-us"], "a region is letters and digits"),
+        (&["--registry", "contoso", "--region", ""], "a region is letters and digits"),
         (&["--registry", "contoso"], "--region"),
         (
-            &[
-                "--registry",
-                "contoso.azurecr.de",
-                "--region",
-                "germanycentral",
-            ],
+            &["--registry", "contoso.azurecr.de", "--region", "germanycentral"],
             "Azure Germany is closed",
         ),
         (
-            &[
-                "--registry",
-                "contoso.azurecr.us",
-                "--region",
-                "eastus",
-                "--cloud",
-                "public",
-            ],
+            &["--registry", "contoso.azurecr.us", "--region", "eastus", "--cloud", "public"],
             "`--cloud` says another",
         ),
         (
-            &[
-                "--registry",
-                "acct.blob.core.windows.net",
-                "--region",
-                "eastus",
-            ],
+            &["--registry", "acct.blob.core.windows.net", "--region", "eastus"],
             "registries answer below",
         ),
-        (
-            &["--registry", "contoso", "--region", "eastus", CONTOSO],
-            "cannot be used with",
-        ),
+        (&["--registry", "contoso", "--region", "eastus", CONTOSO], "cannot be used with"),
         (&[CONTOSO, "--region", "eastus"], "cannot be used with"),
         (&[], "FILE"),
         (&["-", "-"], "`-` stands twice"),
@@ -165,18 +85,10 @@ fn check_compares_what_is_said_not_how() {
     let check = || generate(&[CONTOSO, "--check", path]);
 
     let missing = check();
-    assert_eq!(
-        (missing.code, missing.stdout.as_str()),
-        (2, ""),
-        "{missing}"
-    );
+    assert_eq!((missing.code, missing.stdout.as_str()), (2, ""), "{missing}");
     fs::write(&list, "schema = 1\n[[entry]]\nhots = \"x\"\n").expect("written");
     let invalid = check();
-    assert_eq!(
-        (invalid.code, invalid.stdout.as_str()),
-        (2, ""),
-        "{invalid}"
-    );
+    assert_eq!((invalid.code, invalid.stdout.as_str()), (2, ""), "{invalid}");
     assert!(invalid.stderr.contains("unknown field"), "{invalid}");
 
     let entry = |host: &str, rest: &str| {
@@ -184,21 +96,12 @@ fn check_compares_what_is_said_not_how() {
     };
     let [login, eastus, westus] = [
         entry("Contoso.azurecr.io", "role = \"login\""),
-        entry(
-            "contoso.eastus.data.azurecr.io",
-            "role = \"data\"\nregion = \"East US\"",
-        ),
-        entry(
-            "contoso.westus.data.azurecr.io",
-            "role = \"data\"\nregion = \"westus\"",
-        ),
+        entry("contoso.eastus.data.azurecr.io", "role = \"data\"\nregion = \"East US\""),
+        entry("contoso.westus.data.azurecr.io", "role = \"data\"\nregion = \"westus\""),
     ];
     fs::write(&list, format!("schema = 1\n{westus}{login}{eastus}")).expect("written");
     let same = check();
-    assert_eq!(
-        (same.code, same.stdout.as_str(), same.stderr.as_str()),
-        (0, "", "")
-    );
+    assert_eq!((same.code, same.stdout.as_str(), same.stderr.as_str()), (0, "", ""));
 
     fs::write(&list, format!("schema = 1\n{login}{eastus}")).expect("written");
     let mut differs = check();
@@ -219,11 +122,7 @@ fn check_compares_what_is_said_not_how() {
 
     // Exit code 1 would claim a difference where nothing could be compared.
     let refused = generate(&[DATA_OFF, "--check", path]);
-    assert_eq!(
-        (refused.code, refused.stdout.as_str()),
-        (2, ""),
-        "{refused}"
-    );
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused}");
     assert!(refused.stderr.contains("data-endpoints-off"));
 }
 
@@ -234,18 +133,13 @@ fn output_replaces_the_file_or_leaves_everything_as_it_was() {
     let path = list.to_str().expect("UTF-8");
     let names = || {
         let entries = fs::read_dir(folder.path()).expect("a folder");
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").file_name())
-            .collect();
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
         names.sort();
         names
     };
 
     let run = generate(&[CONTOSO, "-o", path]);
-    assert_eq!(
-        (run.code, run.stdout.as_str(), run.stderr.as_str()),
-        (0, "", "")
-    );
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
     let written = fs::read_to_string(&list).expect("a list");
     assert_eq!(written, generate(&[CONTOSO]).stdout);
     assert_eq!(generate(&[CONTOSO, "--check", path]).code, 0);
@@ -274,22 +168,12 @@ fn output_keeps_links_and_leaves_devices_alone() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().expect("a folder");
-    let (list, link) = (
-        folder.path().join("list.toml"),
-        folder.path().join("link.toml"),
-    );
+    let (list, link) = (folder.path().join("list.toml"), folder.path().join("link.toml"));
     fs::write(&list, "old").expect("written");
     std::os::unix::fs::symlink(&list, &link).expect("linked");
-    assert_eq!(
-        generate(&[CONTOSO, "-o", link.to_str().expect("UTF-8")]).code,
-        0
-    );
+    assert_eq!(generate(&[CONTOSO, "-o", link.to_str().expect("UTF-8")]).code, 0);
     assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
-    assert!(
-        fs::read_to_string(&list)
-            .expect("a list")
-            .starts_with("# Derived")
-    );
+    assert!(fs::read_to_string(&list).expect("a list").starts_with("# Derived"));
     let mode = fs::metadata(&list).expect("a list").permissions().mode();
     assert_eq!(mode & 0o400, 0o400);
     assert_eq!(mode & 0o111, 0);
@@ -304,10 +188,7 @@ fn standard_input_is_a_file_like_any_other() {
     let piped = generate_from(read(CONTOSO).as_bytes(), &["-"]);
     assert_eq!(piped.stdout, generate(&[CONTOSO]).stdout);
     let with_mark = ["\u{feff}", &read(CONTOSO)].concat();
-    assert_eq!(
-        generate_from(with_mark.as_bytes(), &["-"]).stdout,
-        piped.stdout
-    );
+    assert_eq!(generate_from(with_mark.as_bytes(), &["-"]).stdout, piped.stdout);
 }
 
 #[cfg(unix)]

@@ -9,10 +9,8 @@ const REPLICATIONS: &str = "az-cli/acr-replication-list.two-regions.json";
 
 #[test]
 fn all_files_about_one_registry_make_one_list() {
-    let all: Vec<String> = all_fixtures()
-        .into_iter()
-        .filter(|fixture| fixture.starts_with(GEO))
-        .collect();
+    let all: Vec<String> =
+        all_fixtures().into_iter().filter(|fixture| fixture.starts_with(GEO)).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     snapshot("join-private-geo-everything", &generate(&all));
 }
@@ -20,44 +18,19 @@ fn all_files_about_one_registry_make_one_list() {
 #[test]
 fn some_files_about_one_registry_make_one_list() {
     for (name, files) in [
-        (
-            "show-and-replications",
-            &["acr-show.json", "acr-replication-list.json"][..],
-        ),
-        (
-            "show-and-interface",
-            &["acr-show.json", "network-nic-show.json"],
-        ),
-        (
-            "show-and-zone",
-            &[
-                "acr-show.json",
-                "network-private-dns-record-set-a-list.json",
-            ],
-        ),
+        ("show-and-replications", &["acr-show.json", "acr-replication-list.json"][..]),
+        ("show-and-interface", &["acr-show.json", "network-nic-show.json"]),
+        ("show-and-zone", &["acr-show.json", "network-private-dns-record-set-a-list.json"]),
         (
             "arm-show-endpoint-and-zone",
-            &[
-                "registry.arm.json",
-                "private-endpoint.arm.json",
-                "private-dns-records.arm.json",
-            ],
+            &["registry.arm.json", "private-endpoint.arm.json", "private-dns-records.arm.json"],
         ),
         (
             "endpoint-and-connections",
-            &[
-                "network-private-endpoint-show.json",
-                "acr-private-endpoint-connection-list.json",
-            ],
+            &["network-private-endpoint-show.json", "acr-private-endpoint-connection-list.json"],
         ),
-        (
-            "interface-and-replications",
-            &["network-nic-show.json", "acr-replication-list.json"],
-        ),
-        (
-            "show-endpoints-and-replications",
-            &["acr-show-endpoints.json", "replications.arm.json"],
-        ),
+        ("interface-and-replications", &["network-nic-show.json", "acr-replication-list.json"]),
+        ("show-endpoints-and-replications", &["acr-show-endpoints.json", "replications.arm.json"]),
     ] {
         let files: Vec<String> = files.iter().map(|file| format!("{GEO}{file}")).collect();
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -70,38 +43,23 @@ fn a_nameless_endpoint_finds_its_registry_by_id() {
     let nameless = "constructed/network-private-endpoint-show.approved-empty-custom-dns.json";
     let show = &format!("{GEO}acr-show.json");
     let interface = &format!("{GEO}network-nic-show.json");
-    snapshot(
-        "join-nameless-endpoint-and-show",
-        &generate(&[nameless, show]),
-    );
-    snapshot(
-        "join-nameless-endpoint-and-interface",
-        &generate(&[nameless, interface]),
-    );
+    snapshot("join-nameless-endpoint-and-show", &generate(&[nameless, show]));
+    snapshot("join-nameless-endpoint-and-interface", &generate(&[nameless, interface]));
 }
 
 #[test]
 fn a_pending_endpoint_adds_nothing_but_a_finding() {
     let connection = "az-cli/acr-private-endpoint-connection-list.pending.json";
     let endpoint = "az-cli/network-private-endpoint-show.pending.json";
-    snapshot(
-        "join-pending-data-on",
-        &generate(&[DATA_ON, connection, endpoint]),
-    );
-    snapshot(
-        "join-pending-data-off",
-        &generate(&[DATA_OFF, connection, endpoint]),
-    );
+    snapshot("join-pending-data-on", &generate(&[DATA_ON, connection, endpoint]));
+    snapshot("join-pending-data-off", &generate(&[DATA_OFF, connection, endpoint]));
 }
 
 #[test]
 fn an_old_interface_lacks_what_the_registry_has() {
     let interface = "constructed/network-nic-show.old-cli-spelling.json";
     let replications = &format!("{GEO}acr-replication-list.json");
-    snapshot(
-        "join-old-interface-and-replications",
-        &generate(&[interface, replications]),
-    );
+    snapshot("join-old-interface-and-replications", &generate(&[interface, replications]));
 }
 
 #[test]
@@ -116,24 +74,14 @@ fn snapshots_of_different_days_contradict_each_other_aloud() {
 #[test]
 fn the_future_set_needs_to_know_the_replicas() {
     let assume = "--assume-data-endpoints";
-    snapshot(
-        "assume-without-replications",
-        &generate(&[DATA_OFF, assume]),
-    );
-    snapshot(
-        "assume-with-replications",
-        &generate(&[DATA_OFF, REPLICATIONS, assume]),
-    );
+    snapshot("assume-without-replications", &generate(&[DATA_OFF, assume]));
+    snapshot("assume-with-replications", &generate(&[DATA_OFF, REPLICATIONS, assume]));
     let none = "arm-recorded/replications.empty.json";
     let label = "az-cli/acr-show.dnl-tenant-reuse.json";
     snapshot("assume-with-empty-list", &generate(&[label, none, assume]));
     // Beside several registries, an empty list doesn't say whose replicas aren't there.
     let several = generate(&["az-cli/acr-list.json", none, assume]);
-    assert_eq!(
-        (several.code, several.stdout.as_str()),
-        (1, ""),
-        "{several}"
-    );
+    assert_eq!((several.code, several.stdout.as_str()), (1, ""), "{several}");
 }
 
 #[test]
@@ -144,11 +92,7 @@ fn every_registry_with_data_endpoints_off_gets_its_future_set_or_a_refusal() {
         if !refused.stderr.contains("refused") {
             continue;
         }
-        assert_eq!(
-            (refused.code, refused.stdout.as_str()),
-            (1, ""),
-            "{refused}"
-        );
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused}");
         let run = generate(&[&fixture, "--assume-data-endpoints"]);
         snapshot(&format!("assume__{}", fixture.replace('/', "__")), &run);
         count += 1;
@@ -180,16 +124,8 @@ fn a_private_endpoint_turns_data_endpoints_on_where_the_regions_are_known() {
 #[test]
 fn one_pipe_holds_the_output_of_two_commands() {
     let pipe = crate::program::read(DATA_OFF) + &crate::program::read(REPLICATIONS);
-    let piped = generate_from(
-        pipe.as_bytes(),
-        &["-", "--assume-data-endpoints", "--format=text"],
-    );
-    let files = generate(&[
-        DATA_OFF,
-        REPLICATIONS,
-        "--assume-data-endpoints",
-        "--format=text",
-    ]);
+    let piped = generate_from(pipe.as_bytes(), &["-", "--assume-data-endpoints", "--format=text"]);
+    let files = generate(&[DATA_OFF, REPLICATIONS, "--assume-data-endpoints", "--format=text"]);
     assert_eq!(piped.code, 0, "{piped}");
     assert_eq!(piped.hosts(), files.hosts());
 }
@@ -204,12 +140,8 @@ fn one_array_holds_resources_of_every_kind() {
         read("network-nic-show.json")
     );
     let one = generate_from(mixed.as_bytes(), &["-"]);
-    let files = [
-        "registry.arm.json",
-        "replications.arm.json",
-        "network-nic-show.json",
-    ]
-    .map(|file| format!("{GEO}{file}"));
+    let files = ["registry.arm.json", "replications.arm.json", "network-nic-show.json"]
+        .map(|file| format!("{GEO}{file}"));
     let three = generate(&files.each_ref().map(String::as_str));
     assert_eq!((one.code, &one.stdout), (0, &three.stdout));
 }
@@ -234,10 +166,7 @@ fn what_the_input_leaves_open_is_refused_never_guessed() {
         );
         generate_from(registry.as_bytes(), &["-"])
     };
-    snapshot(
-        "refused-on-without-hosts",
-        &with(r#", "dataEndpointEnabled": true"#),
-    );
+    snapshot("refused-on-without-hosts", &with(r#", "dataEndpointEnabled": true"#));
     snapshot("refused-unsaid", &with(""));
     let nothing = r#"{"loginServer": "contoso.azurecr.io", "dataEndpoints": []}"#;
     let run = generate_from(nothing.as_bytes(), &["-", "--assume-data-endpoints"]);
@@ -271,10 +200,7 @@ fn the_wildcard_of_every_cloud_means_off() {
         );
         let run = generate_from(off.as_bytes(), &["-"]);
         assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run}");
-        let run = generate_from(
-            off.as_bytes(),
-            &["-", "--assume-data-endpoints", "--format=text"],
-        );
+        let run = generate_from(off.as_bytes(), &["-", "--assume-data-endpoints", "--format=text"]);
         assert_eq!(run.hosts()[1], format!("contoso.somewhere.data.{suffix}"));
     }
 }
@@ -284,37 +210,22 @@ fn the_wildcard_of_every_cloud_means_off() {
 fn the_shape_of_a_resource_does_not_matter() {
     let show = &format!("{GEO}acr-show.json");
     for (one, other) in [
-        (
-            &[DATA_ON][..],
-            &["arm-recorded/registry.data-endpoints-enabled.two-regions.json"][..],
-        ),
-        (
-            &[&format!("{GEO}network-nic-show.json")],
-            &[&format!("{GEO}network-interface.arm.json")],
-        ),
+        (&[DATA_ON][..], &["arm-recorded/registry.data-endpoints-enabled.two-regions.json"][..]),
+        (&[&format!("{GEO}network-nic-show.json")], &[&format!("{GEO}network-interface.arm.json")]),
         (
             &[&format!("{GEO}network-private-endpoint-show.json")],
             &[&format!("{GEO}private-endpoint.arm.json")],
         ),
         (
-            &[
-                show,
-                &format!("{GEO}network-private-dns-record-set-a-list.json"),
-            ],
-            &[
-                &format!("{GEO}registry.arm.json"),
-                &format!("{GEO}private-dns-records.arm.json"),
-            ],
+            &[show, &format!("{GEO}network-private-dns-record-set-a-list.json")],
+            &[&format!("{GEO}registry.arm.json"), &format!("{GEO}private-dns-records.arm.json")],
         ),
         (
             &[show, &format!("{GEO}acr-replication-list.json")],
             &[show, &format!("{GEO}replications.arm.json")],
         ),
         (
-            &[
-                show,
-                &format!("{GEO}acr-private-endpoint-connection-list.json"),
-            ],
+            &[show, &format!("{GEO}acr-private-endpoint-connection-list.json")],
             &[show, &format!("{GEO}private-endpoint-connections.arm.json")],
         ),
         (

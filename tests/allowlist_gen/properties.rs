@@ -19,10 +19,7 @@ fn readable_together() -> Vec<Source> {
                 || fixture.starts_with("az-cli/acr-replication-list")
                 || fixture.starts_with("az-cli/network-")
         })
-        .map(|name| Source {
-            text: read(&name),
-            name,
-        })
+        .map(|name| Source { text: read(&name), name })
         .collect()
 }
 
@@ -94,19 +91,14 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 64, 8, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key.clone(), inner, 0..8).prop_map(|map| map
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v))
-                .collect::<Value>()),
+            prop::collection::btree_map(key.clone(), inner, 0..8)
+                .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>()),
         ]
     })
 }
 
 fn derive(name: &str, text: String) {
-    let sources = [Source {
-        name: name.to_owned(),
-        text,
-    }];
+    let sources = [Source { name: name.to_owned(), text }];
     for data in [DataEndpoints::AsReported, DataEndpoints::AssumedOn] {
         match generate(&sources, data) {
             Ok(generated) => {
@@ -115,11 +107,7 @@ fn derive(name: &str, text: String) {
                 let _ = allowlist_gen::report::Findings(&generated.findings).to_string();
             }
             Err(error) => {
-                assert!(
-                    !allowlist_gen::report::Failure(&error)
-                        .to_string()
-                        .is_empty()
-                );
+                assert!(!allowlist_gen::report::Failure(&error).to_string().is_empty());
             }
         }
     }

@@ -39,34 +39,22 @@ fn wget() -> Result<()> {
 
 #[test]
 fn python_urllib() -> Result<()> {
-    works(
-        "python3 SCRIPTS/fetch.py URL OUT",
-        "python3 SCRIPTS/fetch.py URL OUT FILE",
-    )
+    works("python3 SCRIPTS/fetch.py URL OUT", "python3 SCRIPTS/fetch.py URL OUT FILE")
 }
 
 #[test]
 fn python_http_client() -> Result<()> {
-    works(
-        "python3 SCRIPTS/tunnel.py URL OUT",
-        "python3 SCRIPTS/tunnel.py URL OUT FILE",
-    )
+    works("python3 SCRIPTS/tunnel.py URL OUT", "python3 SCRIPTS/tunnel.py URL OUT FILE")
 }
 
 #[test]
 fn node() -> Result<()> {
-    works(
-        "node SCRIPTS/fetch.mjs URL OUT",
-        "node SCRIPTS/fetch.mjs URL OUT FILE",
-    )
+    works("node SCRIPTS/fetch.mjs URL OUT", "node SCRIPTS/fetch.mjs URL OUT FILE")
 }
 
 #[test]
 fn go() -> Result<()> {
-    works(
-        "go run SCRIPTS/fetch.go URL OUT",
-        "go run SCRIPTS/fetch.go URL OUT FILE",
-    )
+    works("go run SCRIPTS/fetch.go URL OUT", "go run SCRIPTS/fetch.go URL OUT FILE")
 }
 
 #[test]
@@ -78,16 +66,8 @@ fn podman() -> Result<()> {
     let proxy = contoso.proxy(&[LOGIN_ENTRY, EASTUS_ENTRY])?;
     let (root, run) = (network.path("podman"), network.path("podman-run"));
     let podman = |command: &[&str]| {
-        let podman = network
-            .client("podman", &proxy)
-            .args(["--storage-driver", "vfs"]);
-        podman
-            .arg("--root")
-            .arg(&root)
-            .arg("--runroot")
-            .arg(&run)
-            .args(command)
-            .run()
+        let podman = network.client("podman", &proxy).args(["--storage-driver", "vfs"]);
+        podman.arg("--root").arg(&root).arg("--runroot").arg(&run).args(command).run()
     };
     let probe = podman(&["info"])?;
     if !probe.status.success() {
@@ -115,12 +95,9 @@ fn the_name_inside_must_be_the_name_outside() -> Result<()> {
     let list = network.write("allowlist.toml", &allowlist(&[LOGIN_ENTRY]))?;
     let proxy = start(&network, &dns, &list)?;
     let upload = |host: &str| {
-        let curl = network
-            .client("curl", &proxy)
-            .args(["--silent", "--data", "secret"]);
+        let curl = network.client("curl", &proxy).args(["--silent", "--data", "secret"]);
         let connect = format!("{host}:443:{LOGIN}:443");
-        curl.args(["--connect-to", &connect, &format!("https://{host}/")])
-            .run()
+        curl.args(["--connect-to", &connect, &format!("https://{host}/")]).run()
     };
 
     upload(STRANGER)?.failed()?;
@@ -140,13 +117,9 @@ fn the_stranger_would_have_taken_it() -> Result<()> {
     };
     let stranger = Recorder::start(&network, STRANGER, address::STRANGER)?;
     let resolve = format!("{STRANGER}:443:{}", address::STRANGER);
-    let curl = network
-        .unproxied("curl", &network.gate)
-        .args(["--resolve", &resolve]);
+    let curl = network.unproxied("curl", &network.gate).args(["--resolve", &resolve]);
     let url = format!("https://{STRANGER}/");
-    curl.args(["--silent", "--data", "secret", &url])
-        .run()?
-        .succeeded()?;
+    curl.args(["--silent", "--data", "secret", &url]).run()?.succeeded()?;
 
     let received = stranger.received()?;
     assert_eq!(received.connections, 1);

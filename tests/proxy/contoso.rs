@@ -88,12 +88,7 @@ impl Contoso {
 /// Starts the proxy in a network's gate, with the list in that file.
 pub(crate) fn start(network: &Network, dns: &Dns, list: &Path) -> Result<Ringfence> {
     let (list, resolver) = (list.as_os_str(), dns.address());
-    let arguments = [
-        OsStr::new("--allowlist"),
-        list,
-        OsStr::new("--resolver"),
-        resolver.as_ref(),
-    ];
+    let arguments = [OsStr::new("--allowlist"), list, OsStr::new("--resolver"), resolver.as_ref()];
     Ringfence::at_gate(env!("CARGO_BIN_EXE_ringfence"), network, arguments)
 }
 

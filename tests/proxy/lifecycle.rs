@@ -10,16 +10,11 @@ use test_support::{Finished, Program, Ringfence};
 use crate::stage::{Client, DATA, HOST, Stage, document};
 
 fn run(arguments: &[&str]) -> Result<Finished> {
-    Program::new(env!("CARGO_BIN_EXE_ringfence"))
-        .args(arguments)
-        .run()
+    Program::new(env!("CARGO_BIN_EXE_ringfence")).args(arguments).run()
 }
 
 fn metadata() -> &'static str {
-    concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../config/samples/contoso.json"
-    )
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../config/samples/contoso.json")
 }
 
 #[test]
@@ -27,11 +22,9 @@ fn a_registrys_metadata_is_all_it_needs() -> Result<()> {
     let proxy =
         Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), ["--registry", metadata()])?;
     let said = proxy.stderr().text();
-    for host in [
-        "contoso.azurecr.io",
-        "contoso.eastus.data.azurecr.io",
-        "contoso.westus.data.azurecr.io",
-    ] {
+    for host in
+        ["contoso.azurecr.io", "contoso.eastus.data.azurecr.io", "contoso.westus.data.azurecr.io"]
+    {
         ensure!(said.contains(&format!("\n  {host}\n")), "{said}");
     }
     proxy
@@ -45,15 +38,11 @@ fn a_registrys_metadata_is_all_it_needs() -> Result<()> {
 fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
     let stage = Stage::open()?;
     let bad = "schema = 1\nallow_patterns = true\n[[entry]]\nhost = \"*.core.windows.net\"\nrole = \"other\"\nwhy = \"x\"\n";
-    for (write, expected) in [
-        (bad, "would allow `exfil.blob.core.windows.net`"),
-        ("", "the file is empty"),
-    ] {
+    for (write, expected) in
+        [(bad, "would allow `exfil.blob.core.windows.net`"), ("", "the file is empty")]
+    {
         fs::write(&stage.list, write)?;
-        stage
-            .proxy
-            .stderr()
-            .wait_for_line(|line| line.contains(expected))?;
+        stage.proxy.stderr().wait_for_line(|line| line.contains(expected))?;
         drop(stage.tunnel(HOST)?);
     }
     ensure!(stage.proxy.metric("ringfence_reload_failures_total")? >= 2);
@@ -65,10 +54,7 @@ fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
     );
 
     fs::remove_file(&stage.list)?;
-    stage
-        .proxy
-        .stderr()
-        .wait_for_line(|line| line.contains("can't read"))?;
+    stage.proxy.stderr().wait_for_line(|line| line.contains("can't read"))?;
     drop(stage.tunnel(HOST)?);
 
     stage.allow(&[HOST])?;
@@ -100,12 +86,7 @@ fn sigterm_waits_for_tunnels_and_then_stops() -> Result<()> {
     let mut stage = Stage::open()?;
     let mut tunnel = stage.tunnel(HOST)?;
     stage.proxy.terminate()?;
-    stage.until(|| {
-        Ok(stage
-            .proxy
-            .admin("/readyz")?
-            .contains("\"reason\":\"draining\""))
-    })?;
+    stage.until(|| Ok(stage.proxy.admin("/readyz")?.contains("\"reason\":\"draining\"")))?;
     // No newcomers, but the tunnel goes on to its own end.
     stage.until(|| Ok(Client::connect(stage.proxy.listen()).is_err()))?;
     tunnel.send(b"x")?;
@@ -127,18 +108,11 @@ fn what_outlives_the_drain_is_cut_and_recorded() -> Result<()> {
     stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 2))?;
     stage.proxy.terminate()?;
     ensure!(tunnel.ended()?);
-    ensure!(
-        silent
-            .head()?
-            .starts_with("HTTP/1.1 503 ringfence: draining; ")
-    );
+    ensure!(silent.head()?.starts_with("HTTP/1.1 503 ringfence: draining; "));
     drop(silent);
     ensure!(stage.proxy.wait()?.success());
     let line = stage.proxy.logged(|line| line["end"] == "drain")?;
-    ensure!(
-        line["reason"] == Reason::Draining.code() && line["outcome"] == "tunnel",
-        "{line}"
-    );
+    ensure!(line["reason"] == Reason::Draining.code() && line["outcome"] == "tunnel", "{line}");
     stage
         .proxy
         .logged(|line| line["outcome"] == "failed" && line["reason"] == Reason::Draining.code())?;
@@ -154,10 +128,7 @@ fn the_admin_port_serves_its_three_pages_and_is_no_proxy() -> Result<()> {
     let metrics = stage.proxy.admin("/metrics")?;
     // Every series is there from the start, each with a value.
     for reason in Reason::ALL {
-        let series = format!(
-            "ringfence_connections_total{{outcome=\"{}\"}} 0\n",
-            reason.code()
-        );
+        let series = format!("ringfence_connections_total{{outcome=\"{}\"}} 0\n", reason.code());
         ensure!(metrics.contains(&series), "{series}");
     }
     // The client port serves none of them.
@@ -187,23 +158,15 @@ fn flags_win_over_the_environment_and_that_over_the_file() -> Result<()> {
         || Program::new(env!("CARGO_BIN_EXE_ringfence")).args(["check", "--config", &config]);
     let rows = [
         (check(), "file.example.com"),
+        (check().env("RINGFENCE_ALLOWLIST", &environment), "env.example.com"),
         (
-            check().env("RINGFENCE_ALLOWLIST", &environment),
-            "env.example.com",
-        ),
-        (
-            check()
-                .env("RINGFENCE_ALLOWLIST", &environment)
-                .args(["--allowlist", &flag]),
+            check().env("RINGFENCE_ALLOWLIST", &environment).args(["--allowlist", &flag]),
             "flag.example.com",
         ),
     ];
     for (program, host) in rows {
         let finished = program.run()?.succeeded()?;
-        ensure!(
-            finished.stdout.contains(&format!("\n  {host}\n")),
-            "{finished}"
-        );
+        ensure!(finished.stdout.contains(&format!("\n  {host}\n")), "{finished}");
     }
     Ok(())
 }
@@ -216,16 +179,8 @@ fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
     let rows = [
         (format!("{HOST}:{port}"), 0, None),
         (HOST.to_owned(), 1, Some(Reason::PortNotAllowed)),
-        (
-            "exfil.blob.core.windows.net".to_owned(),
-            1,
-            Some(Reason::StorageForbidden),
-        ),
-        (
-            "contoso.westus.data.azurecr.io".to_owned(),
-            1,
-            Some(Reason::NotInPolicy),
-        ),
+        ("exfil.blob.core.windows.net".to_owned(), 1, Some(Reason::StorageForbidden)),
+        ("contoso.westus.data.azurecr.io".to_owned(), 1, Some(Reason::NotInPolicy)),
         ("10.0.0.1".to_owned(), 1, Some(Reason::IpLiteral)),
         (format!("{HOST}.:{port}"), 1, Some(Reason::BadAuthority)),
         (format!("{HOST}:0{port}"), 1, Some(Reason::BadPort)),
@@ -234,10 +189,7 @@ fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
         let finished = run(&["explain", &target, "--format", "json", "--allowlist", &list])?;
         ensure!(finished.status.code() == Some(code), "{finished}");
         let explained: serde_json::Value = serde_json::from_str(&finished.stdout)?;
-        ensure!(
-            explained["reason"].as_str() == reason.map(Reason::code),
-            "{explained}"
-        );
+        ensure!(explained["reason"].as_str() == reason.map(Reason::code), "{explained}");
         if let (Some(reason), true) = (reason, target.contains(':')) {
             // The proxy says the same.
             let (_, head) = stage.connect(&target)?;
@@ -247,16 +199,8 @@ fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
             );
         }
     }
-    let text = run(&[
-        "explain",
-        "exfil.blob.core.windows.net",
-        "--allowlist",
-        &list,
-    ])?;
-    ensure!(
-        text.stdout.contains("verdict    deny: storage_forbidden"),
-        "{text}"
-    );
+    let text = run(&["explain", "exfil.blob.core.windows.net", "--allowlist", &list])?;
+    ensure!(text.stdout.contains("verdict    deny: storage_forbidden"), "{text}");
     Ok(())
 }
 
@@ -284,34 +228,19 @@ fn what_cannot_start_says_why() -> Result<()> {
             &["run", "--allowlist", "no-such-file.toml"],
             &["can't read `no-such-file.toml`", "No such file"],
         ),
-        (
-            &["run", "--allowlist", &empty],
-            &["the file is empty", "empty.toml:1:1"],
-        ),
+        (&["run", "--allowlist", &empty], &["the file is empty", "empty.toml:1:1"]),
         (
             &["run", "--allowlist", &good, "--allowlist", &contrary],
             &["contradict", "good.toml:3:8", "contrary.toml:3:8"],
         ),
-        (
-            &["run", "--config", &unknown],
-            &["unknown field `listne`", "ringfence.toml:1:1"],
-        ),
-        (
-            &["run", "--registry", off],
-            &["data endpoints off", "--data-endpoint-enabled true"],
-        ),
-        (
-            &["run", "--allowlist", &good, "--listen", &taken],
-            &["can't listen on", "in use"],
-        ),
+        (&["run", "--config", &unknown], &["unknown field `listne`", "ringfence.toml:1:1"]),
+        (&["run", "--registry", off], &["data endpoints off", "--data-endpoint-enabled true"]),
+        (&["run", "--allowlist", &good, "--listen", &taken], &["can't listen on", "in use"]),
         (&["check", "--registry", &good], &["good.toml"]),
     ];
     for (arguments, expected) in rows {
         let finished = run(arguments)?;
-        ensure!(
-            finished.status.code() == Some(2) && finished.stdout.is_empty(),
-            "{finished}"
-        );
+        ensure!(finished.status.code() == Some(2) && finished.stdout.is_empty(), "{finished}");
         for text in expected {
             ensure!(finished.stderr.contains(text), "{text} in {finished}");
         }

@@ -83,11 +83,8 @@ fn the_proxy_is_the_only_way_out() -> Result<()> {
     let resolve = format!("{LOGIN}:443:{}", address::LOGIN);
     let url = format!("https://{LOGIN}/v2/");
     let direct_from = |namespace| {
-        let curl = network
-            .unproxied("curl", namespace)
-            .args(["--connect-timeout", "2"]);
-        curl.args(["--silent", "--show-error", "--resolve", &resolve, &url])
-            .run()
+        let curl = network.unproxied("curl", namespace).args(["--connect-timeout", "2"]);
+        curl.args(["--silent", "--show-error", "--resolve", &resolve, &url]).run()
     };
 
     direct_from(&network.gate)?.succeeded()?;

@@ -36,33 +36,14 @@ fn check(stage: &Stage, client: &mut Client, reason: Reason) -> Result<Value> {
     let seen = refused(client).with_context(|| format!("the answer for {code}"))?;
     let status = reason.status().context("a status")?;
     ensure!(
-        seen.status
-            .starts_with(&format!("HTTP/1.1 {status} ringfence: {code}; ")),
+        seen.status.starts_with(&format!("HTTP/1.1 {status} ringfence: {code}; ")),
         "{}",
         seen.status
     );
-    ensure!(
-        seen.head
-            .contains(&format!("\r\nRingfence-Reason: {code}\r\n")),
-        "{}",
-        seen.head
-    );
-    ensure!(
-        seen.head.contains("\r\nConnection: close\r\n"),
-        "{}",
-        seen.head
-    );
-    ensure!(
-        seen.head
-            .contains("\r\nContent-Type: application/problem+json\r\n"),
-        "{}",
-        seen.head
-    );
-    ensure!(
-        seen.body["reason"] == code && seen.body["remedy"] == reason.remedy(),
-        "{}",
-        seen.body
-    );
+    ensure!(seen.head.contains(&format!("\r\nRingfence-Reason: {code}\r\n")), "{}", seen.head);
+    ensure!(seen.head.contains("\r\nConnection: close\r\n"), "{}", seen.head);
+    ensure!(seen.head.contains("\r\nContent-Type: application/problem+json\r\n"), "{}", seen.head);
+    ensure!(seen.body["reason"] == code && seen.body["remedy"] == reason.remedy(), "{}", seen.body);
     recorded(stage, &address, reason)
 }
 
@@ -70,23 +51,11 @@ fn check(stage: &Stage, client: &mut Client, reason: Reason) -> Result<Value> {
 fn recorded(stage: &Stage, client: &str, reason: Reason) -> Result<Value> {
     let code = reason.code();
     let line = stage.proxy.logged(|line| line["client"] == client)?;
-    ensure!(
-        line["reason"] == code && line["outcome"] == reason.kind().name(),
-        "{line}"
-    );
-    let count = stage.proxy.metric(&format!(
-        "ringfence_connections_total{{outcome=\"{code}\"}}"
-    ))?;
+    ensure!(line["reason"] == code && line["outcome"] == reason.kind().name(), "{line}");
+    let count =
+        stage.proxy.metric(&format!("ringfence_connections_total{{outcome=\"{code}\"}}"))?;
     ensure!(count >= 1, "{code} was counted {count} times");
-    ensure!(
-        stage
-            .proxy
-            .log()?
-            .iter()
-            .filter(|line| line["client"] == client)
-            .count()
-            == 1
-    );
+    ensure!(stage.proxy.log()?.iter().filter(|line| line["client"] == client).count() == 1);
     Ok(line)
 }
 
@@ -101,31 +70,19 @@ fn malformed_and_denied_requests_cause_no_lookup_and_no_connection() -> Result<(
             Reason::BadRequest,
             format!("CONNECT {HOST}:{port} HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"),
         ),
-        (
-            Reason::BadRequest,
-            format!("CONNECT {HOST}:{port} HTTP/1.1\nHost: x\r\n\r\n"),
-        ),
+        (Reason::BadRequest, format!("CONNECT {HOST}:{port} HTTP/1.1\nHost: x\r\n\r\n")),
         (Reason::BadRequest, "\u{16}\u{3}\u{1}".to_owned()),
-        (
-            Reason::BadRequest,
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
-        ),
+        (Reason::BadRequest, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned()),
         (
             Reason::PlainHttpForbidden,
             format!("GET http://{HOST}/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
         ),
-        (
-            Reason::MethodNotAllowed,
-            "OPTIONS * HTTP/1.1\r\n\r\n".to_owned(),
-        ),
+        (Reason::MethodNotAllowed, "OPTIONS * HTTP/1.1\r\n\r\n".to_owned()),
         (Reason::NonAscii, connect("contoso\u{ff0e}azurecr.io:443")),
         (Reason::IpLiteral, connect(&format!("127.0.0.1:{port}"))),
         (Reason::IpLiteral, connect("[::1]:443")),
         (Reason::BadAuthority, connect(&format!("{HOST}.:{port}"))),
-        (
-            Reason::BadAuthority,
-            connect(&format!("user@{HOST}:{port}")),
-        ),
+        (Reason::BadAuthority, connect(&format!("user@{HOST}:{port}"))),
         (Reason::BadPort, connect(HOST)),
         (Reason::BadPort, connect(&format!("{HOST}:+{port}"))),
         (
@@ -134,23 +91,11 @@ fn malformed_and_denied_requests_cause_no_lookup_and_no_connection() -> Result<(
         ),
         (
             Reason::HeadTooLarge,
-            format!(
-                "CONNECT {HOST}:{port} HTTP/1.1\r\nX: {}\r\n\r\n",
-                "x".repeat(17_000)
-            ),
+            format!("CONNECT {HOST}:{port} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(17_000)),
         ),
-        (
-            Reason::StorageForbidden,
-            connect("exfil.blob.core.windows.net:443"),
-        ),
-        (
-            Reason::StorageForbidden,
-            connect("exfil.z07.blob.storage.azure.net:443"),
-        ),
-        (
-            Reason::NotInPolicy,
-            connect("contoso.westus.data.azurecr.io:443"),
-        ),
+        (Reason::StorageForbidden, connect("exfil.blob.core.windows.net:443")),
+        (Reason::StorageForbidden, connect("exfil.z07.blob.storage.azure.net:443")),
+        (Reason::NotInPolicy, connect("contoso.westus.data.azurecr.io:443")),
         (Reason::NotInPolicy, connect("evilcontoso.azurecr.io:443")),
         (Reason::PortNotAllowed, connect(&format!("{HOST}:22"))),
     ];
@@ -159,11 +104,7 @@ fn malformed_and_denied_requests_cause_no_lookup_and_no_connection() -> Result<(
         client.send(request.as_bytes())?;
         check(&stage, &mut client, reason).with_context(|| request.escape_debug().to_string())?;
     }
-    ensure!(
-        stage.dns.asked().is_empty(),
-        "names were looked up: {:?}",
-        stage.dns.asked()
-    );
+    ensure!(stage.dns.asked().is_empty(), "names were looked up: {:?}", stage.dns.asked());
     ensure!(stage.origin.arrived().is_empty(), "something arrived");
     Ok(())
 }
@@ -204,11 +145,7 @@ fn a_hostile_target_is_one_clean_line() -> Result<()> {
     client.send(format!("CONNECT {target} HTTP/1.1\r\n\r\n").as_bytes())?;
     let address = client.address()?;
     let seen = refused(&mut client)?;
-    ensure!(
-        !seen.head.contains('\x1b') && !seen.body.to_string().contains("xxx"),
-        "{}",
-        seen.body
-    );
+    ensure!(!seen.head.contains('\x1b') && !seen.body.to_string().contains("xxx"), "{}", seen.body);
     let line = stage.proxy.logged(|line| line["client"] == *address)?;
     let authority = line["authority"].as_str().context("an authority")?;
     ensure!(
@@ -276,10 +213,7 @@ fn addresses_that_are_not_the_hosts_are_refused_whatever_else_is_answered() -> R
     for (number, (answers, class)) in rows.into_iter().enumerate() {
         let host = format!("contoso{number}.azurecr.io");
         let addresses = answers.iter().map(|address| address.parse::<IpAddr>());
-        stage.dns.answer(
-            &host,
-            Answer::Addresses(addresses.collect::<Result<_, _>>()?),
-        );
+        stage.dns.answer(&host, Answer::Addresses(addresses.collect::<Result<_, _>>()?));
         stage.allow(&[&host])?;
         let mut client = stage.client()?;
         client.send(format!("CONNECT {host}:{} HTTP/1.1\r\n\r\n", stage.origin.port).as_bytes())?;
@@ -295,20 +229,11 @@ fn addresses_that_are_not_the_hosts_are_refused_whatever_else_is_answered() -> R
 #[test]
 fn an_answer_that_flips_is_vetted_each_time() -> Result<()> {
     let stage = Stage::open()?;
-    stage
-        .dns
-        .answer(HOST, Answer::Flipping(LOOPBACK, "10.0.0.1".parse()?));
+    stage.dns.answer(HOST, Answer::Flipping(LOOPBACK, "10.0.0.1".parse()?));
     drop(stage.tunnel(HOST)?);
     let line = stage.proxy.logged(|line| line["host"] == HOST)?;
-    ensure!(
-        line["address"] == format!("127.0.0.1:{}", stage.origin.port),
-        "{line}"
-    );
-    ensure!(
-        stage.dns.asked().len() == 1,
-        "one lookup per attempt: {:?}",
-        stage.dns.asked()
-    );
+    ensure!(line["address"] == format!("127.0.0.1:{}", stage.origin.port), "{line}");
+    ensure!(stage.dns.asked().len() == 1, "one lookup per attempt: {:?}", stage.dns.asked());
 
     let mut client = stage.client()?;
     client.send(format!("CONNECT {HOST}:{} HTTP/1.1\r\n\r\n", stage.origin.port).as_bytes())?;
@@ -320,14 +245,9 @@ fn an_answer_that_flips_is_vetted_each_time() -> Result<()> {
 fn connections_that_fail_say_how() -> Result<()> {
     let stage = Stage::with_settings("[timeouts]\nconnect = \"500ms\"\n")?;
     // A port that was free a moment ago has nobody behind it.
-    let closed = std::net::TcpListener::bind((LOOPBACK, 0))?
-        .local_addr()?
-        .port();
+    let closed = std::net::TcpListener::bind((LOOPBACK, 0))?.local_addr()?.port();
     let full = FullListener::open()?;
-    let rows = [
-        (Reason::ConnectRefused, closed),
-        (Reason::ConnectTimeout, full.port),
-    ];
+    let rows = [(Reason::ConnectRefused, closed), (Reason::ConnectTimeout, full.port)];
     for (reason, port) in rows {
         std::fs::write(&stage.list, document(&[HOST], port))?;
         stage.until(|| {
@@ -364,10 +284,7 @@ impl FullListener {
             sockets.push(socket);
         }
         let port = address.as_socket().context("an address")?.port();
-        Ok(Self {
-            port,
-            _sockets: sockets,
-        })
+        Ok(Self { port, _sockets: sockets })
     }
 }
 
@@ -380,18 +297,10 @@ fn a_host_without_a_route_is_a_failed_connection() -> Result<()> {
     let dns = Dns::start(&network, &[(HOST, "fd12::1")])?;
     let list = document(&[HOST], 443).replace("127.0.0.1", "fd12::1");
     let list = network.write("allowlist.toml", &list)?;
-    let arguments = [
-        "--allowlist".into(),
-        list.into_os_string(),
-        "--resolver".into(),
-        dns.address().into(),
-    ];
+    let arguments =
+        ["--allowlist".into(), list.into_os_string(), "--resolver".into(), dns.address().into()];
     let proxy = Ringfence::at_gate(env!("CARGO_BIN_EXE_ringfence"), &network, arguments)?;
-    network
-        .client("curl", &proxy)
-        .arg(format!("https://{HOST}/"))
-        .run()?
-        .failed()?;
+    network.client("curl", &proxy).arg(format!("https://{HOST}/")).run()?.failed()?;
     let line = proxy.logged(|line| line["host"] == HOST)?;
     ensure!(
         line["reason"] == Reason::ConnectFailed.code() && line["outcome"] == "failed",
@@ -410,32 +319,16 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
         (Reason::NotTls, None, b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         (Reason::ClientHelloTooLarge, Some(50), record(&large)),
         (Reason::MalformedTls, Some(50), record(&[2, 0, 0, 0])),
-        (
-            Reason::MalformedTls,
-            Some(50),
-            hello_with(&[name.clone(), name.clone()].concat()),
-        ),
+        (Reason::MalformedTls, Some(50), hello_with(&[name.clone(), name.clone()].concat())),
         (
             Reason::EchForbidden,
             Some(49),
             hello_with(&[name.clone(), extension(0xfe0d, &[0])].concat()),
         ),
         (Reason::SniMissing, Some(112), hello(None)),
-        (
-            Reason::SniInvalid,
-            Some(112),
-            hello(Some("contoso.azurecr.io.")),
-        ),
-        (
-            Reason::SniMismatch,
-            Some(112),
-            hello(Some("exfil.blob.core.windows.net")),
-        ),
-        (
-            Reason::SniMismatch,
-            Some(112),
-            hello(Some(crate::stage::DATA)),
-        ),
+        (Reason::SniInvalid, Some(112), hello(Some("contoso.azurecr.io."))),
+        (Reason::SniMismatch, Some(112), hello(Some("exfil.blob.core.windows.net"))),
+        (Reason::SniMismatch, Some(112), hello(Some(crate::stage::DATA))),
     ];
     for (reason, alert, bytes) in rows {
         let (mut client, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
@@ -443,10 +336,9 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
         client.send(&bytes)?;
         match alert {
             // Fatal alerts, for a client that will show them (RFC 8446 §6).
-            Some(description) => ensure!(
-                client.rest()? == [21, 3, 3, 0, 2, 2, description],
-                "{reason}"
-            ),
+            Some(description) => {
+                ensure!(client.rest()? == [21, 3, 3, 0, 2, 2, description], "{reason}")
+            }
             None => ensure!(client.ended()?, "{reason}"),
         }
         let line = recorded(&stage, &client.address()?, reason)?;

@@ -55,11 +55,7 @@ fn a_config_map_that_changes_is_noticed() -> Result<()> {
     }
     symlink("..2025_1", mount.join("..data"))?;
     symlink("..data/allowlist.toml", mount.join("allowlist.toml"))?;
-    let proxy = start(
-        &contoso.network,
-        &contoso.dns,
-        &mount.join("allowlist.toml"),
-    )?;
+    let proxy = start(&contoso.network, &contoso.dns, &mount.join("allowlist.toml"))?;
     check_refused(&contoso, &proxy)?;
 
     symlink("..2025_2", mount.join("..data_tmp"))?;
@@ -71,9 +67,7 @@ fn a_config_map_that_changes_is_noticed() -> Result<()> {
 
 /// The pull's redirect leads to the replica, which isn't on the list.
 fn check_refused(contoso: &Contoso, proxy: &Ringfence) -> Result<()> {
-    contoso
-        .pull(proxy, ":v1", "refused")?
-        .failed_saying("not_in_policy")?;
+    contoso.pull(proxy, ":v1", "refused")?.failed_saying("not_in_policy")?;
     proxy.logged(refused(WESTUS, "not_in_policy"))?;
     assert!(!contoso.dns.questions()?.contains(WESTUS));
     assert!(contoso.westus.log().is_empty());
@@ -85,17 +79,11 @@ fn check_pulled(contoso: &Contoso, proxy: &Ringfence) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let url = format!("https://{WESTUS}/");
     let reachable = || {
-        let curl = contoso
-            .network
-            .client("curl", proxy)
-            .args(["--silent", &url]);
+        let curl = contoso.network.client("curl", proxy).args(["--silent", &url]);
         anyhow::Ok(curl.run()?.status.success())
     };
     while !reachable()? {
-        ensure!(
-            Instant::now() < deadline,
-            "the proxy has not taken up the new list"
-        );
+        ensure!(Instant::now() < deadline, "the proxy has not taken up the new list");
     }
     contoso.pull(proxy, ":v1", "copy")?.succeeded()?;
     contoso.check_copy("copy")?;

@@ -50,13 +50,7 @@ impl Stage {
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
         let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
-        Ok(Self {
-            proxy,
-            dns,
-            origin,
-            list,
-            directory,
-        })
+        Ok(Self { proxy, dns, origin, list, directory })
     }
 
     /// Puts a list with these hosts in place, by rename, and waits until it is in force.
@@ -73,10 +67,7 @@ impl Stage {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !done()? {
             if std::time::Instant::now() > deadline {
-                bail!(
-                    "it did not happen in time; the proxy said:\n{}",
-                    self.proxy.stderr().text()
-                );
+                bail!("it did not happen in time; the proxy said:\n{}", self.proxy.stderr().text());
             }
             std::thread::yield_now();
         }
@@ -123,10 +114,7 @@ pub(crate) fn document(hosts: &[&str], port: u16) -> String {
              addresses = [\"127.0.0.1\"]\n"
         )
     };
-    hosts
-        .iter()
-        .map(entry)
-        .fold("schema = 1\n".to_owned(), |list, entry| list + &entry)
+    hosts.iter().map(entry).fold("schema = 1\n".to_owned(), |list, entry| list + &entry)
 }
 
 /// A connection that sends and receives exactly what it is told, within [`PATIENCE`].
@@ -171,10 +159,7 @@ impl Client {
     pub(crate) fn head(&mut self) -> Result<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.extend(
-                self.receive(1)
-                    .with_context(|| format!("{}", head.escape_ascii()))?,
-            );
+            head.extend(self.receive(1).with_context(|| format!("{}", head.escape_ascii()))?);
         }
         Ok(String::from_utf8(head)?)
     }
@@ -227,20 +212,14 @@ impl Origin {
 
     /// Every byte of every connection.
     pub(crate) fn arrived(&self) -> Vec<u8> {
-        self.arrived
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        record
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(&buffer[..count]);
+        record.lock().unwrap_or_else(PoisonError::into_inner).extend(&buffer[..count]);
         if stream.write_all(&buffer[..count]).is_err() {
             return;
         }
@@ -271,11 +250,7 @@ impl Dns {
     fn start() -> Result<Self> {
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let address = socket.local_addr()?;
-        let dns = Self {
-            address,
-            answers: Arc::default(),
-            asked: Arc::default(),
-        };
+        let dns = Self { address, answers: Arc::default(), asked: Arc::default() };
         let (answers, asked) = (Arc::clone(&dns.answers), Arc::clone(&dns.asked));
         std::thread::spawn(move || {
             let mut query = [0; 512];
@@ -286,11 +261,8 @@ impl Dns {
                 if kind == A {
                     asked.push(name.clone());
                 }
-                let answer = answers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(&name)
-                    .cloned();
+                let answer =
+                    answers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
                     Answer::Silence => continue,
                     Answer::NxDomain => reply(&query[..length], 3, &[], 60),
@@ -310,18 +282,12 @@ impl Dns {
     }
 
     pub(crate) fn answer(&self, name: &str, answer: Answer) {
-        self.answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), answer);
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), answer);
     }
 
     /// The names for whose IPv4 address it was asked.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -342,22 +308,15 @@ fn question(query: &[u8]) -> (String, u16) {
         labels.push(String::from_utf8_lossy(&query[at + 1..end]).to_ascii_lowercase());
         at = end;
     }
-    (
-        labels.join("."),
-        u16::from_be_bytes([query[at + 1], query[at + 2]]),
-    )
+    (labels.join("."), u16::from_be_bytes([query[at + 1], query[at + 2]]))
 }
 
 /// The query's id and question, a response code, and answers that point back at the question's name.
 fn reply(query: &[u8], code: u8, addresses: &[IpAddr], ttl: u32) -> Vec<u8> {
     let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap_or(0) + 5;
     let count = u8::try_from(addresses.len()).unwrap_or(u8::MAX);
-    let mut reply = [
-        &query[..2],
-        &[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0],
-        &query[12..end],
-    ]
-    .concat();
+    let mut reply =
+        [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0], &query[12..end]].concat();
     for address in addresses {
         let (kind, data) = match address {
             IpAddr::V4(v4) => (A, v4.octets().to_vec()),
@@ -375,11 +334,7 @@ fn reply(query: &[u8], code: u8, addresses: &[IpAddr], ttl: u32) -> Vec<u8> {
 
 /// A ClientHello in one record, as small as one can be, naming `host`.
 pub(crate) fn hello(host: Option<&str>) -> Vec<u8> {
-    hello_with(
-        &host
-            .map(|host| server_name(host.as_bytes()))
-            .unwrap_or_default(),
-    )
+    hello_with(&host.map(|host| server_name(host.as_bytes())).unwrap_or_default())
 }
 
 /// A ClientHello with these extensions.

@@ -31,18 +31,13 @@ fn bytes_arrive_as_they_were_sent_and_are_counted_once() -> Result<()> {
         line["outcome"] == "tunnel" && line["end"] == "client" && line.get("reason").is_none(),
         "{line}"
     );
-    ensure!(
-        line["sent"] == sent && line["received"] == sent + 7,
-        "{line}"
-    );
+    ensure!(line["sent"] == sent && line["received"] == sent + 7, "{line}");
     ensure!(
         line["sni"] == HOST && line["role"] == "other" && line["port"] == stage.origin.port,
         "{line}"
     );
     let metric = |direction| {
-        stage.proxy.metric(&format!(
-            "ringfence_bytes_total{{direction=\"{direction}\"}}"
-        ))
+        stage.proxy.metric(&format!("ringfence_bytes_total{{direction=\"{direction}\"}}"))
     };
     ensure!(metric("sent")? == sent && metric("received")? == sent + 7);
     ensure!(stage.proxy.metric("ringfence_connections_open")? == 0);
@@ -88,10 +83,7 @@ fn idle_and_old_tunnels_end() -> Result<()> {
         ensure!(started.elapsed().as_secs() < 10, "it goes on for ever");
     }
     let line = stage.proxy.logged(|line| line["host"] == HOST)?;
-    ensure!(
-        line["end"] == "idle" && line["outcome"] == "tunnel",
-        "{line}"
-    );
+    ensure!(line["end"] == "idle" && line["outcome"] == "tunnel", "{line}");
     let line = stage.proxy.logged(|line| line["host"] == DATA)?;
     ensure!(line["end"] == "total", "{line}");
     ensure!(line["ms"]["total"].as_f64() > Some(1000.0), "{line}");
@@ -105,10 +97,7 @@ fn a_new_list_ends_the_tunnels_it_no_longer_admits_and_no_others() -> Result<()>
     stage.allow(&[HOST])?;
     ensure!(removed.ended()?);
     let line = stage.proxy.logged(|line| line["host"] == DATA)?;
-    ensure!(
-        line["end"] == "revoked" && line["reason"] == Reason::PolicyRevoked.code(),
-        "{line}"
-    );
+    ensure!(line["end"] == "revoked" && line["reason"] == Reason::PolicyRevoked.code(), "{line}");
     kept.send(b"still here")?;
     ensure!(kept.receive(10)? == b"still here");
     // A list with the same entries in it changes nothing, and a later one still counts.

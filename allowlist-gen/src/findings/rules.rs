@@ -37,10 +37,7 @@ fn data_path(registry: &Registry, data: DataEndpoints) -> Option<Kind> {
         }
         // A private endpoint alone says nothing about the flag; a registry that was read does.
         (DataPath::ImpliedByPrivateEndpoint, _)
-            if registry
-                .switches
-                .iter()
-                .any(|switch| switch.feature == Feature::DataEndpoints) =>
+            if registry.switches.iter().any(|switch| switch.feature == Feature::DataEndpoints) =>
         {
             Some(Kind::DataEndpointsImplied)
         }
@@ -49,43 +46,30 @@ fn data_path(registry: &Registry, data: DataEndpoints) -> Option<Kind> {
 }
 
 fn disputes(registry: &Registry) -> impl Iterator<Item = Kind> + '_ {
-    [Feature::DataEndpoints, Feature::RegionalEndpoints]
-        .into_iter()
-        .filter_map(|feature| {
-            let origins = |position| {
-                sorted(
-                    registry
-                        .switches
-                        .iter()
-                        .filter(|s| s.feature == feature && s.position == position)
-                        .map(|switch| &switch.origin),
-                )
-            };
-            let (on, off) = (origins(Position::On), origins(Position::Off));
-            (!on.is_empty() && !off.is_empty()).then_some(Kind::EndpointsDisputed {
-                feature,
-                on,
-                off,
-            })
-        })
+    [Feature::DataEndpoints, Feature::RegionalEndpoints].into_iter().filter_map(|feature| {
+        let origins = |position| {
+            sorted(
+                registry
+                    .switches
+                    .iter()
+                    .filter(|s| s.feature == feature && s.position == position)
+                    .map(|switch| &switch.origin),
+            )
+        };
+        let (on, off) = (origins(Position::On), origins(Position::Off));
+        (!on.is_empty() && !off.is_empty()).then_some(Kind::EndpointsDisputed { feature, on, off })
+    })
 }
 
 fn regions(registry: &Registry) -> Vec<Kind> {
-    let listings = || {
-        registry
-            .listings
-            .iter()
-            .filter(|list| !list.regions.is_empty())
-    };
+    let listings = || registry.listings.iter().filter(|list| !list.regions.is_empty());
     let with_scope = |scope| move |list: &&Listing| list.scope == scope;
     let mut kinds = Vec::new();
     let has_listing = listings().any(|list| list.scope == Scope::Registry);
     let has_empty_listing = listings().any(|list| list.scope == Scope::EmptyListing);
     if !has_listing && has_empty_listing {
         let origins = listings().filter(with_scope(Scope::EmptyListing));
-        kinds.push(Kind::ReplicasFromEmptyListing(sorted(
-            origins.map(|list| &list.origin),
-        )));
+        kinds.push(Kind::ReplicasFromEmptyListing(sorted(origins.map(|list| &list.origin))));
     } else if !has_listing && listings().any(|list| list.scope == Scope::PrivateEndpoint) {
         kinds.push(Kind::RegionsFromEndpoint);
     }
@@ -114,14 +98,12 @@ fn regions(registry: &Registry) -> Vec<Kind> {
 }
 
 fn replicas(registry: &Registry) -> impl Iterator<Item = Kind> + '_ {
-    registry
-        .replicas
-        .iter()
-        .filter(|replica| !replica.state.eq_ignore_ascii_case("succeeded"))
-        .map(|replica| Kind::ReplicaNotReady {
+    registry.replicas.iter().filter(|replica| !replica.state.eq_ignore_ascii_case("succeeded")).map(
+        |replica| Kind::ReplicaNotReady {
             region: replica.region.clone(),
             state: replica.state.clone(),
-        })
+        },
+    )
 }
 
 fn connections(registry: &Registry) -> Vec<Kind> {
@@ -138,15 +120,11 @@ fn connections(registry: &Registry) -> Vec<Kind> {
             Status::Approved if has_addresses(&endpoint) => None,
             Status::Approved => Some(Kind::AddressesUnknown(endpoint)),
             Status::Pending | Status::Other(_) if is_approved(&endpoint) => {
-                Some(Kind::ConnectionDisputed {
-                    endpoint,
-                    status: connection.status.clone(),
-                })
+                Some(Kind::ConnectionDisputed { endpoint, status: connection.status.clone() })
             }
-            status @ (Status::Pending | Status::Other(_)) => Some(Kind::ConnectionNotApproved {
-                endpoint,
-                status: status.clone(),
-            }),
+            status @ (Status::Pending | Status::Other(_)) => {
+                Some(Kind::ConnectionNotApproved { endpoint, status: status.clone() })
+            }
         }
     };
     registry.connections.iter().filter_map(describe).collect()
@@ -156,10 +134,12 @@ fn addresses(registry: &Registry, endpoints: &BTreeSet<Endpoint>) -> Vec<Kind> {
     let mut kinds = Vec::new();
     for PrivateEndpoint { id, members } in &registry.private_endpoints {
         let missing = endpoints.iter().filter(|e| !members.contains_key(e));
-        kinds.extend(missing.map(|endpoint| Kind::AddressMissing {
-            endpoint: endpoint.clone(),
-            from: id.clone(),
-        }));
+        kinds.extend(
+            missing.map(|endpoint| Kind::AddressMissing {
+                endpoint: endpoint.clone(),
+                from: id.clone(),
+            }),
+        );
     }
     if registry.zone.is_empty() {
         return kinds;
@@ -195,9 +175,5 @@ fn differing_addresses<'a>(
 }
 
 fn sorted<'a>(origins: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
-    origins
-        .cloned()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    origins.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -42,17 +42,10 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
             Record::Replication(place, registry, replica) => {
                 let draft = drafts.whole(&place, &registry)?;
                 let scope = place.scope();
-                draft
-                    .replicas
-                    .entry((place.file, scope))
-                    .or_default()
-                    .insert(replica);
+                draft.replicas.entry((place.file, scope)).or_default().insert(replica);
             }
             Record::Connection(place, registry, connection) => {
-                drafts
-                    .whole(&place, &registry)?
-                    .connections
-                    .insert(connection);
+                drafts.whole(&place, &registry)?.connections.insert(connection);
             }
             Record::DnsRecord(record) => {
                 let file = record.file.clone();
@@ -136,11 +129,7 @@ impl Drafts {
     fn add_interface(&mut self, record: record::Interface) {
         let members = (record.place.file, record.members);
         let draft = self.of(&record.login_server);
-        draft
-            .members
-            .entry(record.endpoint)
-            .or_default()
-            .push(members);
+        draft.members.entry(record.endpoint).or_default().push(members);
     }
 
     fn add_private_endpoint(&mut self, record: record::PrivateEndpoint) -> Result<(), Error> {
@@ -155,21 +144,12 @@ impl Drafts {
         draft.ids.insert(record.registry);
         draft.connections.insert(record.connection.clone());
         let members = (record.place.file, record.members);
-        draft
-            .members
-            .entry(record.connection.endpoint)
-            .or_default()
-            .push(members);
+        draft.members.entry(record.connection.endpoint).or_default().push(members);
         Ok(())
     }
 
     fn add_nameless_endpoint(&mut self, record: record::PrivateEndpoint) -> Result<(), Error> {
-        let record::PrivateEndpoint {
-            place,
-            registry,
-            connection,
-            ..
-        } = record;
+        let record::PrivateEndpoint { place, registry, connection, .. } = record;
         let Some(draft) = self.find(&place, &registry)? else {
             let name = connection.endpoint.name().to_owned();
             return Err(Error::Nameless(place, name, connection.status));
@@ -253,12 +233,7 @@ impl Draft {
 
     fn add_reports(&mut self, reports: Vec<Report>, file: &str) {
         for report in reports {
-            let Report {
-                key,
-                feature,
-                position,
-                regions,
-            } = report;
+            let Report { key, feature, position, regions } = report;
             let key = format!("`{key}`");
             self.list(&key, file, Scope::Registry, regions);
             self.switch(&key, file, feature, position);
@@ -270,12 +245,7 @@ impl Draft {
         let mut endpoints = Vec::new();
         for (id, reports) in std::mem::take(&mut self.members) {
             let of_this = |connection: &&Connection| connection.endpoint == id;
-            let mut states = self
-                .connections
-                .iter()
-                .filter(of_this)
-                .map(|c| &c.status)
-                .peekable();
+            let mut states = self.connections.iter().filter(of_this).map(|c| &c.status).peekable();
             if states.peek().is_some() && !states.any(|status| *status == Status::Approved) {
                 continue;
             }
@@ -297,10 +267,7 @@ impl Draft {
     fn add_replications(&mut self) -> BTreeSet<Replica> {
         let mut all = BTreeSet::new();
         for ((file, scope), replicas) in std::mem::take(&mut self.replicas) {
-            let regions = replicas
-                .iter()
-                .map(|replica| replica.region.clone())
-                .collect();
+            let regions = replicas.iter().map(|replica| replica.region.clone()).collect();
             self.list("the replications", &file, scope, regions);
             all.extend(replicas);
         }
@@ -308,19 +275,11 @@ impl Draft {
     }
 
     fn list(&mut self, what: &str, file: &str, scope: Scope, regions: BTreeSet<Region>) {
-        self.listings.push(Listing {
-            origin: Origin::new(what, file),
-            scope,
-            regions,
-        });
+        self.listings.push(Listing { origin: Origin::new(what, file), scope, regions });
     }
 
     fn switch(&mut self, what: &str, file: &str, feature: Feature, position: Position) {
-        self.switches.push(Switch {
-            origin: Origin::new(what, file),
-            feature,
-            position,
-        });
+        self.switches.push(Switch { origin: Origin::new(what, file), feature, position });
     }
 
     fn finish(mut self) -> Registry {

@@ -26,11 +26,7 @@ pub struct Place {
 impl Place {
     /// An item of a list comes with all others; an object by itself tells nothing of them.
     pub(super) fn scope(&self) -> Scope {
-        if self.path == ROOT {
-            Scope::Named
-        } else {
-            Scope::Registry
-        }
+        if self.path == ROOT { Scope::Named } else { Scope::Registry }
     }
 }
 
@@ -57,10 +53,7 @@ impl<'a> Node<'a> {
             later => format!("{} (document {})", source.name, later + 1),
         };
         let path = ROOT.to_owned();
-        Self {
-            place: Place { file, path },
-            value,
-        }
+        Self { place: Place { file, path }, value }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -86,8 +79,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn require(&self, key: &'static str) -> Result<Self, Error> {
-        self.key(key)
-            .ok_or_else(|| Error::Missing(self.place(), key))
+        self.key(key).ok_or_else(|| Error::Missing(self.place(), key))
     }
 
     /// The items of the list under `key`; none if nothing is said.
@@ -104,9 +96,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn flag(&self) -> Result<bool, Error> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.wrong_type("true or false"))
+        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
     pub(super) fn text(&self) -> Result<&'a str, Error> {
@@ -133,10 +123,7 @@ impl<'a> Node<'a> {
     pub(super) fn pin(&self) -> Result<Pin, Error> {
         let text = self.text()?;
         let Ok(address) = text.parse::<IpAddr>() else {
-            return Err(Error::NotAnAddress(
-                self.place(),
-                text.escape_debug().to_string(),
-            ));
+            return Err(Error::NotAnAddress(self.place(), text.escape_debug().to_string()));
         };
         let class = Class::of(address);
         // Loopback could be pinned by hand, but no private endpoint has it.
@@ -154,10 +141,7 @@ impl<'a> Node<'a> {
         if text.starts_with('/') && text.chars().all(is_plain) {
             return Ok(ResourceId::new(text));
         }
-        Err(Error::ResourceId(
-            self.place(),
-            text.escape_debug().to_string(),
-        ))
+        Err(Error::ResourceId(self.place(), text.escape_debug().to_string()))
     }
 
     pub(super) fn kind(&self) -> &'static str {
@@ -172,11 +156,7 @@ impl<'a> Node<'a> {
     }
 
     fn wrong_type(&self, expected: &'static str) -> Error {
-        Error::WrongType {
-            place: self.place(),
-            expected,
-            found: self.kind(),
-        }
+        Error::WrongType { place: self.place(), expected, found: self.kind() }
     }
 
     fn below(&self, step: &str, value: &'a Value) -> Self {

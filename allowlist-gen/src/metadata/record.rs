@@ -159,10 +159,7 @@ fn named_regions(
     feature: Feature,
 ) -> Result<BTreeSet<Region>, Error> {
     let hosts = node.list(key)?;
-    hosts
-        .iter()
-        .map(|host| region_of(host, server, feature))
-        .collect()
+    hosts.iter().map(|host| region_of(host, server, feature)).collect()
 }
 
 /// The region of a reported host, which has to be this registry's and of this family.
@@ -174,16 +171,12 @@ fn region_of(host: &Node<'_>, server: &LoginServer, feature: Feature) -> Result<
     match (endpoint.family(), feature) {
         (Family::Data(region), Feature::DataEndpoints)
         | (Family::RegionalLogin(region), Feature::RegionalEndpoints) => Ok(region.clone()),
-        (_, Feature::DataEndpoints) => Err(Error::WrongFamily(
-            host.place(),
-            endpoint,
-            "a data endpoint",
-        )),
-        (_, Feature::RegionalEndpoints) => Err(Error::WrongFamily(
-            host.place(),
-            endpoint,
-            "a regional endpoint",
-        )),
+        (_, Feature::DataEndpoints) => {
+            Err(Error::WrongFamily(host.place(), endpoint, "a data endpoint"))
+        }
+        (_, Feature::RegionalEndpoints) => {
+            Err(Error::WrongFamily(host.place(), endpoint, "a regional endpoint"))
+        }
     }
 }
 
@@ -225,11 +218,7 @@ pub(super) fn show_endpoints(node: &Node<'_>) -> Result<ShowEndpoints, Error> {
             }
         }
     }
-    Ok(ShowEndpoints {
-        place: node.place(),
-        login_server,
-        reports,
-    })
+    Ok(ShowEndpoints { place: node.place(), login_server, reports })
 }
 
 fn stands_for_storage(text: &str) -> bool {
@@ -250,26 +239,19 @@ pub(super) fn replication(node: &Node<'_>) -> Result<Record, Error> {
 }
 
 pub(super) fn connection(node: &Node<'_>) -> Result<Record, Error> {
-    Ok(Record::Connection(
-        node.place(),
-        parent(node)?,
-        read_connection(node)?,
-    ))
+    Ok(Record::Connection(node.place(), parent(node)?, read_connection(node)?))
 }
 
 /// The registry that the resource is a part of.
 fn parent(node: &Node<'_>) -> Result<ResourceId, Error> {
     let id = node.require("id")?;
     let own = id.resource_id()?;
-    own.registry()
-        .ok_or_else(|| Error::ResourceId(id.place(), own.to_string()))
+    own.registry().ok_or_else(|| Error::ResourceId(id.place(), own.to_string()))
 }
 
 fn read_connection(node: &Node<'_>) -> Result<Connection, Error> {
     // The endpoint is missing once it has been deleted; the connection then stands for it.
-    let endpoint = node
-        .key("privateEndpoint")
-        .and_then(|endpoint| endpoint.key("id"));
+    let endpoint = node.key("privateEndpoint").and_then(|endpoint| endpoint.key("id"));
     let endpoint = match endpoint {
         Some(id) => id.resource_id()?,
         None => node.require("id")?.resource_id()?,
@@ -295,10 +277,7 @@ pub(super) fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error
     let mut requests = node.list("privateLinkServiceConnections")?;
     requests.extend(node.list("manualPrivateLinkServiceConnections")?);
     let Some(request) = requests.first() else {
-        return Err(Error::Missing(
-            node.place(),
-            "privateLinkServiceConnections",
-        ));
+        return Err(Error::Missing(node.place(), "privateLinkServiceConnections"));
     };
     let target = request.require("privateLinkServiceId")?.resource_id()?;
     let Some(registry) = target.registry() else {
@@ -342,10 +321,7 @@ pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
             .or_else(|| config.key("privateIpAddress"))
             .ok_or_else(|| Error::Missing(config.place(), "privateIPAddress"))?;
         for host in link.list("fqdns")? {
-            members
-                .entry(host.endpoint()?)
-                .or_default()
-                .insert(address.pin()?);
+            members.entry(host.endpoint()?).or_default().insert(address.pin()?);
         }
     }
     let Some(login_server) = one_registry(&node.place(), &members)? else {
@@ -356,19 +332,12 @@ pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
             Error::OtherService(node.place(), format!("a private endpoint of {groups}"))
         });
     };
-    let endpoint = node
-        .key("privateEndpoint")
-        .and_then(|endpoint| endpoint.key("id"));
+    let endpoint = node.key("privateEndpoint").and_then(|endpoint| endpoint.key("id"));
     let endpoint = match endpoint {
         Some(id) => id.resource_id()?,
         None => node.require("id")?.resource_id()?,
     };
-    Ok(Interface {
-        place: node.place(),
-        endpoint,
-        login_server,
-        members,
-    })
+    Ok(Interface { place: node.place(), endpoint, login_server, members })
 }
 
 /// A private endpoint leads to one registry.
@@ -377,10 +346,7 @@ fn one_registry(place: &Place, members: &Addresses) -> Result<Option<LoginServer
     let Some(first) = servers.next() else {
         return Ok(None);
     };
-    match members
-        .keys()
-        .find(|endpoint| endpoint.login_server() != first)
-    {
+    match members.keys().find(|endpoint| endpoint.login_server() != first) {
         Some(other) => Err(Error::Stranger(place.clone(), other.clone(), first.clone())),
         None => Ok(Some(first.clone())),
     }
@@ -420,12 +386,7 @@ struct FamilyKeys {
 
 impl FamilyKeys {
     fn report(&self, key: &'static str, position: Position, regions: BTreeSet<Region>) -> Report {
-        Report {
-            key,
-            feature: self.feature,
-            position,
-            regions,
-        }
+        Report { key, feature: self.feature, position, regions }
     }
 }
 

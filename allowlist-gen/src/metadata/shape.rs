@@ -123,10 +123,7 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
         Err(unrecognised(node, "a private link resource"))
     } else if let Some(error) = node.key("error") {
         let code = error.key("code").and_then(|code| code.word().ok());
-        Err(unrecognised(
-            node,
-            &format!("an error from Azure (`{}`)", code.unwrap_or_default()),
-        ))
+        Err(unrecognised(node, &format!("an error from Azure (`{}`)", code.unwrap_or_default())))
     } else {
         Err(unrecognised(node, &keys(node)))
     }
@@ -147,10 +144,6 @@ fn keys(node: &Node<'_>) -> String {
     match keys.len() {
         0 => "an empty object".to_owned(),
         1..=4 => format!("an object with {}", keys.join(", ")),
-        more => format!(
-            "an object with {} and {} other keys",
-            keys[..3].join(", "),
-            more - 3
-        ),
+        more => format!("an object with {} and {} other keys", keys[..3].join(", "), more - 3),
     }
 }

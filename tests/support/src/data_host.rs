@@ -44,14 +44,10 @@ http {{
             ),
         )?;
         // `-e`: before it has read its configuration it would write to the system's log.
-        let nginx = Program::new("nginx")
-            .inside(&network.world)
-            .args(["-e", "stderr", "-c"]);
+        let nginx = Program::new("nginx").inside(&network.world).args(["-e", "stderr", "-c"]);
         let running = nginx.arg(config).start()?;
         // Said once its sockets are open.
-        running
-            .stderr
-            .wait_for_line(|line| line.contains("OS: Linux"))?;
+        running.stderr.wait_for_line(|line| line.contains("OS: Linux"))?;
         Ok(Self { running })
     }
 

@@ -54,12 +54,7 @@ impl Image {
         fs::write(directory.join("index.json"), index.to_string())?;
         let layout = json!({ "imageLayoutVersion": "1.0.0" });
         fs::write(directory.join("oci-layout"), layout.to_string())?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            manifest,
-            config,
-            layers,
-        })
+        Ok(Self { directory: directory.to_owned(), manifest, config, layers })
     }
 
     /// How skopeo names it.
@@ -104,11 +99,7 @@ impl Blob {
     fn write(layout: &Path, media_type: &'static str, bytes: &[u8]) -> Result<Self> {
         let digest = digest(bytes);
         fs::write(blob_path(layout, &digest), bytes)?;
-        Ok(Self {
-            media_type,
-            digest,
-            size: bytes.len(),
-        })
+        Ok(Self { media_type, digest, size: bytes.len() })
     }
 
     fn descriptor(&self) -> Value {
@@ -148,12 +139,10 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::from("sha256:"), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().fold(String::from("sha256:"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// One layer below every buffer's size, one around a socket buffer's, one well above.

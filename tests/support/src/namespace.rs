@@ -39,9 +39,7 @@ impl Namespace {
         namespace.ip(&["link", "set", "lo", "up"])?;
         // A new namespace may inherit forwarding from a host that runs containers.
         namespace.enter(|| {
-            let mut present = FORWARDING
-                .iter()
-                .filter(|switch| Path::new(switch).exists());
+            let mut present = FORWARDING.iter().filter(|switch| Path::new(switch).exists());
             present.try_for_each(|switch| std::fs::write(switch, "0").context(*switch))
         })??;
         Ok(namespace)
@@ -74,9 +72,7 @@ impl Namespace {
                 move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
                 Ok(action())
             });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -93,10 +89,7 @@ impl Drop for Owned {
 
 /// Ends what a killed test run has left behind: namespaces named after a process that is gone.
 fn delete_orphans() {
-    let entries = std::fs::read_dir(NAMESPACES)
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = std::fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
         if maker(&name).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
             delete(&name);
@@ -113,10 +106,7 @@ fn maker(name: &str) -> Option<Pid> {
 fn delete(name: &str) {
     // What a test starts, it ends. This is for a grandchild that outlived its parent.
     let pids = ip(&["netns", "pids", name]).unwrap_or_default();
-    for pid in pids
-        .split_whitespace()
-        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-    {
+    for pid in pids.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
         let _ = kill_process(pid, Signal::KILL);
     }
     let _ = ip(&["netns", "delete", name]);
@@ -124,11 +114,7 @@ fn delete(name: &str) {
 
 fn ip(arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("ip");
-    let output = command
-        .args(arguments)
-        .env("PATH", PATH)
-        .output()
-        .context("run `ip`")?;
+    let output = command.args(arguments).env("PATH", PATH).output().context("run `ip`")?;
     ensure!(
         output.status.success(),
         "`ip {}`: {}",
@@ -140,7 +126,5 @@ fn ip(arguments: &[&str]) -> Result<String> {
 
 const NAMESPACES: &str = "/run/netns";
 const PREFIX: &str = "ringfence-";
-const FORWARDING: [&str; 2] = [
-    "/proc/sys/net/ipv4/ip_forward",
-    "/proc/sys/net/ipv6/conf/all/forwarding",
-];
+const FORWARDING: [&str; 2] =
+    ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];

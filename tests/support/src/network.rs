@@ -47,23 +47,13 @@ impl Network {
         let gate = Namespace::create("gate")?;
         let world = Namespace::create("world")?;
         client.connect(["gate", "10.99.0.2/30"], &gate, ["client", "10.99.0.1/30"])?;
-        gate.connect(
-            ["world", "20.62.128.2/24"],
-            &world,
-            ["gate", "20.62.128.1/24"],
-        )?;
+        gate.connect(["world", "20.62.128.2/24"], &world, ["gate", "20.62.128.1/24"])?;
         gate.ip(&["route", "add", "default", "via", "20.62.128.1"])?;
         for host in address::HOSTS {
             world.ip(&["address", "add", &format!("{host}/32"), "dev", "lo"])?;
         }
         let authority = Authority::create()?;
-        let network = Self {
-            client,
-            gate,
-            world,
-            authority,
-            directory,
-        };
+        let network = Self { client, gate, world, authority, directory };
         fs::write(network.authority_file(), network.authority.pem())?;
         fs::create_dir(network.path("home"))?;
         Ok(Some(network))
@@ -111,11 +101,7 @@ impl Network {
 
     /// Issues a certificate and stores it for a server that reads files: certificate, then key.
     pub(crate) fn issue(&self, names: &[&str]) -> Result<(PathBuf, PathBuf)> {
-        let Identity {
-            certificate_pem,
-            key_pem,
-            ..
-        } = self.authority.issue(names)?;
+        let Identity { certificate_pem, key_pem, .. } = self.authority.issue(names)?;
         let certificate = self.write(&format!("{}.pem", names[0]), &certificate_pem)?;
         let key = self.write(&format!("{}.key", names[0]), &key_pem)?;
         Ok((certificate, key))

@@ -28,15 +28,9 @@ impl Program {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         let (path, language) = (("PATH", require::PATH), ("LANG", "C.UTF-8"));
-        command
-            .env_clear()
-            .envs([path, language])
-            .stdin(Stdio::null());
+        command.env_clear().envs([path, language]).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self {
-            command,
-            namespace: None,
-        }
+        Self { command, namespace: None }
     }
 
     /// Runs it in `namespace`.
@@ -80,12 +74,7 @@ impl Program {
         let deadline = Instant::now() + PATIENCE;
         let stdout = running.stdout.until_closed(deadline)?;
         let stderr = running.stderr.until_closed(deadline)?;
-        Ok(Finished {
-            command,
-            status,
-            stdout,
-            stderr,
-        })
+        Ok(Finished { command, status, stdout, stderr })
     }
 
     /// Starts it and leaves it running.
@@ -99,13 +88,7 @@ impl Program {
         let stdout = Capture::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Capture::of(child.stderr.take().expect("stderr is piped"));
         let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(Running {
-            command,
-            child,
-            handle,
-            stdout,
-            stderr,
-        })
+        Ok(Running { command, child, handle, stdout, stderr })
     }
 }
 
@@ -130,10 +113,7 @@ impl Finished {
 
     /// Itself, if it reported a failure; otherwise an error that shows all it said.
     pub fn failed(self) -> Result<Self> {
-        ensure!(
-            self.status.code().is_some_and(|code| code != 0),
-            "should have failed: {self}"
-        );
+        ensure!(self.status.code().is_some_and(|code| code != 0), "should have failed: {self}");
         Ok(self)
     }
 
@@ -147,16 +127,8 @@ impl Finished {
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            command,
-            status,
-            stdout,
-            stderr,
-        } = self;
-        write!(
-            f,
-            "{command}\n{status}\n-- stdout\n{stdout}\n-- stderr\n{stderr}"
-        )
+        let Self { command, status, stdout, stderr } = self;
+        write!(f, "{command}\n{status}\n-- stdout\n{stdout}\n-- stderr\n{stderr}")
     }
 }
 
@@ -254,11 +226,7 @@ impl Capture {
                 return Ok(line);
             }
             if written.closed || Instant::now() >= deadline {
-                let end = if written.closed {
-                    "it ended"
-                } else {
-                    "time ran out"
-                };
+                let end = if written.closed { "it ended" } else { "time ran out" };
                 bail!(
                     "{end} before the expected line came; it said:\n{}",
                     String::from_utf8_lossy(&written.bytes)
@@ -271,10 +239,7 @@ impl Capture {
     fn until_closed(&self, deadline: Instant) -> Result<String> {
         let mut written = self.lock();
         while !written.closed {
-            ensure!(
-                Instant::now() < deadline,
-                "the program ended but its output stays open"
-            );
+            ensure!(Instant::now() < deadline, "the program ended but its output stays open");
             written = self.changed(written, deadline);
         }
         Ok(String::from_utf8_lossy(&written.bytes).into_owned())
@@ -297,10 +262,7 @@ impl Capture {
 
 /// What ends in a line feed; the rest is a line still being written.
 fn complete(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |last| last + 1);
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
     &bytes[..end]
 }
 

@@ -50,9 +50,7 @@ impl Recorder {
                 PrivatePkcs8KeyDer::from(identity.key_der).into(),
             )?;
         let config = Arc::new(config);
-        let sockets = [443, 80]
-            .map(|port| SocketAddr::new(address, port))
-            .to_vec();
+        let sockets = [443, 80].map(|port| SocketAddr::new(address, port)).to_vec();
         let ledger = Ledger::default();
         for &socket in &sockets {
             let listener = network.world.enter(|| TcpListener::bind(socket))?;
@@ -60,11 +58,7 @@ impl Recorder {
             let (config, ledger) = (config.clone(), ledger.clone());
             thread::spawn(move || accept(&listener, &config, &ledger));
         }
-        Ok(Self {
-            world: network.world.clone(),
-            sockets,
-            ledger,
-        })
+        Ok(Self { world: network.world.clone(), sockets, ledger })
     }
 
     /// What has arrived until now.
@@ -84,10 +78,7 @@ impl Recorder {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a question to ourselves, inside a namespace"
-)]
+#[expect(clippy::disallowed_methods, reason = "a question to ourselves, inside a namespace")]
 fn connect(socket: SocketAddr) -> Result<TcpStream> {
     TcpStream::connect_timeout(&socket, PATIENCE).with_context(|| format!("connect to {socket}"))
 }
@@ -107,10 +98,7 @@ fn accept(listener: &TcpListener, config: &Arc<ServerConfig>, ledger: &Ledger) {
         let (config, ledger) = (config.clone(), ledger.clone());
         thread::spawn(move || {
             // What goes wrong on a connection is the sender's concern; what has arrived is counted.
-            let counted = Counted {
-                stream,
-                ledger: ledger.clone(),
-            };
+            let counted = Counted { stream, ledger: ledger.clone() };
             let _ = converse(counted, &config, &ledger);
             ledger.write(|entries| entries.open -= 1);
         });
@@ -179,15 +167,9 @@ impl Ledger {
 
     fn wait(&self, deadline: Instant, until: impl Fn(&Entries) -> bool) -> Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self
-            .0
-            .1
-            .wait_timeout_while(self.lock(), left, |entries| !until(entries));
+        let waited = self.0.1.wait_timeout_while(self.lock(), left, |entries| !until(entries));
         let (entries, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        ensure!(
-            until(&entries),
-            "the recorder has not come to rest: {entries:?}"
-        );
+        ensure!(until(&entries), "the recorder has not come to rest: {entries:?}");
         Ok(())
     }
 

@@ -49,28 +49,17 @@ http:
                 key.display()
             ),
         )?;
-        let program = Program::new("docker-registry")
-            .inside(&network.world)
-            .arg("serve");
+        let program = Program::new("docker-registry").inside(&network.world).arg("serve");
         let running = program.arg(config).start()?;
-        running
-            .stderr
-            .wait_for_line(|line| line.contains("listening on"))?;
-        Ok(Self {
-            _running: running,
-            storage,
-            address: address.to_owned(),
-        })
+        running.stderr.wait_for_line(|line| line.contains("listening on"))?;
+        Ok(Self { _running: running, storage, address: address.to_owned() })
     }
 
     /// Puts an image into it as `app:v1`, from where it stands.
     pub fn seed(&self, network: &Network, image: &Image) -> Result<()> {
         let push = ["--insecure-policy", "copy", "--quiet", &image.reference()];
         let target = format!("docker://{}/app:v1", self.address);
-        let skopeo = network
-            .unproxied("skopeo", &network.world)
-            .args(push)
-            .arg(target);
+        let skopeo = network.unproxied("skopeo", &network.world).args(push).arg(target);
         skopeo.run()?.succeeded().map(drop)
     }
 

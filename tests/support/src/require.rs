@@ -23,10 +23,7 @@ pub fn require(programs: &[&str]) -> bool {
 /// # Panics
 ///
 /// In CI (`CI=true`).
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test must say so where the person looks"
-)]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so where the person looks")]
 pub fn skip(reason: &str) -> bool {
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
@@ -37,8 +34,7 @@ pub fn skip(reason: &str) -> bool {
 }
 
 fn installed(program: &str) -> bool {
-    PATH.split(':')
-        .any(|directory| Path::new(directory).join(program).exists())
+    PATH.split(':').any(|directory| Path::new(directory).join(program).exists())
 }
 
 /// Where programs are looked for, and what they inherit: Debian's, not the developer's.

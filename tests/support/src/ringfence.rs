@@ -31,12 +31,7 @@ impl Ringfence {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self> {
         let program = Program::new(binary).inside(&network.gate);
-        Self::start(
-            program,
-            address::GATE,
-            arguments,
-            Some(network.gate.clone()),
-        )
+        Self::start(program, address::GATE, arguments, Some(network.gate.clone()))
     }
 
     /// Starts it on the host's loopback, for what needs no network.
@@ -54,18 +49,10 @@ impl Ringfence {
         namespace: Option<Namespace>,
     ) -> Result<Self> {
         let program = program.args(["run", "--listen", &format!("{listen}:0")]);
-        let running = program
-            .args(["--admin", "127.0.0.1:0"])
-            .args(arguments)
-            .start()?;
+        let running = program.args(["--admin", "127.0.0.1:0"]).args(arguments).start()?;
         let listen = announced(&running, "ringfence: listening on ")?;
         let admin = announced(&running, "ringfence: admin on ")?;
-        Ok(Self {
-            running,
-            namespace,
-            listen,
-            admin,
-        })
+        Ok(Self { running, namespace, listen, admin })
     }
 
     /// Where it takes clients.
@@ -135,26 +122,15 @@ impl Ringfence {
 }
 
 fn announced(running: &Running, prefix: &str) -> Result<SocketAddr> {
-    let line = running
-        .stderr
-        .wait_for_line(|line| line.starts_with(prefix))?;
-    line[prefix.len()..]
-        .trim()
-        .parse()
-        .with_context(|| format!("no address in `{line}`"))
+    let line = running.stderr.wait_for_line(|line| line.starts_with(prefix))?;
+    line[prefix.len()..].trim().parse().with_context(|| format!("no address in `{line}`"))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test asks the proxy; nothing of it is forwarded"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test asks the proxy; nothing of it is forwarded")]
 fn ask(admin: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

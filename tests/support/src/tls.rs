@@ -15,15 +15,10 @@ impl Authority {
     pub fn create() -> Result<Self> {
         let mut params = CertificateParams::new([])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Ringfence end-to-end tests");
+        params.distinguished_name.push(DnType::CommonName, "Ringfence end-to-end tests");
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
-        Ok(Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        })
+        Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
     /// The certificate that clients must trust.
