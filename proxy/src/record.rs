@@ -1,9 +1,9 @@
 //! Turns what became of a connection into one line of the access log.
 
-use std::io::{self, Write};
+use std::convert::Infallible;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use prometheus::IntCounter;
@@ -195,25 +195,33 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The version of the log line.
 const SCHEMA: u32 = 1;
 
-/// Writes log lines from a thread of its own, so that a slow reader of the log slows no tunnel.
+/// Hands log lines to a thread of its own, so that a slow reader of the log slows no tunnel.
 pub struct Log {
     lines: SyncSender<Vec<u8>>,
     lost: IntCounter,
 }
 
+/// Tells when everything is written. That is some time after the last [`Log`] was dropped, or never,
+/// where nobody reads.
+pub struct Written(Receiver<Infallible>);
+
 impl Log {
-    /// Starts the writer. It ends, with everything written, when the last [`Log`] handle is dropped.
-    pub fn start(out: impl Write + Send + 'static, lost: IntCounter) -> (Self, JoinHandle<()>) {
+    /// Starts the writer.
+    pub fn start(out: impl Write + Send + 'static, lost: IntCounter) -> (Self, Written) {
         let (lines, queue) = sync_channel(QUEUE);
+        let (done, written) = sync_channel(0);
         let counter = lost.clone();
-        let writer = std::thread::spawn(move || write_lines(out, &queue, &counter));
-        (Self { lines, lost }, writer)
+        std::thread::spawn(move || {
+            let _until_written: SyncSender<Infallible> = done;
+            write_lines(out, &queue, &counter);
+        });
+        (Self { lines, lost }, Written(written))
     }
 
     /// Queues the line of one connection; counts it as lost where the queue is full.
     pub fn write(&self, outcome: &Outcome, circumstances: Circumstances<'_>) {
-        let mut line =
-            serde_json::to_vec(&Line::new(outcome, circumstances)).expect("a line is JSON");
+        let line = Line::new(outcome, circumstances);
+        let mut line = serde_json::to_vec(&line).expect("a line is JSON");
         line.push(b'\n');
         if self.lines.try_send(line).is_err() {
             self.lost.inc();
@@ -221,25 +229,28 @@ impl Log {
     }
 }
 
-fn write_lines(out: impl Write, queue: &Receiver<Vec<u8>>, lost: &IntCounter) {
-    let mut out = io::BufWriter::new(out);
-    let mut next = queue.recv().ok();
-    while let Some(line) = next {
-        if out.write_all(&line).is_err() {
-            lost.inc();
-        }
-        next = match queue.try_recv() {
-            Ok(line) => Some(line),
-            Err(TryRecvError::Empty) => {
-                // Nothing waits: what was written becomes visible now.
-                let _ = out.flush();
-                queue.recv().ok()
-            }
-            Err(TryRecvError::Disconnected) => None,
-        };
+impl Written {
+    /// Waits, but not for ever.
+    pub fn wait(&self, limit: Duration) {
+        let _ = self.0.recv_timeout(limit);
     }
-    let _ = out.flush();
+}
+
+/// Writes what waits in one go, then waits for more.
+fn write_lines(mut out: impl Write, queue: &Receiver<Vec<u8>>, lost: &IntCounter) {
+    while let Ok(mut batch) = queue.recv() {
+        let mut count = 1;
+        while batch.len() < BATCH {
+            let Ok(line) = queue.try_recv() else { break };
+            batch.extend(line);
+            count += 1;
+        }
+        if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
+            lost.inc_by(count);
+        }
+    }
 }
 
 /// Lines that may wait for the writer; some seconds of a busy gateway, a few MiB.
 const QUEUE: usize = 16 * 1024;
+const BATCH: usize = 64 * 1024;

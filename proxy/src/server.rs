@@ -7,7 +7,6 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -30,7 +29,7 @@ use crate::lists::{Changes, Error as ListError, Loaded, Sources};
 use crate::metrics::Metrics;
 use crate::notice::notice;
 use crate::policy::Policy;
-use crate::record::{Circumstances, Log};
+use crate::record::{Circumstances, Log, Written};
 use crate::refusal;
 use crate::tunnel::Shared;
 use crate::upstream::Resolver;
@@ -74,7 +73,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     raise_descriptor_limit();
     let workers = bind_workers(config)?;
     let admin = bind_alone(config.admin)?;
-    let (service, writer) = Service::start(config, loaded);
+    let (service, written) = Service::start(config, loaded);
     notice(loaded);
     notice(format_args!("listening on {}", workers.address));
     notice(format_args!("admin on {}", admin.local_addr().map_err(Error::Start)?));
@@ -101,7 +100,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     drop((runtime, service));
     match end {
         // Every worker has gone, and with them every handle of the log: what is queued gets written.
-        End::Orderly => drop(writer.join()),
+        End::Orderly => written.wait(FAREWELL),
         End::Late => {}
     }
     Ok(())
@@ -163,9 +162,9 @@ async fn reload_on_change(sources: Sources, service: Arc<Service>, mut hangup: S
 }
 
 impl Service {
-    fn start(config: &Config, loaded: &Loaded) -> (Arc<Self>, JoinHandle<()>) {
+    fn start(config: &Config, loaded: &Loaded) -> (Arc<Self>, Written) {
         let metrics = Metrics::default();
-        let (log, writer) = Log::start(io::stdout(), metrics.log_lost.clone());
+        let (log, written) = Log::start(io::stdout(), metrics.log_lost.clone());
         let policy = Policy::new(&loaded.allowlist, 1);
         metrics.describe(&policy);
         let service = Self {
@@ -183,7 +182,7 @@ impl Service {
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         };
-        (Arc::new(service), writer)
+        (Arc::new(service), written)
     }
 
     /// Enforces what was loaded, or keeps what is in force and says so.
