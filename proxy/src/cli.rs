@@ -108,7 +108,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             match format {
                 Format::Text => print(format_args!("{explanation}"))?,
                 Format::Json => {
-                    print(format_args!("{}", serde_json::to_string_pretty(&explanation)?))?
+                    print(format_args!("{}", serde_json::to_string_pretty(&explanation)?))?;
                 }
             }
             Ok(match explanation.verdict() {
