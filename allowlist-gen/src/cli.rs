@@ -11,9 +11,9 @@ use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{self, Format};
 use allowlist_gen::{DataEndpoints, Error, Generated, metadata, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use ringfence_config::allowlist::{self, Label, Region};
+use ringfence_config::allowlist::{Label, Region};
 use ringfence_config::snippet::Source;
-use ringfence_config::{Allowlist, Document, hostname};
+use ringfence_config::{Allowlist, Document, document, hostname};
 use similar::TextDiff;
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
@@ -260,7 +260,7 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 fn check(list: &Allowlist, file: &Path) -> Result<Answer, Failure> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| Failure::Read(name.clone(), error))?;
-    let known = Document::parse(&name, &text).and_then(|doc| Allowlist::merge(&[doc]))?;
+    let known = Document::parse(&name, &text).and_then(|doc| document::merge(&[doc]))?;
     let (old, new) = (known.to_toml(), list.to_toml());
     if old == new {
         return Ok(Answer::Yes);
@@ -374,7 +374,7 @@ enum Failure {
     #[error(transparent)]
     Generate(Error),
     #[error(transparent)]
-    Check(#[from] allowlist::Error),
+    Check(#[from] document::Error),
     #[error(transparent)]
     Export(#[from] export::Error),
 }

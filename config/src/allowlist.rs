@@ -1,20 +1,17 @@
-//! Decides what an allowlist is: the one document that the generator writes, the proxy enforces and
-//! every export renders.
+//! Decides what an allowlist is: the entries that the generator derives, the proxy enforces and every
+//! export renders, and the document they are written to.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 
-use crate::address::{Pin, PinError};
+use crate::address::Pin;
 use crate::guard;
-use crate::hostname::{self, Hostname, Port, PortError};
-use crate::pattern::{self, HostPattern};
-use crate::snippet::{self, Place, Source};
+use crate::hostname::{self, Hostname, Port};
+use crate::pattern::HostPattern;
 
 /// The version of the document this crate reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -211,25 +208,6 @@ impl Allowlist {
         Ok(Self { entries })
     }
 
-    /// Reads documents and joins them into one list.
-    pub fn merge(documents: &[Document]) -> Result<Self, Error> {
-        let places =
-            || documents.iter().flat_map(|doc| doc.entries.iter().map(move |entry| (doc, entry)));
-        Self::new(places().map(|(_, (entry, _))| entry.clone())).map_err(|conflict| {
-            let of = |host: &HostPattern| {
-                places().filter(|(_, (entry, _))| entry.host == *host).collect::<Vec<_>>()
-            };
-            let host = match &conflict {
-                Conflict::Contradiction(host) | Conflict::Guard(host, _) => host.clone(),
-            };
-            let mut places =
-                of(&host).into_iter().map(|(doc, (_, span))| (doc.source.clone(), span.clone()));
-            let (source, span) =
-                places.next().unwrap_or_else(|| unreachable!("a conflict names an entry's host"));
-            Error { source, span, problem: Problem::Conflict(conflict), other: places.next() }
-        })
-    }
-
     /// The entries: by registry, then role, then region; hand-written ones last.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -252,11 +230,6 @@ impl Allowlist {
         toml::to_string(&document).expect("strings, numbers and lists of them are TOML")
     }
 
-    /// The entries as JSON values have them, for exports.
-    pub fn wire_entries(&self) -> impl Iterator<Item = impl Serialize + '_> {
-        self.entries.iter().map(WireEntry::from)
-    }
-
     /// `sha256:` and the hash of [`to_toml`](Self::to_toml) in hex.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.to_toml());
@@ -264,7 +237,7 @@ impl Allowlist {
     }
 }
 
-fn guard_entry(entry: &Entry) -> Result<(), Conflict> {
+pub(crate) fn guard_entry(entry: &Entry) -> Result<(), Conflict> {
     let verdict = match (&entry.role, &entry.host) {
         (Role::StorageAccount, HostPattern::Exact(host)) => guard::check_account(host),
         _ => guard::check(&entry.host),
@@ -284,7 +257,7 @@ impl Entry {
         }
     }
 
-    fn says_the_same_as(&self, other: &Self) -> bool {
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
         self.role == other.role && self.ports == other.ports && self.addresses == other.addresses
     }
 
@@ -305,304 +278,11 @@ pub enum Conflict {
     Guard(HostPattern, guard::Refusal),
 }
 
-/// One parsed file: its entries with their places, for messages about several files.
-#[derive(Debug, Clone)]
-pub struct Document {
-    source: Source,
-    entries: Vec<(Entry, Range<usize>)>,
-}
-
-impl Document {
-    /// Parses one file.
-    ///
-    /// ```
-    /// use ringfence_config::allowlist::{Allowlist, Document};
-    ///
-    /// let text = "schema = 1\n[[entry]]\nhost = \"ghcr.io\"\nrole = \"other\"\nwhy = \"base images\"\n";
-    /// let list = Allowlist::merge(&[Document::parse("allowlist.toml", text)?])?;
-    /// assert_eq!(list.entries()[0].host.as_str(), "ghcr.io");
-    /// # Ok::<(), ringfence_config::allowlist::Error>(())
-    /// ```
-    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let source = Source { name: name.to_owned(), text: text.to_owned() };
-        read(text)
-            .map(|entries| Self { source: source.clone(), entries })
-            .map_err(|(problem, span)| Error { source, span, problem, other: None })
-    }
-}
-
-/// What is wrong with a document, and where.
-#[derive(Debug, Clone)]
-pub struct Error {
-    source: Source,
-    span: Range<usize>,
-    problem: Problem,
-    other: Option<(Source, Range<usize>)>,
-}
-
-impl Error {
-    /// What is wrong, without the place.
-    pub fn problem(&self) -> &Problem {
-        &self.problem
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut places = vec![Place { source: &self.source, span: self.span.clone(), label: "" }];
-        if let Some((source, span)) = &self.other {
-            places.push(Place { source, span: span.clone(), label: "" });
-        }
-        snippet::write(f, &self.problem.to_string(), &places, self.problem.help())
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// What can be wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Not TOML, an unknown key, a missing key, a wrong type.
-    #[error("{0}")]
-    Toml(String),
-    /// Not a single key in the file.
-    #[error("the file is empty")]
-    EmptyFile,
-    /// A version this program doesn't know.
-    #[error("schema {0} is not known; this program reads schema {SCHEMA}")]
-    Schema(u32),
-    /// Neither or both of `host` and `storage_account`.
-    #[error("an entry has either `host` or `storage_account`")]
-    HostOrAccount,
-    /// `host` is no host and no pattern.
-    #[error("`{0}` is not a host: {1}")]
-    Host(String, pattern::Error),
-    /// A wildcard without consent.
-    #[error("`{0}` is a pattern, and this file does not allow patterns")]
-    PatternNotAllowed(HostPattern),
-    /// `registry` is no label.
-    #[error("`{0}` is not a registry: {1}")]
-    Registry(String, hostname::Error),
-    /// `region` is no region.
-    #[error("`{0}` is not a region: {1}")]
-    Region(String, RegionError),
-    /// A key that the role needs.
-    #[error("role `{0}` needs `{1}`")]
-    MissingFor(&'static str, &'static str),
-    /// A key that makes no sense with the role.
-    #[error("role `{0}` has no `{1}`")]
-    NotFor(&'static str, &'static str),
-    /// The host's labels say something else than `registry` and `region`.
-    #[error("`{0}` is not a host of registry `{1}`{2}")]
-    OtherRegistry(HostPattern, Label, String),
-    /// A number that is no port.
-    #[error("`{0}` is not a port: {1}")]
-    Port(i64, PortError),
-    /// `ports = []`.
-    #[error("`ports` is empty; leave it out for 443")]
-    NoPorts,
-    /// Not an address, or one that can't be pinned.
-    #[error("`{0}` can't be pinned: {1}")]
-    Address(String, PinError),
-    /// Entries that don't make a list.
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
-}
-
-impl Problem {
-    fn help(&self) -> Option<&'static str> {
+impl Conflict {
+    /// The host of the entries in question.
+    pub fn host(&self) -> &HostPattern {
         match self {
-            Self::EmptyFile => {
-                Some("start with `schema = 1`, or write the list with `allowlist-gen generate`")
-            }
-            Self::Conflict(Conflict::Guard(_, refusal)) => Some(refusal.remedy()),
-            Self::Conflict(Conflict::Contradiction(_)) => {
-                Some("keep one of them, or make them equal")
-            }
-            Self::PatternNotAllowed(_) => {
-                Some("list the exact hosts, or write `allow_patterns = true` above the entries")
-            }
-            Self::MissingFor(_, "why") => {
-                Some("hand-written hosts say why they are needed: `why = \"…\"`")
-            }
-            _ => None,
-        }
-    }
-}
-
-type Misplaced = (Problem, Range<usize>);
-
-fn read(text: &str) -> Result<Vec<(Entry, Range<usize>)>, Misplaced> {
-    let raw: RawDocument = toml::from_str(text).map_err(|error| {
-        let nothing =
-            text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        let problem =
-            if nothing { Problem::EmptyFile } else { Problem::Toml(error.message().to_owned()) };
-        (problem, error.span().unwrap_or(0..0))
-    })?;
-    if *raw.schema.get_ref() != SCHEMA {
-        return Err((Problem::Schema(*raw.schema.get_ref()), raw.schema.span()));
-    }
-    raw.entry
-        .iter()
-        .map(|entry| Ok((raw_entry(entry, raw.allow_patterns)?, host_span(entry))))
-        .collect()
-}
-
-fn host_span(raw: &Spanned<RawEntry>) -> Range<usize> {
-    let entry = raw.get_ref();
-    entry.host.as_ref().or(entry.storage_account.as_ref()).map_or_else(|| raw.span(), Spanned::span)
-}
-
-fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Misplaced> {
-    let here = raw.span();
-    let raw = raw.get_ref();
-    let (host, role) = match (&raw.host, &raw.storage_account) {
-        (Some(host), None) => (host, role(raw, &here)?),
-        (None, Some(host)) if raw.role.is_none() => (host, Role::StorageAccount),
-        (None, Some(host)) => {
-            return Err((Problem::NotFor("storage-account", "role"), host.span()));
-        }
-        _ => return Err((Problem::HostOrAccount, here)),
-    };
-    let span = host.span();
-    let pattern: HostPattern = host
-        .get_ref()
-        .parse()
-        .map_err(|error| (Problem::Host(host.get_ref().clone(), error), span.clone()))?;
-    if matches!(pattern, HostPattern::Wildcard(_))
-        && (!allow_patterns || role == Role::StorageAccount)
-    {
-        // What could never be admitted is said first, whatever consent the file gives.
-        guard::check(&pattern)
-            .map_err(|refusal| (Conflict::Guard(pattern.clone(), refusal).into(), span.clone()))?;
-        return Err((Problem::PatternNotAllowed(pattern), span));
-    }
-    check_labels(&pattern, &role).map_err(|problem| (problem, span.clone()))?;
-    if role.registry().is_none() && raw.why.as_deref().unwrap_or_default().trim().is_empty() {
-        return Err((Problem::MissingFor(role.name(), "why"), span));
-    }
-    let mut addresses = raw
-        .addresses
-        .iter()
-        .map(|text| {
-            text.get_ref()
-                .parse::<Pin>()
-                .map_err(|error| (Problem::Address(text.get_ref().clone(), error), text.span()))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    addresses.sort_unstable();
-    addresses.dedup();
-    let entry = Entry { host: pattern, role, ports: ports(raw)?, addresses, why: raw.why.clone() };
-    guard_entry(&entry).map_err(|conflict| (conflict.into(), span))?;
-    Ok(entry)
-}
-
-fn role(raw: &RawEntry, here: &Range<usize>) -> Result<Role, Misplaced> {
-    let Some(name) = &raw.role else {
-        return Err((Problem::Toml("missing field `role`".to_owned()), here.clone()));
-    };
-    let missing = |key| (Problem::MissingFor(name.get_ref().as_str(), key), name.span());
-    let extra = |key, span| Err((Problem::NotFor(name.get_ref().as_str(), key), span));
-    let registry = || {
-        let text = raw.registry.as_ref().ok_or_else(|| missing("registry"))?;
-        let label: Result<Label, _> = text.get_ref().parse();
-        label.map_err(|error| (Problem::Registry(text.get_ref().clone(), error), text.span()))
-    };
-    let region = || {
-        let text = raw.region.as_ref().ok_or_else(|| missing("region"))?;
-        let region: Result<Region, _> = text.get_ref().parse();
-        region.map_err(|error| (Problem::Region(text.get_ref().clone(), error), text.span()))
-    };
-    let role = match name.get_ref() {
-        RawRole::Login => Role::Login(registry()?),
-        RawRole::RegionalLogin => Role::RegionalLogin(registry()?, region()?),
-        RawRole::Data => Role::Data(registry()?, region()?),
-        RawRole::Other => Role::Other,
-    };
-    match (&raw.registry, &raw.region) {
-        (Some(registry), _) if role.registry().is_none() => extra("registry", registry.span()),
-        (_, Some(region)) if role.region().is_none() => extra("region", region.span()),
-        _ => Ok(role),
-    }
-}
-
-/// A registry's hosts start with its label, and its regional ones go on with the region.
-fn check_labels(host: &HostPattern, role: &Role) -> Result<(), Problem> {
-    let Some(registry) = role.registry() else {
-        return Ok(());
-    };
-    let mut labels = host.labels();
-    let named = labels.next() == Some(registry.as_str());
-    let placed = role
-        .region()
-        .is_none_or(|region| labels.next().is_some_and(|l| l == region.as_str() || l == "*"));
-    if named && placed {
-        return Ok(());
-    }
-    let region = role.region().map(|region| format!(" in region `{region}`")).unwrap_or_default();
-    Err(Problem::OtherRegistry(host.clone(), registry.clone(), region))
-}
-
-fn ports(raw: &RawEntry) -> Result<Ports, Misplaced> {
-    let Some(ports) = &raw.ports else {
-        return Ok(Ports::https());
-    };
-    let parsed = ports
-        .get_ref()
-        .iter()
-        .map(|port| {
-            let number = *port.get_ref();
-            u16::try_from(number)
-                .map_err(|_| PortError)
-                .and_then(Port::try_from)
-                .map_err(|error| (Problem::Port(number, error), port.span()))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ports::new(parsed).ok_or_else(|| (Problem::NoPorts, ports.span()))
-}
-
-/// The document as a person writes it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDocument {
-    schema: Spanned<u32>,
-    #[serde(default)]
-    allow_patterns: bool,
-    #[serde(default)]
-    entry: Vec<Spanned<RawEntry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEntry {
-    host: Option<Spanned<String>>,
-    storage_account: Option<Spanned<String>>,
-    role: Option<Spanned<RawRole>>,
-    registry: Option<Spanned<String>>,
-    region: Option<Spanned<String>>,
-    ports: Option<Spanned<Vec<Spanned<i64>>>>,
-    #[serde(default)]
-    addresses: Vec<Spanned<String>>,
-    why: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawRole {
-    Login,
-    RegionalLogin,
-    Data,
-    Other,
-}
-
-impl RawRole {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::RegionalLogin => "regional-login",
-            Self::Data => "data",
-            Self::Other => "other",
+            Self::Contradiction(host) | Self::Guard(host, _) => host,
         }
     }
 }
@@ -650,147 +330,5 @@ impl<'a> From<&'a Entry> for WireEntry<'a> {
             addresses: &entry.addresses,
             why: entry.why.as_deref(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAMPLE: &str = include_str!("../allowlist.toml");
-
-    fn parse(text: &str) -> Result<Allowlist, Error> {
-        Allowlist::merge(&[Document::parse("list.toml", text)?])
-    }
-
-    fn problem(entry: &str) -> Problem {
-        let text = format!("schema = 1\n[[entry]]\n{entry}\n");
-        parse(&text).expect_err(entry).problem().clone()
-    }
-
-    #[test]
-    fn the_sample_round_trips_byte_for_byte() {
-        let list = parse(SAMPLE).expect("the sample parses");
-        let written = list.to_toml();
-        assert_eq!(parse(&written).expect("what we write parses"), list);
-        assert_eq!(parse(&written).expect("what we write parses").to_toml(), written);
-        assert!(list.hash().starts_with("sha256:") && list.hash().len() == 71);
-    }
-
-    #[test]
-    fn order_of_files_and_entries_does_not_matter() {
-        let a = "schema = 1\n[[entry]]\nhost = \"b.example.com\"\nrole = \"other\"\nwhy = \"z\"\n";
-        let b = "schema = 1\n[[entry]]\nhost = \"a.example.com\"\nrole = \"other\"\nwhy = \"y\"\n\
-                 [[entry]]\nhost = \"B.example.com\"\nrole = \"other\"\nwhy = \"a\"\nports = [443, 443]\n";
-        let doc = |name, text| Document::parse(name, text).expect("valid");
-        let ab = Allowlist::merge(&[doc("a", a), doc("b", b)]).expect("no conflict");
-        let ba = Allowlist::merge(&[doc("b", b), doc("a", a)]).expect("no conflict");
-        assert_eq!(ab.to_toml(), ba.to_toml());
-        assert_eq!(ab.entries().len(), 2);
-    }
-
-    #[test]
-    fn every_problem_is_named() {
-        use crate::pattern::Error as Pattern;
-        let other =
-            |host: &str| problem(&format!("host = \"{host}\"\nrole = \"other\"\nwhy = \"x\""));
-        assert!(matches!(other("*.azurecr.io"), Problem::Conflict(Conflict::Guard(..))));
-        assert!(matches!(
-            other("acct.blob.core.windows.net"),
-            Problem::Conflict(Conflict::Guard(..))
-        ));
-        assert!(matches!(other("*.data.mcr.microsoft.com"), Problem::PatternNotAllowed(_)));
-        assert!(matches!(
-            other("10.0.0.1"),
-            Problem::Host(_, Pattern::Hostname(hostname::Error::IpLiteral))
-        ));
-        assert!(matches!(other("a?.example.com"), Problem::Host(_, Pattern::Metacharacter('?'))));
-        let rows: &[(&str, Problem)] = &[
-            ("host = \"a.example.com\"\nrole = \"other\"", Problem::MissingFor("other", "why")),
-            (
-                "host = \"a.example.com\"\nrole = \"other\"\nwhy = \" \"",
-                Problem::MissingFor("other", "why"),
-            ),
-            ("host = \"a.azurecr.io\"\nrole = \"login\"", Problem::MissingFor("login", "registry")),
-            (
-                "host = \"a.b.data.azurecr.io\"\nrole = \"data\"\nregistry = \"a\"",
-                Problem::MissingFor("data", "region"),
-            ),
-            (
-                "host = \"a.azurecr.io\"\nrole = \"login\"\nregistry = \"a\"\nregion = \"b\"",
-                Problem::NotFor("login", "region"),
-            ),
-            (
-                "host = \"a.example.com\"\nrole = \"other\"\nregistry = \"a\"\nwhy = \"x\"",
-                Problem::NotFor("other", "registry"),
-            ),
-            ("role = \"other\"\nwhy = \"x\"", Problem::HostOrAccount),
-            ("host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = []", Problem::NoPorts),
-            (
-                "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = [0]",
-                Problem::Port(0, PortError),
-            ),
-            (
-                "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\nports = [65979]",
-                Problem::Port(65979, PortError),
-            ),
-            (
-                "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\naddresses = [\"10.0.0.300\"]",
-                Problem::Address("10.0.0.300".into(), PinError::Syntax),
-            ),
-        ];
-        for (entry, expected) in rows {
-            assert_eq!(&problem(entry), expected, "{entry}");
-        }
-        let stranger = "host = \"evil.azurecr.io\"\nrole = \"login\"\nregistry = \"contoso\"";
-        assert!(matches!(problem(stranger), Problem::OtherRegistry(..)));
-        assert!(
-            matches!(problem("hots = \"a\""), Problem::Toml(message) if message.contains("unknown field"))
-        );
-        for nothing in ["", "\n", "# only a comment\n"] {
-            assert_eq!(parse(nothing).expect_err("empty").problem(), &Problem::EmptyFile);
-        }
-        assert_eq!(parse("schema = 2").expect_err("schema").problem(), &Problem::Schema(2));
-        assert!(parse("schema = 1").expect("a list without entries").is_empty());
-    }
-
-    #[test]
-    fn errors_show_file_line_and_caret() {
-        let text = "schema = 1\nallow_patterns = true\n\n[[entry]]\nhost = \"*.core.windows.net\"\nrole = \"other\"\nwhy = \"x\"\n";
-        let shown = parse(text).expect_err("storage").to_string();
-        assert!(
-            shown.contains("`*.core.windows.net` would allow `exfil.blob.core.windows.net`"),
-            "{shown}"
-        );
-        assert!(shown.contains("list.toml:5:8"), "{shown}");
-        assert!(shown.contains("^^^^^^^^^^^^^^^^^^^^"), "{shown}");
-        assert!(shown.contains("dedicated data endpoints"), "{shown}");
-    }
-
-    #[test]
-    fn contradictions_show_both_places() {
-        let entry = |ports: &str| {
-            format!(
-                "schema = 1\n[[entry]]\nhost = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\n{ports}"
-            )
-        };
-        let doc = |name, text: &str| Document::parse(name, text).expect("valid");
-        let documents = [doc("one.toml", &entry("")), doc("two.toml", &entry("ports = [8443]\n"))];
-        let shown = Allowlist::merge(&documents).expect_err("contradiction").to_string();
-        assert!(shown.contains("one.toml:3:8") && shown.contains("two.toml:3:8"), "{shown}");
-    }
-
-    #[test]
-    fn a_storage_account_has_its_own_key_and_a_reason() {
-        let list = parse(
-            "schema = 1\n[[entry]]\nstorage_account = \"mine.blob.core.windows.net\"\nwhy = \"build cache\"\n",
-        )
-        .expect("an account of one's own");
-        assert_eq!(list.entries()[0].role, Role::StorageAccount);
-        assert_eq!(parse(&list.to_toml()).expect("round trip"), list);
-        assert_eq!(
-            problem("storage_account = \"mine.blob.core.windows.net\""),
-            Problem::MissingFor("storage-account", "why")
-        );
     }
 }

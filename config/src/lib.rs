@@ -6,11 +6,13 @@
 
 pub mod address;
 pub mod allowlist;
+pub mod document;
 pub mod guard;
 pub mod hostname;
 pub mod pattern;
 pub mod snippet;
 
-pub use allowlist::{Allowlist, Document, Entry, Role};
+pub use allowlist::{Allowlist, Entry, Role};
+pub use document::Document;
 pub use hostname::{Hostname, Port};
 pub use pattern::{HostPattern, PatternSet};

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::server::Service;
+use crate::service::Service;
 
 /// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, service: Arc<Service>) {

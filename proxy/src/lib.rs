@@ -24,6 +24,7 @@ pub mod record;
 pub mod refusal;
 pub mod relay;
 pub mod server;
+pub mod service;
 pub mod tunnel;
 pub mod upstream;
 

@@ -10,7 +10,8 @@ use allowlist_gen::{DataEndpoints, report};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::Allowlist;
-use ringfence_config::allowlist::{self, Conflict, Document};
+use ringfence_config::allowlist::Conflict;
+use ringfence_config::document::{self, Document};
 use ringfence_config::snippet::Source;
 use tokio::sync::mpsc;
 
@@ -38,7 +39,7 @@ pub enum Error {
     },
     /// A list is wrong.
     #[error("{0}")]
-    List(allowlist::Error),
+    List(document::Error),
     /// Metadata is wrong, or a registry in it has no exact hosts.
     #[error("{}", report::Failure(.0).to_string().trim_end())]
     Metadata(allowlist_gen::Error),
@@ -63,7 +64,7 @@ impl Contents {
             .map(|source| Document::parse(&source.name, &source.text))
             .collect::<Result<Vec<_>, _>>()
             .map_err(Error::List)?;
-        let listed = Allowlist::merge(&documents).map_err(Error::List)?;
+        let listed = document::merge(&documents).map_err(Error::List)?;
         if self.registries.is_empty() {
             return Ok(Loaded { allowlist: listed, findings: Vec::new() });
         }

@@ -221,13 +221,13 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use ringfence_config::Document;
+    use ringfence_config::document::{self, Document};
 
     use super::*;
 
     fn policy(text: &str) -> Policy {
         let document = Document::parse("test.toml", text).expect("a valid list");
-        Policy::new(&Allowlist::merge(&[document]).expect("a valid list"), 1)
+        Policy::new(&document::merge(&[document]).expect("a valid list"), 1)
     }
 
     fn sample() -> Policy {

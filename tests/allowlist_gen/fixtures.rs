@@ -1,6 +1,6 @@
 //! Every fixture by itself.
 
-use ringfence_config::{Allowlist, Document};
+use ringfence_config::document::{self, Document};
 
 use crate::program::{all_fixtures, generate, generate_from, read, snapshot};
 
@@ -61,7 +61,7 @@ fn every_list_is_read_back_as_it_was_written() {
             continue;
         }
         let document = Document::parse(&fixture, &run.stdout).expect(&fixture);
-        let list = Allowlist::merge(&[document]).expect(&fixture);
+        let list = document::merge(&[document]).expect(&fixture);
         assert!(run.stdout.ends_with(&list.to_toml()), "{run}");
         let json = generate(&[&fixture, "--assume-data-endpoints", "--format=json"]).stdout;
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");

@@ -337,7 +337,7 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
         match alert {
             // Fatal alerts, for a client that will show them (RFC 8446 §6).
             Some(description) => {
-                ensure!(client.rest()? == [21, 3, 3, 0, 2, 2, description], "{reason}")
+                ensure!(client.rest()? == [21, 3, 3, 0, 2, 2, description], "{reason}");
             }
             None => ensure!(client.ended()?, "{reason}"),
         }

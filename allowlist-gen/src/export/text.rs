@@ -34,9 +34,9 @@ pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ringfence_config::document::{self, Document};
+
     use crate::export::{self, Format};
-    use ringfence_config::Document;
 
     #[test]
     fn what_a_plain_list_cannot_say_is_not_said() {
@@ -48,7 +48,7 @@ mod tests {
                 "schema = 1\nallow_patterns = true\n[[entry]]\n{entry}\nrole = \"other\"\nwhy = \"x\"\n"
             );
             let document = Document::parse("list.toml", &text).expect("valid");
-            let list = Allowlist::merge(&[document]).expect("one entry");
+            let list = document::merge(&[document]).expect("one entry");
             let error = export::write(Format::Text, &list, &mut Vec::new()).expect_err(entry);
             assert!(error.to_string().contains(why), "{error}");
             export::write(Format::Json, &list, &mut Vec::new()).expect("JSON says everything");

@@ -1,0 +1,125 @@
+//! What the threads of the process share, and the two things that happen to it: a connection, a reload.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::FutureExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::lists::{Error as ListError, Loaded};
+use crate::metrics::Metrics;
+use crate::notice::notice;
+use crate::policy::Policy;
+use crate::record::{Circumstances, Log, Written};
+use crate::refusal;
+use crate::tunnel::Shared;
+use crate::upstream::Resolver;
+
+/// What the threads of the process share.
+pub struct Service {
+    /// What connections share.
+    pub shared: Shared,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Set when no new connection is accepted any more.
+    pub closing: CancellationToken,
+    /// Why the files could not be loaded again, while that is so.
+    pub reload_error: ArcSwapOption<String>,
+    log: Log,
+    connections: AtomicU64,
+    /// One for each connection that may be open.
+    pub slots: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Makes it, and starts the access log.
+    pub fn start(config: &Config, loaded: &Loaded) -> (Arc<Self>, Written) {
+        let metrics = Metrics::default();
+        let (log, written) = Log::start(io::stdout(), metrics.log_lost.clone());
+        let policy = Policy::new(&loaded.allowlist, 1);
+        metrics.describe(&policy);
+        let service = Self {
+            shared: Shared {
+                policy: ArcSwap::from_pointee(policy),
+                generation: watch::Sender::new(1),
+                cut: CancellationToken::new(),
+                limits: config.limits,
+                meters: metrics.meters.clone(),
+            },
+            metrics,
+            closing: CancellationToken::new(),
+            reload_error: ArcSwapOption::empty(),
+            log,
+            connections: AtomicU64::new(0),
+            slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
+        };
+        (Arc::new(service), written)
+    }
+
+    /// Enforces what was loaded, or keeps what is in force and says so.
+    pub fn reload(&self, loaded: Result<Loaded, ListError>) {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.metrics.reload_failures.inc();
+                let error = crate::chain(&error);
+                notice(format_args!("the old list stays in force: {error}"));
+                self.reload_error.store(Some(Arc::new(error)));
+                return;
+            }
+        };
+        self.reload_error.store(None);
+        let current = self.shared.policy.load();
+        if loaded.allowlist.hash() == current.hash {
+            return;
+        }
+        let policy = Policy::new(&loaded.allowlist, current.generation + 1);
+        let generation = policy.generation;
+        self.metrics.describe(&policy);
+        self.metrics.reloads.inc();
+        self.shared.policy.store(Arc::new(policy));
+        // Live tunnels ask the new list now.
+        self.shared.generation.send_replace(generation);
+        notice(format_args!("generation {generation}: {loaded}"));
+        if loaded.allowlist.is_empty() {
+            notice("the list has no entries, so everything is denied now");
+        }
+    }
+
+    /// Serves one connection and records it, once.
+    pub async fn connection(&self, mut stream: TcpStream, peer: SocketAddr, resolver: &Resolver) {
+        let (accepted, started) = (SystemTime::now(), Instant::now());
+        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let policy = self.shared.policy.load_full();
+        self.metrics.open.inc();
+        // Answers are small and complete; neither side should wait for more.
+        let _ = stream.set_nodelay(true);
+        let outcome =
+            AssertUnwindSafe(self.shared.serve(&mut stream, peer, resolver)).catch_unwind().await;
+        self.metrics.open.dec();
+        let Ok(outcome) = outcome else {
+            // The panic hook has said where; one connection ends, the others never notice.
+            self.metrics.panics.inc();
+            return;
+        };
+        let last_words = outcome.last_words();
+        if let Some(words) = &last_words {
+            refusal::send(&mut stream, words).await;
+        }
+        let lasted = started.elapsed();
+        self.metrics.count(&outcome, lasted);
+        let (generation, allowlist) = (policy.generation, policy.hash.as_str());
+        self.log.write(&outcome, Circumstances { id, accepted, lasted, generation, allowlist });
+        if last_words.is_some() {
+            refusal::linger(stream).await;
+        }
+    }
+}
