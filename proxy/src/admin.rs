@@ -79,8 +79,8 @@ fn readiness(service: &Service) -> Response<Full<Bytes>> {
         ready: reason.is_none(),
         reason,
         entries: policy.len(),
-        generation: policy.generation,
-        allowlist: policy.hash.clone(),
+        generation: policy.id.generation,
+        allowlist: policy.id.hash.to_string(),
         warning: service.reload_error.load().as_deref().cloned(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

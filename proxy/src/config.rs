@@ -237,7 +237,7 @@ impl File {
     }
 }
 
-/// A duration such as `10s`, `5m` or `1h 30m`, longer than nothing.
+/// A duration such as `10s`, `5m` or `1h 30m`, longer than nothing, and up to a year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Time(Duration);
 
@@ -245,13 +245,15 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match humantime::parse_duration(&text) {
-            Ok(duration) if duration > Duration::ZERO => Ok(Self(duration)),
+            Ok(duration) if duration > Duration::ZERO && duration <= MAX_TIME => Ok(Self(duration)),
             _ => Err(serde::de::Error::custom(format!(
-                "`{text}` is not a duration; write it as in \"10s\", \"5m\" or \"24h\""
+                "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
             ))),
         }
     }
 }
+
+const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 
 /// A number of bytes, at least `LEAST` and at most 1 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,6 +322,8 @@ mod tests {
             ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
             ("[timeouts]\nidle = \"soon\"", "`soon` is not a duration"),
             ("[timeouts]\nidle = \"0s\"", "`0s` is not a duration"),
+            ("[timeouts]\nidle = \"300000000000y\"", "`300000000000y` is not a duration"),
+            ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
             ("listen = \"localhost:1\"", "invalid socket address"),

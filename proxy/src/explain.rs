@@ -76,7 +76,7 @@ impl Explanation {
             remedy: None,
             entry: None,
             listed: Vec::new(),
-            allowlist: policy.hash.clone(),
+            allowlist: policy.id.hash.to_string(),
             entries: policy.len(),
         };
         let target = match head::parse_authority(asked) {

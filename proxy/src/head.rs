@@ -187,11 +187,22 @@ fn names(value: &[u8], target: &Target) -> bool {
     port && host.parse().as_ref() == Ok(&target.host)
 }
 
-/// The second word of the first line, for the log: printable, and never long.
+/// The second word of the first line, for the log: printable, never long, and without what may be secret,
+/// which is a user with a password, a path, and a query with its signature.
 fn request_target(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
     let word = line.split(|byte| *byte == b' ').nth(1)?;
-    let shown: String = word.escape_ascii().take(MAX_SHOWN).map(char::from).collect();
+    let start = word.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
+    let (scheme, rest) = word.split_at(start);
+    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+    let (authority, secret) = rest.split_at(end);
+    let (user, host) = match authority.iter().rposition(|byte| *byte == b'@') {
+        Some(at) => (&b"...@"[..], &authority[at + 1..]),
+        None => (&b""[..], authority),
+    };
+    let path = if secret.is_empty() { &b""[..] } else { &b"/..."[..] };
+    let shown = [scheme, user, host, path].concat();
+    let shown: String = shown.escape_ascii().take(MAX_SHOWN).map(char::from).collect();
     (!shown.is_empty()).then_some(shown)
 }
 
@@ -339,6 +350,21 @@ mod tests {
         let head = format!("CONNECT \x1b[31m\"{}:443 HTTP/1.1\r\n\r\n", "x".repeat(10_000));
         let shown = request_target(head.as_bytes()).expect("a word");
         assert!(shown.len() <= MAX_SHOWN && shown.starts_with("\\x1b[31m\\\""), "{shown}");
+    }
+
+    #[test]
+    fn a_logged_target_has_no_secrets() {
+        let rows = [
+            ("contoso.azurecr.io:443", "contoso.azurecr.io:443"),
+            ("user:secret@contoso.azurecr.io:443", "...@contoso.azurecr.io:443"),
+            ("https://a.blob.core.windows.net/b?sig=secret", "https://a.blob.core.windows.net/..."),
+            ("http://user:secret@a.example?sig=secret", "http://...@a.example/..."),
+            ("/v2/?access_token=secret", "/..."),
+        ];
+        for (target, shown) in rows {
+            let line = format!("GET {target} HTTP/1.1\r\n");
+            assert_eq!(request_target(line.as_bytes()).as_deref(), Some(shown));
+        }
     }
 
     proptest! {

@@ -54,9 +54,12 @@ pub async fn read(
     let mut assembly = Assembly::default();
     let whole = async {
         loop {
-            // The assembly bounds what is collected: one message, its records' headers, one read behind.
             if let Progress::Done(name) = assembly.advance(&bytes, limits.bytes)? {
                 return Ok(name);
+            }
+            // The assembly bounds the message; cut into tiny records it could still be six times as long.
+            if bytes.len() > 2 * limits.bytes {
+                return Err(Reason::ClientHelloTooLarge);
             }
             match stream.read_buf(&mut bytes).await {
                 Ok(1..) => {}

@@ -15,6 +15,7 @@ pub mod config;
 pub mod explain;
 pub mod head;
 pub mod hello;
+pub mod lines;
 pub mod lists;
 pub mod metrics;
 pub mod notice;

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use allowlist_gen::{DataEndpoints, report};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use ringfence_config::Allowlist;
 use ringfence_config::allowlist::Conflict;
 use ringfence_config::document::{self, Document};
 use ringfence_config::snippet::Source;
+use ringfence_config::{Allowlist, HostPattern, Hostname, Port};
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use crate::notice::notice;
 
@@ -37,6 +38,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A pipe or device: it can't be read a second time.
+    #[error("`{}` is not a regular file, and lists are read again when they change", .0.display())]
+    NotAFile(PathBuf),
     /// A list is wrong.
     #[error("{0}")]
     List(document::Error),
@@ -99,22 +103,71 @@ impl Sources {
         })
     }
 
+    /// Reads all files once nobody has written to them for a moment: half a list is a list, too. A writer
+    /// that takes its time is not waited for without end; whoever renames a whole file into place need not care.
+    pub fn read_settled(&self) -> Result<Contents, Error> {
+        for _ in 0..MAX_ROUNDS {
+            let before = self.stamps();
+            let contents = self.read();
+            let recent = |time: &SystemTime| time.elapsed().is_ok_and(|age| age < SETTLE);
+            if before == self.stamps() && !before.iter().flatten().any(|(time, _)| recent(time)) {
+                return contents;
+            }
+            std::thread::sleep(SETTLE);
+        }
+        self.read()
+    }
+
+    /// When each file was written to, and how long it is.
+    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let stamp = |path: &PathBuf| {
+            let metadata = path.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        self.paths().map(stamp).collect()
+    }
+
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.allowlists.iter().chain(&self.registries)
     }
 
-    /// The folders in which a change can change what the files say: the one that holds the path, and the
-    /// one that holds what a symbolic link points to.
+    /// The folders in which a change can change what the files say.
     fn folders(&self) -> BTreeSet<PathBuf> {
-        let parent = |path: &Path| match path.parent() {
-            Some(folder) if folder != Path::new("") => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        self.paths()
-            .flat_map(|path| [Some(parent(path)), path.canonicalize().ok().as_deref().map(parent)])
-            .flatten()
-            .collect()
+        let mut folders = BTreeSet::new();
+        for path in self.paths() {
+            trail(path, &mut folders);
+        }
+        folders
     }
+}
+
+/// Follows `path` as the kernel does, and collects the folders that hold a symbolic link of the way, its
+/// end, or the place where the first missing part would appear.
+fn trail(path: &Path, folders: &mut BTreeSet<PathBuf>) {
+    let mut rest: Vec<PathBuf> = parts(path);
+    let mut here = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
+    for _ in 0..MAX_PARTS {
+        let Some(part) = rest.pop() else { return };
+        let next = here.join(&part);
+        if let Ok(target) = next.read_link() {
+            folders.insert(here.clone());
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            rest.extend(parts(&target));
+        } else if rest.is_empty() || !next.is_dir() {
+            folders.insert(here);
+            return;
+        } else {
+            here = next;
+        }
+    }
+}
+
+/// The parts of a path that lead somewhere, the last one first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let leads = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(leads).map(|part| PathBuf::from(part.as_os_str())).rev().collect()
 }
 
 fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
@@ -122,11 +175,24 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
         .iter()
         .map(|path| {
             let read = |source| Error::Read { path: path.clone(), source };
+            if !std::fs::metadata(path).map_err(read)?.is_file() {
+                return Err(Error::NotAFile(path.clone()));
+            }
             let bytes = std::fs::read(path).map_err(read)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
         })
         .collect()
+}
+
+impl Loaded {
+    /// A host to try, with its port.
+    pub fn sample(&self) -> Option<(&Hostname, Port)> {
+        self.allowlist.entries().iter().find_map(|entry| match &entry.host {
+            HostPattern::Exact(host) => Some((host, entry.ports.first())),
+            HostPattern::Wildcard(_) => None,
+        })
+    }
 }
 
 impl fmt::Display for Loaded {
@@ -178,21 +244,31 @@ impl Changes {
         }
     }
 
-    /// Waits for a change, and then until the changes that belong together are over.
+    /// Waits for a change, and then until the changes that belong together are over. Comes back now and
+    /// then without one, because not every file system tells.
     pub async fn changed(&mut self) {
-        if self.events.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        if let Ok(None) = timeout(POLL, self.events.recv()).await {
+            sleep(POLL).await;
         }
-        while let Ok(Some(())) = tokio::time::timeout(SETTLE, self.events.recv()).await {}
+        for _ in 0..MAX_ROUNDS {
+            if !matches!(timeout(SETTLE, self.events.recv()).await, Ok(Some(()))) {
+                return;
+            }
+        }
     }
 }
 
 /// Whether an event can have left a file whole. A file that is being written is not: its writer's close,
 /// or the rename that puts it in place, comes later.
 fn is_complete(event: &notify::Event) -> bool {
+    // Events were lost, so anything may have changed.
+    if event.need_rescan() {
+        return true;
+    }
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Create(CreateKind::Folder)
         | EventKind::Remove(_) => true,
         // A symbolic link is whole when it appears.
         EventKind::Create(_) => event.paths.iter().any(|path| path.is_symlink()),
@@ -202,3 +278,8 @@ fn is_complete(event: &notify::Event) -> bool {
 
 /// A swap of symbolic links, as Kubernetes does it with a ConfigMap, is a handful of events at once.
 const SETTLE: Duration = Duration::from_millis(50);
+/// A folder in which something is always going on delays nothing for longer than a second.
+const MAX_ROUNDS: usize = 20;
+const POLL: Duration = Duration::from_secs(30);
+/// The kernel follows 40 links; with their parts, this is more than it would.
+const MAX_PARTS: usize = 1000;

@@ -13,7 +13,7 @@ use ringfence_config::allowlist::ROLE_NAMES;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::relay::{End, Meters};
-use crate::tunnel::Outcome;
+use crate::tunnel::{Outcome, Verdict};
 
 /// The counters of the process. Every label value is known in advance.
 pub struct Metrics {
@@ -39,8 +39,9 @@ pub struct Metrics {
     generation: IntGauge,
     /// Log lines that were not written.
     pub log_lost: IntCounter,
-    /// Panics in connections.
-    pub panics: IntCounter,
+    /// Notices that were not written.
+    pub notices_lost: IntCounter,
+    panics: IntCounter,
 }
 
 impl Default for Metrics {
@@ -102,6 +103,10 @@ impl Default for Metrics {
                 .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
             log_lost: new
                 .counter("ringfence_log_lost_total", "Access log lines that were not written"),
+            notices_lost: new.counter(
+                "ringfence_notices_lost_total",
+                "Notices to the operator that were not written",
+            ),
             panics: new.counter("ringfence_panics_total", "Connections that ended in a panic"),
             registry: new.0,
         }
@@ -111,11 +116,13 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts one connection.
     pub fn count(&self, outcome: &Outcome, lasted: Duration) {
-        let label = match outcome {
-            Outcome::Carried(..) => "tunnel",
-            _ => outcome.reason().map_or("tunnel", Reason::code),
-        };
-        self.connections.with_label_values(&[label]).inc();
+        match outcome.verdict() {
+            Verdict::Tunnel | Verdict::Ended(_) => {
+                self.connections.with_label_values(&["tunnel"]).inc();
+            }
+            Verdict::Refused(reason) => self.connections.with_label_values(&[reason.code()]).inc(),
+            Verdict::Panicked => self.panics.inc(),
+        }
         if let Outcome::Carried(permit, route, transfer) = outcome {
             self.tunnels.with_label_values(&[permit.entry().role.name()]).inc();
             self.ends.with_label_values(&[transfer.end.name()]).inc();
@@ -128,7 +135,7 @@ impl Metrics {
     /// Shows which list is in force.
     pub fn describe(&self, policy: &Policy) {
         self.entries.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
-        self.generation.set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+        self.generation.set(i64::try_from(policy.id.generation).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format.

@@ -1,10 +1,34 @@
 //! Says something to the operator, on stderr. What became of connections is the access log's.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{Write, stderr};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use crate::lines::Lines;
 
 /// Writes `ringfence: ` and `text` as one line (or block) to stderr.
 pub fn notice(text: impl Display) {
-    // Where stderr is closed there is no one to tell.
-    let _ = writeln!(std::io::stderr().lock(), "ringfence: {text}");
+    let line = format!("ringfence: {text}\n").into_bytes();
+    match QUEUE.get() {
+        Some(queue) => queue.push(line),
+        // Where stderr is closed there is no one to tell.
+        None => drop(stderr().lock().write_all(&line)),
+    }
 }
+
+/// Queues notices from now on: a running proxy must not wait for whoever reads its stderr.
+pub fn queue(lost: IntCounter) {
+    QUEUE.get_or_init(|| Lines::to(stderr(), lost));
+}
+
+/// Waits until everything is said, but not for ever.
+pub fn flush(limit: Duration) {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(limit);
+    }
+}
+
+static QUEUE: OnceLock<Lines> = OnceLock::new();

@@ -15,13 +15,20 @@ use crate::client::Client;
 use crate::hello::ServerName;
 use crate::reason::Reason;
 
-/// A compiled allowlist.
-#[derive(Debug)]
-pub struct Policy {
+/// Which list it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListId {
     /// Counts the lists this process has enforced, from 1.
     pub generation: u64,
     /// The list's content hash.
-    pub hash: String,
+    pub hash: Arc<str>,
+}
+
+/// A compiled allowlist.
+#[derive(Debug)]
+pub struct Policy {
+    /// Which list it was compiled from.
+    pub id: ListId,
     exact: HashMap<Hostname, Arc<Entry>>,
     patterns: PatternSet,
     /// What `patterns` answers with the position of.
@@ -52,6 +59,7 @@ pub struct Permit {
     client: Client,
     target: Target,
     entry: Arc<Entry>,
+    list: ListId,
 }
 
 /// A no, with its question.
@@ -63,6 +71,8 @@ pub struct Denial {
     pub target: Target,
     /// Why not.
     pub reason: Reason,
+    /// By which list.
+    pub list: ListId,
 }
 
 /// An address that a permit admitted.
@@ -95,7 +105,8 @@ impl Policy {
             }
         }
         let patterns = PatternSet::new(globs);
-        Self { generation, hash: allowlist.hash(), exact, patterns, wildcards }
+        let id = ListId { generation, hash: allowlist.hash().into() };
+        Self { id, exact, patterns, wildcards }
     }
 
     /// How many entries the list has.
@@ -129,17 +140,18 @@ impl Policy {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn decide(&self, client: Client, target: Target) -> Decision {
+        let list = self.id.clone();
         match self.judge(&target) {
-            Ok(entry) => Decision::Allow(Permit { client, target, entry: Arc::clone(entry) }),
-            Err(reason) => Decision::Deny(Denial { client, target, reason }),
+            Ok(entry) => Decision::Allow(Permit { client, target, entry: Arc::clone(entry), list }),
+            Err(reason) => Decision::Deny(Denial { client, target, reason, list }),
         }
     }
 
-    /// Asks again for a tunnel that was permitted under an earlier list.
-    pub fn renew(&self, permit: &Permit) -> Result<(), Reason> {
+    /// Asks again for a tunnel to `address` that was permitted under an earlier list.
+    pub fn renew(&self, permit: &Permit, address: IpAddr) -> Result<(), Reason> {
         match self.judge(&permit.target) {
-            // A pin may have gone or moved, and the tunnel's address was admitted under the old one.
-            Ok(entry) if entry.addresses == permit.entry.addresses => Ok(()),
+            // A pin may have gone or moved; one that was added takes nothing away.
+            Ok(entry) if is_admitted(entry, address) => Ok(()),
             Ok(_) | Err(_) => Err(Reason::PolicyRevoked),
         }
     }
@@ -182,14 +194,23 @@ impl Permit {
         &self.entry
     }
 
+    /// Of which list.
+    pub fn list(&self) -> &ListId {
+        &self.list
+    }
+
+    /// Turns into the refusal of a permit that a newer list, `by`, has taken back.
+    pub fn revoke(self, by: ListId) -> Denial {
+        let Self { client, target, .. } = self;
+        Denial { client, target, reason: Reason::PolicyRevoked, list: by }
+    }
+
     /// Admits `address` for this target: a public one, or one that the entry pins.
     pub fn admit(&self, address: IpAddr) -> Result<Admitted, Inadmissible> {
-        let class = Class::of(address);
-        let pinned = || self.entry.addresses.iter().any(|pin| pin.contains(address));
-        if class == Class::Public || (class.is_pinnable() && pinned()) {
+        if is_admitted(&self.entry, address) {
             Ok(Admitted(SocketAddr::new(address, self.target.port.number())))
         } else {
-            Err(Inadmissible { address, class })
+            Err(Inadmissible { address, class: Class::of(address) })
         }
     }
 
@@ -203,6 +224,13 @@ impl Permit {
             ServerName::Host(_) => Err(Reason::SniMismatch),
         }
     }
+}
+
+/// A public address, or a private or loopback one that the entry pins.
+fn is_admitted(entry: &Entry, address: IpAddr) -> bool {
+    let class = Class::of(address);
+    class == Class::Public
+        || (class.is_pinnable() && entry.addresses.iter().any(|pin| pin.contains(address)))
 }
 
 impl Admitted {
@@ -336,12 +364,15 @@ mod tests {
 
     #[test]
     fn renewal_follows_the_new_list() {
-        let old = sample();
-        let pinned = permit(&old, "fabrikam.azurecr.io");
-        assert_eq!(sample().renew(&pinned), Ok(()));
-        let moved = include_str!("../../config/allowlist.toml").replace("10.1.1.22", "10.1.1.99");
-        assert_eq!(policy(&moved).renew(&pinned), Err(Reason::PolicyRevoked));
-        assert_eq!(policy("schema = 1").renew(&pinned), Err(Reason::PolicyRevoked));
+        let pinned = permit(&sample(), "fabrikam.azurecr.io");
+        let address = "10.1.1.22".parse().expect("an address");
+        assert_eq!(sample().renew(&pinned, address), Ok(()));
+        let text = include_str!("../../config/allowlist.toml");
+        let added = text.replace("[\"10.1.1.22\"]", "[\"10.1.1.22\", \"10.1.1.99\"]");
+        assert_eq!(policy(&added).renew(&pinned, address), Ok(()));
+        let moved = text.replace("10.1.1.22", "10.1.1.99");
+        assert_eq!(policy(&moved).renew(&pinned, address), Err(Reason::PolicyRevoked));
+        assert_eq!(policy("schema = 1").renew(&pinned, address), Err(Reason::PolicyRevoked));
     }
 
     proptest! {

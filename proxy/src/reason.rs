@@ -210,7 +210,7 @@ reasons! {
         "send the host of the CONNECT request as server name";
 
     /// The allowlist changed, and no longer admits this tunnel.
-    PolicyRevoked = "policy_revoked", Denied, None, "http_request_denied",
+    PolicyRevoked = "policy_revoked", Denied, Some(403), "http_request_denied",
         "a new allowlist no longer admits this tunnel",
         "as for not_in_policy";
 

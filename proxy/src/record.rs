@@ -1,36 +1,37 @@
 //! Turns what became of a connection into one line of the access log.
 
-use std::convert::Infallible;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
-use prometheus::IntCounter;
 use ringfence_config::address::Class;
 use ringfence_config::allowlist::{Label, Region};
 use serde::Serialize;
 
 use crate::client::Client;
+use crate::head::Malformed;
 use crate::hello::ServerName;
-use crate::policy::{Permit, Target};
+use crate::policy::{Inadmissible, ListId, Permit, Target};
 use crate::reason::Reason;
-use crate::tunnel::Outcome;
-use crate::upstream::Route;
+use crate::relay::Transfer;
+use crate::tunnel::{Outcome, Verdict};
+use crate::upstream::{Failure, Route};
 
 /// What is known of a connection beside its outcome.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct Circumstances {
     /// Counts the connections of this process, from 1.
     pub id: u64,
     /// When it was accepted.
     pub accepted: SystemTime,
-    /// From the accept to the close.
+    /// From the accept to the end.
     pub lasted: Duration,
-    /// The list in force at the accept.
-    pub generation: u64,
-    /// That list's content hash.
-    pub allowlist: &'a str,
+}
+
+/// The line of one connection, with its line feed.
+pub fn line(outcome: &Outcome, circumstances: Circumstances) -> Vec<u8> {
+    let mut line = serde_json::to_vec(&Line::new(outcome, circumstances)).expect("a line is JSON");
+    line.push(b'\n');
+    line
 }
 
 /// One line of the access log. The fields are public interface; absent ones were not known.
@@ -43,33 +44,46 @@ struct Line<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authority: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    registry: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sni: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    rejected: Vec<Rejected>,
+    #[serde(flatten)]
+    request: Option<Request<'a>>,
+    #[serde(flatten)]
+    failure: Option<Attempt<'a>>,
+    #[serde(flatten)]
+    tunnel: Option<Tunnel<'a>>,
     sent: u64,
     received: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end: Option<&'static str>,
     ms: Milliseconds,
-    generation: u64,
-    allowlist: &'a str,
+    #[serde(flatten)]
+    list: Option<List<'a>>,
+}
+
+/// What was asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Request<'a> {
+    /// Something that could not be read.
+    Unread { authority: &'a str },
+    /// Something that the policy refused.
+    Denied { host: &'a str, port: u16 },
+    /// Something that an entry admits.
+    Permitted {
+        host: &'a str,
+        port: u16,
+        role: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        registry: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<&'a str>,
+    },
+}
+
+/// How a permitted target was not reached.
+#[derive(Serialize)]
+struct Attempt<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<Rejected>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +92,17 @@ struct Rejected {
     class: Class,
 }
 
-#[derive(Default, Serialize)]
+/// An open tunnel.
+#[derive(Serialize)]
+struct Tunnel<'a> {
+    address: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<&'static str>,
+}
+
+#[derive(Serialize)]
 struct Milliseconds {
     #[serde(skip_serializing_if = "Option::is_none")]
     resolve: Option<f64>,
@@ -87,95 +111,103 @@ struct Milliseconds {
     total: f64,
 }
 
-impl<'a> Line<'a> {
-    fn new(outcome: &'a Outcome, circumstances: Circumstances<'a>) -> Self {
-        match outcome {
-            Outcome::Malformed(client, malformed) => Self {
-                authority: malformed.authority.as_deref(),
-                ..Self::about(outcome, client, circumstances)
-            },
-            Outcome::Denied(denial) => {
-                Self::about(outcome, &denial.client, circumstances).asking(&denial.target)
-            }
-            Outcome::Unreached(permit, failure) => Self {
-                detail: failure.detail.as_deref(),
-                rejected: failure
-                    .rejected
-                    .iter()
-                    .map(|rejected| Rejected { address: rejected.address, class: rejected.class })
-                    .collect(),
-                ..Self::permitted(outcome, permit, circumstances)
-            },
-            Outcome::Closed(permit, route, name, _) => Self {
-                sni: name.as_ref().and_then(shown),
-                ..Self::permitted(outcome, permit, circumstances).along(route)
-            },
-            Outcome::Carried(permit, route, transfer) => Self {
-                sni: Some(permit.target().host.as_str()),
-                sent: transfer.sent,
-                received: transfer.received,
-                end: Some(transfer.end.name()),
-                ..Self::permitted(outcome, permit, circumstances).along(route)
-            },
-        }
-    }
+/// The list that decided.
+#[derive(Serialize)]
+struct List<'a> {
+    generation: u64,
+    allowlist: &'a str,
+}
 
-    fn about(outcome: &Outcome, client: &Client, circumstances: Circumstances<'a>) -> Self {
-        let reason = outcome.reason();
-        Self {
+impl<'a> Line<'a> {
+    fn new(outcome: &'a Outcome, Circumstances { id, accepted, lasted }: Circumstances) -> Self {
+        let (outcome_name, reason) = match outcome.verdict() {
+            Verdict::Tunnel => ("tunnel", None),
+            Verdict::Ended(reason) => ("tunnel", Some(reason)),
+            Verdict::Refused(reason) => (reason.kind().name(), Some(reason)),
+            Verdict::Panicked => ("panicked", None),
+        };
+        let about = |client: &Client| Self {
             schema: SCHEMA,
-            time: humantime::format_rfc3339_millis(circumstances.accepted).to_string(),
-            id: circumstances.id,
+            time: humantime::format_rfc3339_millis(accepted).to_string(),
+            id,
             client: client.peer,
-            outcome: match (outcome, reason) {
-                (Outcome::Carried(..), _) | (_, None) => "tunnel",
-                (_, Some(reason)) => reason.kind().name(),
-            },
+            outcome: outcome_name,
             reason,
-            detail: None,
-            authority: None,
-            host: None,
-            port: None,
-            role: None,
-            registry: None,
-            region: None,
-            sni: None,
-            address: None,
-            rejected: Vec::new(),
+            request: None,
+            failure: None,
+            tunnel: None,
             sent: 0,
             received: 0,
-            end: None,
+            ms: Milliseconds { resolve: None, connect: None, total: milliseconds(lasted) },
+            list: None,
+        };
+        let permitted = |permit: &'a Permit| Self {
+            request: Some(Request::of(permit)),
+            list: Some(List::of(permit.list())),
+            ..about(permit.client())
+        };
+        let along = |permit: &'a Permit, route: &Route, sni, end| Self {
+            tunnel: Some(Tunnel { address: route.address, sni, end }),
             ms: Milliseconds {
-                total: milliseconds(circumstances.lasted),
-                ..Milliseconds::default()
+                resolve: Some(milliseconds(route.resolve)),
+                connect: Some(milliseconds(route.connect)),
+                total: milliseconds(lasted),
             },
-            generation: circumstances.generation,
-            allowlist: circumstances.allowlist,
+            ..permitted(permit)
+        };
+        match outcome {
+            Outcome::Malformed(client, Malformed { authority, .. }) => {
+                let authority = authority.as_deref();
+                let request = authority.map(|authority| Request::Unread { authority });
+                Self { request, ..about(client) }
+            }
+            Outcome::Denied(denial) => {
+                let Target { host, port } = &denial.target;
+                let request = Request::Denied { host: host.as_str(), port: port.number() };
+                let list = List::of(&denial.list);
+                Self { request: Some(request), list: Some(list), ..about(&denial.client) }
+            }
+            Outcome::Unreached(permit, failure) => {
+                Self { failure: Some(Attempt::of(failure)), ..permitted(permit) }
+            }
+            Outcome::Closed(permit, route, name, _) => {
+                along(permit, route, name.as_ref().and_then(shown), None)
+            }
+            Outcome::Carried(permit, route, Transfer { sent, received, end }) => {
+                let sni = permit.target().host.as_str();
+                let line = along(permit, route, Some(sni), Some(end.name()));
+                Self { sent: *sent, received: *received, ..line }
+            }
+            Outcome::Panicked(client) => about(client),
         }
     }
+}
 
-    fn asking(self, target: &'a Target) -> Self {
-        Self { host: Some(target.host.as_str()), port: Some(target.port.number()), ..self }
-    }
-
-    fn permitted(outcome: &Outcome, permit: &'a Permit, circumstances: Circumstances<'a>) -> Self {
-        let role = &permit.entry().role;
-        Self {
-            role: Some(role.name()),
+impl<'a> Request<'a> {
+    fn of(permit: &'a Permit) -> Self {
+        let (Target { host, port }, role) = (permit.target(), &permit.entry().role);
+        Self::Permitted {
+            host: host.as_str(),
+            port: port.number(),
+            role: role.name(),
             registry: role.registry().map(Label::as_str),
             region: role.region().map(Region::as_str),
-            ..Self::about(outcome, permit.client(), circumstances).asking(permit.target())
         }
     }
+}
 
-    fn along(self, route: &Route) -> Self {
-        let resolve = Some(milliseconds(route.resolve));
-        let connect = Some(milliseconds(route.connect));
-        Self {
-            address: Some(route.address),
-            ms: Milliseconds { resolve, connect, ..self.ms },
-            ..self
-        }
+impl<'a> Attempt<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        let rejected = failure.rejected.iter();
+        let rejected = rejected
+            .map(|Inadmissible { address, class }| Rejected { address: *address, class: *class });
+        Self { detail: failure.detail.as_deref(), rejected: rejected.collect() }
+    }
+}
+
+impl<'a> List<'a> {
+    fn of(id: &'a ListId) -> Self {
+        Self { generation: id.generation, allowlist: &id.hash }
     }
 }
 
@@ -195,62 +227,24 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The version of the log line.
 const SCHEMA: u32 = 1;
 
-/// Hands log lines to a thread of its own, so that a slow reader of the log slows no tunnel.
-pub struct Log {
-    lines: SyncSender<Vec<u8>>,
-    lost: IntCounter,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Tells when everything is written. That is some time after the last [`Log`] was dropped, or never,
-/// where nobody reads.
-pub struct Written(Receiver<Infallible>);
-
-impl Log {
-    /// Starts the writer.
-    pub fn start(out: impl Write + Send + 'static, lost: IntCounter) -> (Self, Written) {
-        let (lines, queue) = sync_channel(QUEUE);
-        let (done, written) = sync_channel(0);
-        let counter = lost.clone();
-        std::thread::spawn(move || {
-            let _until_written: SyncSender<Infallible> = done;
-            write_lines(out, &queue, &counter);
-        });
-        (Self { lines, lost }, Written(written))
-    }
-
-    /// Queues the line of one connection; counts it as lost where the queue is full.
-    pub fn write(&self, outcome: &Outcome, circumstances: Circumstances<'_>) {
-        let line = Line::new(outcome, circumstances);
-        let mut line = serde_json::to_vec(&line).expect("a line is JSON");
-        line.push(b'\n');
-        if self.lines.try_send(line).is_err() {
-            self.lost.inc();
-        }
+    /// A panic can't be provoked from outside, as far as we know; its line is still a line.
+    #[test]
+    fn a_panic_is_on_record() {
+        let client = crate::client::identify("10.0.0.4:50000".parse().expect("an address"));
+        let circumstances = Circumstances {
+            id: 7,
+            accepted: SystemTime::UNIX_EPOCH,
+            lasted: Duration::from_millis(1),
+        };
+        let line = line(&Outcome::Panicked(client), circumstances);
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            "{\"schema\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":7,\"client\":\"10.0.0.4:50000\",\
+             \"outcome\":\"panicked\",\"sent\":0,\"received\":0,\"ms\":{\"total\":1.0}}\n"
+        );
     }
 }
-
-impl Written {
-    /// Waits, but not for ever.
-    pub fn wait(&self, limit: Duration) {
-        let _ = self.0.recv_timeout(limit);
-    }
-}
-
-/// Writes what waits in one go, then waits for more.
-fn write_lines(mut out: impl Write, queue: &Receiver<Vec<u8>>, lost: &IntCounter) {
-    while let Ok(mut batch) = queue.recv() {
-        let mut count = 1;
-        while batch.len() < BATCH {
-            let Ok(line) = queue.try_recv() else { break };
-            batch.extend(line);
-            count += 1;
-        }
-        if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
-            lost.inc_by(count);
-        }
-    }
-}
-
-/// Lines that may wait for the writer; some seconds of a busy gateway, a few MiB.
-const QUEUE: usize = 16 * 1024;
-const BATCH: usize = 64 * 1024;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::reason::Reason;
@@ -111,26 +112,35 @@ pub struct Meters {
 pub async fn relay(
     client: &TcpStream,
     upstream: &TcpStream,
-    first: &[u8],
+    first: Vec<u8>,
     limits: &Limits,
     meters: &Meters,
     stop: impl Future<Output = Stop>,
 ) -> Transfer {
-    let started = Instant::now();
-    let flow = Flow { moved: Cell::new(started), finished: Cell::new(None) };
+    let flow = Flow { moved: Cell::new(Instant::now()), finished: Cell::new(None) };
     let (sent, received) = (Cell::new(0), Cell::new(0));
-    let up = async {
-        let tally = Tally { bytes: &sent, meter: &meters.sent };
-        write_all(upstream, first, &flow).await?;
-        tally.add(first.len());
-        pump(client, upstream, tally, &flow, End::Client).await
+    let up = Direction {
+        from: client,
+        to: upstream,
+        side: End::Client,
+        bytes: &sent,
+        meter: &meters.sent,
+        flow: &flow,
     };
-    let down = async {
-        let tally = Tally { bytes: &received, meter: &meters.received };
-        pump(upstream, client, tally, &flow, End::Upstream).await
+    let down = Direction {
+        from: upstream,
+        to: client,
+        side: End::Upstream,
+        bytes: &received,
+        meter: &meters.received,
+        flow: &flow,
+    };
+    let up = async {
+        up.write_all(first).await?;
+        up.pump().await
     };
     let end = tokio::select! {
-        both = async { tokio::try_join!(up, down) } => match both {
+        both = async { tokio::try_join!(up, down.pump()) } => match both {
             Ok(_) => flow.finished.get().unwrap_or(End::Client),
             Err(_) => End::Error,
         },
@@ -161,92 +171,91 @@ impl Flow {
     }
 }
 
-struct Tally<'a> {
+/// One direction of a tunnel.
+struct Direction<'a> {
+    from: &'a TcpStream,
+    to: &'a TcpStream,
+    /// What to call it when `from` finishes first.
+    side: End,
     bytes: &'a Cell<u64>,
     meter: &'a IntCounter,
+    flow: &'a Flow,
 }
 
-impl Tally<'_> {
-    fn add(&self, count: usize) {
-        self.bytes.set(self.bytes.get() + count as u64);
-        self.meter.inc_by(count as u64);
-    }
-}
-
-/// One direction. An idle one holds no buffer: bytes go through the thread's scratch, and only what the
-/// other side doesn't take at once is kept.
-async fn pump(
-    from: &TcpStream,
-    to: &TcpStream,
-    tally: Tally<'_>,
-    flow: &Flow,
-    side: End,
-) -> io::Result<()> {
-    loop {
-        from.readable().await?;
-        let count = match shuttle(from, to) {
-            Ok(Moved::Nothing) => break,
-            Ok(Moved::All(count)) => count,
-            Ok(Moved::Some(count, rest)) => {
-                write_all(to, &rest, flow).await?;
-                count + rest.len()
+impl Direction<'_> {
+    /// Moves bytes until `from` has finished. An idle direction holds no buffer: bytes go through the
+    /// thread's scratch, and only what `to` doesn't take at once is kept.
+    async fn pump(&self) -> io::Result<()> {
+        let mut rounds = 0;
+        loop {
+            self.from.readable().await?;
+            match self.shuttle() {
+                Ok(Moved::Nothing) => break,
+                Ok(Moved::All) => {}
+                Ok(Moved::AllBut(rest)) => self.write_all(rest).await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            rounds += 1;
+            // A fast peer is always ready; the thread's other tunnels get their turn.
+            if rounds % ROUNDS == 0 {
+                yield_now().await;
+            }
+        }
+        if self.flow.finished.get().is_none() {
+            self.flow.finished.set(Some(self.side));
+        }
+        // The other side may have closed completely by now, which is as good.
+        let _ = SockRef::from(self.to).shutdown(Shutdown::Write);
+        Ok(())
+    }
+
+    fn shuttle(&self) -> io::Result<Moved> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let count = self.from.try_read(scratch)?;
+            if count == 0 {
+                return Ok(Moved::Nothing);
+            }
+            let written = self.write(&scratch[..count])?;
+            Ok(if written == count {
+                Moved::All
+            } else {
+                Moved::AllBut(scratch[written..count].to_vec())
+            })
+        })
+    }
+
+    async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let mut written = self.write(&bytes)?;
+        while written < bytes.len() {
+            self.to.writable().await?;
+            written += self.write(&bytes[written..])?;
+        }
+        Ok(())
+    }
+
+    /// Writes and counts what `to` takes now.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match self.to.try_write(bytes) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         };
-        tally.add(count);
-        flow.moved.set(Instant::now());
+        self.bytes.set(self.bytes.get() + count as u64);
+        self.meter.inc_by(count as u64);
+        self.flow.moved.set(Instant::now());
+        Ok(count)
     }
-    if flow.finished.get().is_none() {
-        flow.finished.set(Some(side));
-    }
-    // The other side may have closed completely by now, which is as good.
-    let _ = SockRef::from(to).shutdown(Shutdown::Write);
-    Ok(())
 }
 
 /// What one read and one write did.
 enum Moved {
     /// `from` has finished.
     Nothing,
-    /// This many bytes.
-    All(usize),
-    /// This many bytes; the rest did not fit.
-    Some(usize, Vec<u8>),
-}
-
-fn shuttle(from: &TcpStream, to: &TcpStream) -> io::Result<Moved> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let count = from.try_read(scratch)?;
-        if count == 0 {
-            return Ok(Moved::Nothing);
-        }
-        let written = match to.try_write(&scratch[..count]) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(if written == count {
-            Moved::All(count)
-        } else {
-            Moved::Some(written, scratch[written..count].to_vec())
-        })
-    })
-}
-
-async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow) -> io::Result<()> {
-    while !bytes.is_empty() {
-        to.writable().await?;
-        match to.try_write(bytes) {
-            Ok(written) => {
-                bytes = &bytes[written..];
-                flow.moved.set(Instant::now());
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    /// Everything that was read.
+    All,
+    /// Everything but this.
+    AllBut(Vec<u8>),
 }
 
 thread_local! {
@@ -255,3 +264,5 @@ thread_local! {
 }
 
 const SCRATCH_SIZE: usize = 64 * 1024;
+/// With the scratch's size, a mebibyte.
+const ROUNDS: u32 = 16;

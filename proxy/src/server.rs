@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::config::Config;
 use crate::lists::{Changes, Loaded, Sources};
-use crate::notice::notice;
+use crate::notice::{self, notice};
 use crate::service::Service;
 use crate::upstream::Resolver;
 
@@ -47,75 +47,70 @@ pub enum Error {
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
 pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     raise_descriptor_limit();
-    let workers = bind_workers(config)?;
-    let admin = bind_alone(config.admin)?;
-    let (service, written) = Service::start(config, loaded);
-    notice(loaded);
-    notice(format_args!("listening on {}", workers.address));
-    notice(format_args!("admin on {}", admin.local_addr().map_err(Error::Start)?));
-    if let Some(entry) = loaded.allowlist.entries().first() {
-        notice(format_args!(
-            "try curl -x http://{} https://{}:{}/v2/",
-            workers.address,
-            entry.host,
-            entry.ports.first()
-        ));
-    }
+    let runtime = runtime()?;
+    // Everything that can fail, and every signal, comes before the first word that we serve.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::install()?
+    };
+    let listeners = Listeners::bind(config)?;
+    let service = Service::start(config, loaded);
     let (alive, gone) = mpsc::channel(1);
-    for listener in workers.listeners {
+    for listener in listeners.workers {
         let resolver =
             Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
         let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
-        let runtime = runtime()?;
-        std::thread::spawn(move || LocalSet::new().block_on(&runtime, worker.serve(listener)));
+        worker.start(listener)?;
     }
     drop(alive);
-    let runtime = runtime()?;
-    let end =
-        LocalSet::new().block_on(&runtime, control(config, admin, Arc::clone(&service), gone))?;
-    drop((runtime, service));
-    match end {
-        // Every worker has gone, and with them every handle of the log: what is queued gets written.
-        End::Orderly => written.wait(FAREWELL),
-        End::Late => {}
+    notice::queue(service.metrics.notices_lost.clone());
+    notice(loaded);
+    notice(format_args!("listening on {}", listeners.clients));
+    notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
+    if let Some((host, port)) = loaded.sample() {
+        notice(format_args!("try curl -x http://{} https://{host}:{port}/v2/", listeners.clients));
     }
+    let sources = config.sources.clone();
+    let control = Control { service: Arc::clone(&service), signals, sources, drain: config.drain };
+    LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
+    service.log.flush(FAREWELL);
+    notice::flush(FAREWELL);
     Ok(())
 }
 
-/// How the workers went.
-enum End {
-    Orderly,
-    Late,
+/// Watches over the workers: signals, reloads, the admin port.
+struct Control {
+    service: Arc<Service>,
+    signals: Signals,
+    sources: Sources,
+    drain: Duration,
 }
 
-/// Watches over the workers: signals, reloads, the admin port.
-async fn control(
-    config: &Config,
-    admin: StdListener,
-    service: Arc<Service>,
-    mut gone: mpsc::Receiver<Infallible>,
-) -> Result<End, Error> {
-    let mut stop = Stop::install()?;
-    let hangup = signal(SignalKind::hangup()).map_err(Error::Start)?;
-    let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
-    tokio::task::spawn_local(admin::serve(admin, Arc::clone(&service)));
-    let reloads = reload_on_change(config.sources.clone(), Arc::clone(&service), hangup);
-    tokio::task::spawn_local(reloads);
+impl Control {
+    async fn run(
+        self,
+        admin: StdListener,
+        mut gone: mpsc::Receiver<Infallible>,
+    ) -> Result<(), Error> {
+        let Self { service, mut signals, sources, drain } = self;
+        let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
+        tokio::task::spawn_local(admin::serve(admin, Arc::clone(&service)));
+        tokio::task::spawn_local(reload_on_change(sources, Arc::clone(&service), signals.hangup));
 
-    stop.asked().await;
-    notice(format_args!("draining {} connections", service.metrics.open.get()));
-    service.closing.cancel();
-    tokio::select! {
-        _ = gone.recv() => return Ok(End::Orderly),
-        () = sleep(config.drain) => {}
-        () = stop.asked() => {}
+        signals.stop.asked().await;
+        service.closing.cancel();
+        notice(format_args!("draining {} connections", service.metrics.open.get()));
+        tokio::select! {
+            _ = gone.recv() => return Ok(()),
+            () = sleep(drain) => {}
+            () = signals.stop.asked() => {}
+        }
+        service.shared.cut.cancel();
+        notice(format_args!("cutting {} connections", service.metrics.open.get()));
+        // Each of them has its last words to say, and a line to log.
+        let _ = timeout(FAREWELL, gone.recv()).await;
+        Ok(())
     }
-    notice(format_args!("cutting {} connections", service.metrics.open.get()));
-    service.shared.cut.cancel();
-    Ok(match timeout(FAREWELL, gone.recv()).await {
-        Ok(_) => End::Orderly,
-        Err(_) => End::Late,
-    })
 }
 
 /// Reads the files again when they change, or when asked to.
@@ -124,7 +119,10 @@ async fn reload_on_change(sources: Sources, service: Arc<Service>, mut hangup: S
     loop {
         // The watch comes first: a change while we read is seen in the next round.
         let mut changes = Changes::watch(&sources);
-        let read = sources.read();
+        let again = sources.clone();
+        // A file on a stuck mount may hold this up, but neither signals nor the admin port.
+        let read = tokio::task::spawn_blocking(move || again.read_settled()).await;
+        let Ok(read) = read else { continue };
         // A folder may hold other files, too; what we have seen before needs no second look.
         let seen = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
         if last.replace(seen.clone()) != Some(seen) {
@@ -146,35 +144,47 @@ struct Worker {
 }
 
 impl Worker {
+    fn start(self, listener: StdListener) -> Result<(), Error> {
+        let runtime = runtime()?;
+        let serve = move || LocalSet::new().block_on(&runtime, self.serve(listener));
+        std::thread::Builder::new().name("worker".into()).spawn(serve).map_err(Error::Start)?;
+        Ok(())
+    }
+
     /// Accepts until closing, then waits for its connections to end.
     async fn serve(self, listener: StdListener) {
         let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
         let worker = Rc::new(self);
         let connections = TaskTracker::new();
-        loop {
-            // Without a free slot nothing is accepted: the kernel's queue holds who comes, and then refuses.
-            let slot = Arc::clone(&worker.service.slots).acquire_owned().await;
-            let accepted = tokio::select! {
-                biased;
-                () = worker.service.closing.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let worker = Rc::clone(&worker);
-                    connections.spawn_local(async move {
-                        worker.service.connection(stream, peer, &worker.resolver).await;
-                        drop(slot);
-                    });
+        let closed = worker.service.closing.run_until_cancelled(async {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        // Without a free slot nobody else is accepted: the kernel's queue holds who comes.
+                        let slot = Arc::clone(&worker.service.slots).acquire_owned().await;
+                        let worker = Rc::clone(&worker);
+                        connections.spawn_local(async move {
+                            worker.service.connection(stream, peer, &worker.resolver).await;
+                            drop(slot);
+                        });
+                    }
+                    // The peer has gone, or descriptors have run out; those come back when tunnels end.
+                    Err(_) => sleep(ACCEPT_PAUSE).await,
                 }
-                // The peer has gone, or descriptors have run out; those come back when tunnels end.
-                Err(_) => sleep(ACCEPT_PAUSE).await,
             }
-        }
+        });
+        closed.await.unwrap_or(());
         drop(listener);
         connections.close();
         connections.wait().await;
     }
+}
+
+/// The signals we act on.
+struct Signals {
+    stop: Stop,
+    /// SIGHUP.
+    hangup: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -183,15 +193,16 @@ struct Stop {
     interrupt: Signal,
 }
 
-impl Stop {
+impl Signals {
     fn install() -> Result<Self, Error> {
         let install = |kind| signal(kind).map_err(Error::Start);
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-        })
+        let (terminate, interrupt) =
+            (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup: install(SignalKind::hangup())? })
     }
+}
 
+impl Stop {
     async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -200,22 +211,28 @@ impl Stop {
     }
 }
 
-/// The workers' listeners, which share one address.
-struct Workers {
-    address: SocketAddr,
-    listeners: Vec<StdListener>,
+/// All listeners of the process.
+struct Listeners {
+    /// Where clients connect.
+    clients: SocketAddr,
+    /// One for each worker, all on that address.
+    workers: Vec<StdListener>,
+    admin: StdListener,
 }
 
-fn bind_workers(config: &Config) -> Result<Workers, Error> {
-    // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we are alone.
-    let mut address = bind_alone(config.listen)?.local_addr().map_err(Error::Start)?;
-    let mut listeners = Vec::new();
-    for _ in 0..config.workers.get() {
-        let listener = bind_shared(address).map_err(|source| Error::Listen { address, source })?;
-        address = listener.local_addr().map_err(Error::Start)?;
-        listeners.push(listener);
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self, Error> {
+        // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we are alone.
+        let mut clients = bind_alone(config.listen)?.local_addr().map_err(Error::Start)?;
+        let mut workers = Vec::new();
+        for _ in 0..config.workers.get() {
+            let listener = bind_shared(clients)
+                .map_err(|source| Error::Listen { address: clients, source })?;
+            clients = listener.local_addr().map_err(Error::Start)?;
+            workers.push(listener);
+        }
+        Ok(Self { clients, workers, admin: bind_alone(config.admin)? })
     }
-    Ok(Workers { address, listeners })
 }
 
 fn bind_alone(address: SocketAddr) -> Result<StdListener, Error> {

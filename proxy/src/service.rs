@@ -13,14 +13,16 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::client;
 use crate::config::Config;
+use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
 use crate::notice::notice;
 use crate::policy::Policy;
-use crate::record::{Circumstances, Log, Written};
+use crate::record::{self, Circumstances};
 use crate::refusal;
-use crate::tunnel::Shared;
+use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Resolver;
 
 /// What the threads of the process share.
@@ -33,7 +35,8 @@ pub struct Service {
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
-    log: Log,
+    /// The access log.
+    pub log: Lines,
     connections: AtomicU64,
     /// One for each connection that may be open.
     pub slots: Arc<Semaphore>,
@@ -41,12 +44,11 @@ pub struct Service {
 
 impl Service {
     /// Makes it, and starts the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> (Arc<Self>, Written) {
+    pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
         let metrics = Metrics::default();
-        let (log, written) = Log::start(io::stdout(), metrics.log_lost.clone());
         let policy = Policy::new(&loaded.allowlist, 1);
         metrics.describe(&policy);
-        let service = Self {
+        Arc::new(Self {
             shared: Shared {
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
@@ -54,14 +56,13 @@ impl Service {
                 limits: config.limits,
                 meters: metrics.meters.clone(),
             },
+            log: Lines::to(io::stdout(), metrics.log_lost.clone()),
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
-            log,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
-        };
-        (Arc::new(service), written)
+        })
     }
 
     /// Enforces what was loaded, or keeps what is in force and says so.
@@ -78,11 +79,11 @@ impl Service {
         };
         self.reload_error.store(None);
         let current = self.shared.policy.load();
-        if loaded.allowlist.hash() == current.hash {
+        if *loaded.allowlist.hash() == *current.id.hash {
             return;
         }
-        let policy = Policy::new(&loaded.allowlist, current.generation + 1);
-        let generation = policy.generation;
+        let policy = Policy::new(&loaded.allowlist, current.id.generation + 1);
+        let generation = policy.id.generation;
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
@@ -98,26 +99,21 @@ impl Service {
     pub async fn connection(&self, mut stream: TcpStream, peer: SocketAddr, resolver: &Resolver) {
         let (accepted, started) = (SystemTime::now(), Instant::now());
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let policy = self.shared.policy.load_full();
+        let client = client::identify(peer);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let outcome =
-            AssertUnwindSafe(self.shared.serve(&mut stream, peer, resolver)).catch_unwind().await;
-        self.metrics.open.dec();
-        let Ok(outcome) = outcome else {
-            // The panic hook has said where; one connection ends, the others never notice.
-            self.metrics.panics.inc();
-            return;
-        };
+        let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), resolver));
+        // The panic hook says where; one connection ends, the others never notice.
+        let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(client));
         let last_words = outcome.last_words();
         if let Some(words) = &last_words {
             refusal::send(&mut stream, words).await;
         }
         let lasted = started.elapsed();
+        self.metrics.open.dec();
         self.metrics.count(&outcome, lasted);
-        let (generation, allowlist) = (policy.generation, policy.hash.as_str());
-        self.log.write(&outcome, Circumstances { id, accepted, lasted, generation, allowlist });
+        self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
         if last_words.is_some() {
             refusal::linger(stream).await;
         }

@@ -1,14 +1,12 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
-use std::net::SocketAddr;
-
 use arc_swap::ArcSwap;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{self, Client};
+use crate::client::Client;
 use crate::head::{self, Malformed};
 use crate::hello::{self, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy};
@@ -57,6 +55,8 @@ pub enum Outcome {
     Closed(Permit, Route, Option<ServerName>, Reason),
     /// The tunnel was carried to its end.
     Carried(Permit, Route, Transfer),
+    /// Serving it panicked.
+    Panicked(Client),
 }
 
 /// A permitted target, reached, and what the client sent ahead of our answer.
@@ -72,10 +72,10 @@ impl Shared {
     pub async fn serve(
         &self,
         stream: &mut TcpStream,
-        peer: SocketAddr,
+        client: Client,
         resolver: &Resolver,
     ) -> Outcome {
-        match self.open(stream, client::identify(peer), resolver).await {
+        match self.open(stream, client, resolver).await {
             Ok(tunnel) => self.carry(stream, tunnel).await,
             Err(outcome) => outcome,
         }
@@ -100,40 +100,41 @@ impl Shared {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
-        match upstream::connect(&permit, resolver).await {
-            Ok(upstream) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
-            Err(failure) => Err(Outcome::Unreached(permit, failure)),
+        let upstream = match upstream::connect(&permit, resolver).await {
+            Ok(upstream) => upstream,
+            Err(failure) => return Err(Outcome::Unreached(permit, failure)),
+        };
+        // Reaching it took a while, in which a new list may have come.
+        let policy = self.policy.load();
+        match policy.renew(&permit, upstream.route.address.ip()) {
+            Ok(()) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
+            Err(_) => Err(Outcome::Denied(permit.revoke(policy.id.clone()))),
         }
     }
 
     async fn carry(&self, stream: &mut TcpStream, tunnel: Tunnel) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: host, route }, pipelined } = tunnel;
-        let checked = {
-            let stop = self.stop(&permit);
-            tokio::pin!(stop);
-            tokio::select! {
-                biased;
-                stop = &mut stop => Err((None, stop.reason())),
-                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
-            }
+        let checked = tokio::select! {
+            biased;
+            stop = self.stop(&permit, &route) => Err((None, stop.reason())),
+            checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
         };
         match checked {
             Ok(hello) => {
-                let stop = self.stop(&permit);
-                let transfer =
-                    relay::relay(stream, &host, &hello, &self.limits.relay, &self.meters, stop)
-                        .await;
+                let stop = self.stop(&permit, &route);
+                let (limits, meters) = (&self.limits.relay, &self.meters);
+                let transfer = relay::relay(stream, &host, hello, limits, meters, stop).await;
                 Outcome::Carried(permit, route, transfer)
             }
             Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
         }
     }
 
-    /// Waits until the tunnel of `permit` may no longer live. Looks at once, and after each new list.
-    async fn stop(&self, permit: &Permit) -> Stop {
+    /// Waits until a tunnel may no longer live. Looks at once, and after each new list.
+    async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit).is_err() {
+            if self.policy.load().renew(permit, route.address.ip()).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
@@ -159,30 +160,48 @@ async fn check(
     }
 }
 
+/// The last word on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A tunnel was carried until the peers or its own limits ended it.
+    Tunnel,
+    /// A tunnel was carried until we ended it.
+    Ended(Reason),
+    /// No tunnel was carried.
+    Refused(Reason),
+    /// Serving it panicked.
+    Panicked,
+}
+
 impl Outcome {
-    /// Why it was not carried, or not to its own end.
-    pub fn reason(&self) -> Option<Reason> {
+    /// The last word.
+    pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Malformed(_, malformed) => Some(malformed.reason),
-            Self::Denied(denial) => Some(denial.reason),
-            Self::Unreached(_, failure) => Some(failure.reason),
-            Self::Closed(.., reason) => Some(*reason),
+            Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
+            Self::Denied(denial) => Verdict::Refused(denial.reason),
+            Self::Unreached(_, failure) => Verdict::Refused(failure.reason),
+            Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
-                End::Stopped(stop) => Some(stop.reason()),
-                End::Client | End::Upstream | End::Idle | End::Total | End::Error => None,
+                End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
+                    Verdict::Tunnel
+                }
             },
+            Self::Panicked(_) => Verdict::Panicked,
         }
     }
 
     /// What a refused client is told: a response before the 200, an alert after it.
     pub fn last_words(&self) -> Option<Vec<u8>> {
-        let response = |host| refusal::response(self.reason()?, host).map(String::into_bytes);
+        let response = |reason, host| refusal::response(reason, host).map(String::into_bytes);
         match self {
-            Self::Malformed(..) => response(None),
-            Self::Denied(denial) => response(Some(denial.target.host.as_str())),
-            Self::Unreached(permit, _) => response(Some(permit.target().host.as_str())),
+            Self::Malformed(_, malformed) => response(malformed.reason, None),
+            Self::Denied(denial) => response(denial.reason, Some(denial.target.host.as_str())),
+            Self::Unreached(permit, failure) => {
+                response(failure.reason, Some(permit.target().host.as_str()))
+            }
             Self::Closed(.., reason) => refusal::alert(*reason).map(Vec::from),
-            Self::Carried(..) => None,
+            Self::Carried(..) | Self::Panicked(_) => None,
         }
     }
 }

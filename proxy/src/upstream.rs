@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Resolver as Hickory, TokioResolver};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -94,20 +95,53 @@ impl Resolver {
     }
 
     /// Looks `target` up, once. The name is absolute, so no search domain can answer for it.
+    ///
+    /// When one family has answered, the other gets a moment more (RFC 8305 §3): there are resolvers that
+    /// never answer for AAAA.
     async fn resolve(&self, target: &Target) -> Result<Vec<IpAddr>, Failure> {
         let mut name = Name::from_ascii(target.host.as_str())
             .map_err(|error| Failure::new(Reason::DnsFailed, &error))?;
         name.set_fqdn(true);
-        match timeout(self.limits.resolve, self.hickory.lookup_ip(name)).await {
-            Ok(Ok(answer)) => Ok(answer.iter().collect()),
-            Ok(Err(NetError::Timeout)) => Err(Failure::new(Reason::DnsTimeout, &NetError::Timeout)),
+        let v4 = std::pin::pin!(self.lookup(name.clone(), RecordType::A));
+        let v6 = std::pin::pin!(self.lookup(name, RecordType::AAAA));
+        let (first, other) = match select(v4, v6).await {
+            Either::Left((first, other)) => (first, Either::Left(other)),
+            Either::Right((first, other)) => (first, Either::Right(other)),
+        };
+        match first {
+            Ok(mut addresses) => {
+                if let Ok(Ok(more)) = timeout(RESOLUTION_DELAY, other).await {
+                    addresses.extend(more);
+                }
+                Ok(addresses)
+            }
+            // Neither has an address: a resolver in trouble says more than a name without a record.
+            Err(failure) => other
+                .await
+                .map_err(|other| if other.reason == Reason::DnsNotFound { failure } else { other }),
+        }
+    }
+
+    /// The addresses of one family, at least one.
+    async fn lookup(&self, name: Name, kind: RecordType) -> Result<Vec<IpAddr>, Failure> {
+        let answer = match timeout(self.limits.resolve, self.hickory.lookup(name, kind)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(NetError::Timeout)) => {
+                return Err(Failure::new(Reason::DnsTimeout, &NetError::Timeout));
+            }
             Ok(Err(error)) if error.is_no_records_found() => {
                 let what = if error.is_nx_domain() { "NXDOMAIN" } else { "no address" };
-                Err(Failure::new(Reason::DnsNotFound, &what))
+                return Err(Failure::new(Reason::DnsNotFound, &what));
             }
-            Ok(Err(error)) => Err(Failure::new(Reason::DnsFailed, &error)),
-            Err(elapsed) => Err(Failure::new(Reason::DnsTimeout, &elapsed)),
+            Ok(Err(error)) => return Err(Failure::new(Reason::DnsFailed, &error)),
+            Err(elapsed) => return Err(Failure::new(Reason::DnsTimeout, &elapsed)),
+        };
+        let addresses: Vec<IpAddr> =
+            answer.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
+        if addresses.is_empty() {
+            return Err(Failure::new(Reason::DnsNotFound, &"no address"));
         }
+        Ok(addresses)
     }
 }
 
@@ -196,6 +230,7 @@ async fn dial_one(address: Admitted) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((stream, address.socket()))
 }
 
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 const STAGGER: Duration = Duration::from_millis(250);
 const MAX_TTL: Duration = Duration::from_mins(1);
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(5);

@@ -1,11 +1,16 @@
 //! Start, readiness, reload and end of the process, and its command line.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ringfence::reason::Reason;
-use test_support::{Finished, Program, Ringfence};
+use rustix::process::{Pid, Signal, kill_process};
+use test_support::{Finished, PATIENCE, Program, Ringfence};
 
 use crate::stage::{Client, DATA, HOST, Stage, document};
 
@@ -79,6 +84,126 @@ fn a_list_that_is_being_written_is_not_read() -> Result<()> {
     ensure!(stage.proxy.metric("ringfence_allowlist_generation")? == 2);
     drop(tunnel);
     Ok(())
+}
+
+/// `current` points to a release, and is swapped by rename; the folder itself may go and come back.
+#[test]
+fn a_list_behind_a_folder_that_is_swapped_is_noticed() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let path = |name: &str| directory.path().join(name);
+    let release = |name: &str, hosts: &[&str]| -> Result<()> {
+        fs::create_dir_all(path(name))?;
+        Ok(fs::write(path(name).join("allowlist.toml"), document(hosts, 443))?)
+    };
+    release("1", &[HOST])?;
+    release("2", &[HOST, DATA])?;
+    symlink("1", path("current"))?;
+    let list = path("current").join("allowlist.toml");
+    let arguments = ["--allowlist".as_ref(), list.as_os_str()];
+    let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
+
+    symlink("2", path("next"))?;
+    fs::rename(path("next"), path("current"))?;
+    proxy.stderr().wait_for_line(|line| line.contains("generation 2"))?;
+
+    fs::remove_dir_all(path("2"))?;
+    proxy.stderr().wait_for_line(|line| line.contains("the old list stays in force"))?;
+    release("2", &[HOST])?;
+    proxy.stderr().wait_for_line(|line| line.contains("generation 3"))?;
+    Ok(())
+}
+
+/// The line names the list that decided, not the one that was in force when the client came.
+#[test]
+fn the_log_names_the_list_that_decided() -> Result<()> {
+    let stage = Stage::open()?;
+    let mut client = stage.client()?;
+    client.send(b"CONN")?;
+    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 1))?;
+    stage.allow(&[HOST])?;
+    client.send(format!("ECT {DATA}:{} HTTP/1.1\r\n\r\n", stage.origin.port).as_bytes())?;
+    ensure!(client.head()?.contains("not_in_policy"));
+    let line = stage.proxy.logged(|line| line["host"] == DATA)?;
+    ensure!(line["generation"] == 2, "{line}");
+    Ok(())
+}
+
+/// However the kernel spreads connections over workers, the free slots are for all of them.
+#[test]
+fn a_free_slot_serves_whoever_comes() -> Result<()> {
+    for (workers, connections, held) in [(2, 1, 0), (4, 3, 2)] {
+        let stage = Stage::with_settings(&format!(
+            "workers = {workers}\n[limits]\nconnections = {connections}\n"
+        ))?;
+        let _held = (0..held).map(|_| stage.tunnel(HOST)).collect::<Result<Vec<_>>>()?;
+        for _ in 0..12 {
+            let (_, head) = stage.connect("evil.example:443")?;
+            ensure!(head.contains("not_in_policy"), "{head}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn signals_right_after_the_start_are_obeyed() -> Result<()> {
+    for _ in 0..5 {
+        let mut proxy =
+            Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), ["--registry", metadata()])?;
+        proxy.reload()?;
+        ensure!(proxy.admin("/healthz")?.starts_with("HTTP/1.1 200 "));
+        proxy.terminate()?;
+        ensure!(proxy.wait()?.success());
+    }
+    Ok(())
+}
+
+/// Nobody reads the log, and nobody the notices; the process still reloads, serves and stops.
+#[test]
+fn a_stuck_log_reader_stops_nothing() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let list = directory.path().join("allowlist.toml");
+    fs::write(&list, document(&[HOST], 443))?;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--allowlist"])
+        .arg(&list)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let pid = Pid::from_child(&child);
+    let mut said = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+    let mut announced = said
+        .by_ref()
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("ringfence: listening on ").map(str::to_owned));
+    let address: SocketAddr = announced.next().context("an address")?.parse()?;
+    let result = (|| {
+        // More log lines, and more notices, than two pipes hold.
+        for round in 0..400 {
+            if round % 4 == 0 {
+                fs::write(&list, format!("nonsense {}", "x".repeat(500 + round)))?;
+                kill_process(pid, Signal::HUP)?;
+            }
+            let mut client = Client::connect(address)?;
+            client.send(
+                format!("CONNECT {}.example:443 HTTP/1.1\r\n\r\n", "x".repeat(60)).as_bytes(),
+            )?;
+            ensure!(client.head()?.contains("not_in_policy"));
+        }
+        kill_process(pid, Signal::TERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            ensure!(Instant::now() < deadline, "it doesn't stop");
+            std::thread::yield_now();
+        };
+        ensure!(status.success(), "{status}");
+        Ok(())
+    })();
+    let _ = child.kill();
+    child.wait()?;
+    result
 }
 
 #[test]
@@ -222,12 +347,13 @@ fn what_cannot_start_says_why() -> Result<()> {
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let taken = taken.local_addr()?.to_string();
-    let rows: [(&[&str], &[&str]); 8] = [
+    let rows: [(&[&str], &[&str]); 9] = [
         (&["run"], &["nothing is allowed yet", "--allowlist FILE"]),
         (
             &["run", "--allowlist", "no-such-file.toml"],
             &["can't read `no-such-file.toml`", "No such file"],
         ),
+        (&["run", "--allowlist", "/dev/null"], &["`/dev/null` is not a regular file"]),
         (&["run", "--allowlist", &empty], &["the file is empty", "empty.toml:1:1"]),
         (
             &["run", "--allowlist", &good, "--allowlist", &contrary],

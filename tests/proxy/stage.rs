@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -55,9 +55,14 @@ impl Stage {
 
     /// Puts a list with these hosts in place, by rename, and waits until it is in force.
     pub(crate) fn allow(&self, hosts: &[&str]) -> Result<()> {
+        self.enforce(&document(hosts, self.origin.port))
+    }
+
+    /// Puts this document in place, by rename, and waits until it is in force.
+    pub(crate) fn enforce(&self, document: &str) -> Result<()> {
         let generation = self.proxy.metric("ringfence_allowlist_generation")?;
         let new = self.directory.path().join("allowlist.new");
-        fs::write(&new, document(hosts, self.origin.port))?;
+        fs::write(&new, document)?;
         fs::rename(new, &self.list)?;
         self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
     }
@@ -212,14 +217,14 @@ impl Origin {
 
     /// Every byte of every connection.
     pub(crate) fn arrived(&self) -> Vec<u8> {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.arrived).clone()
     }
 }
 
 fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        record.lock().unwrap_or_else(PoisonError::into_inner).extend(&buffer[..count]);
+        lock(record).extend(&buffer[..count]);
         if stream.write_all(&buffer[..count]).is_err() {
             return;
         }
@@ -234,45 +239,64 @@ pub(crate) enum Answer {
     Addresses(Vec<IpAddr>),
     /// The first addresses once, the second ones from then on; never to be cached.
     Flipping(IpAddr, IpAddr),
+    /// IPv4 at once, and no answer at all for IPv6.
+    OnlyV4(IpAddr),
     NxDomain,
     ServFail,
     Silence,
+    /// Silence until [`Dns::release`].
+    Held,
 }
+
+/// A query, and who asked.
+type Query = (Vec<u8>, SocketAddr);
 
 /// A DNS server that answers as it is told, and counts.
 pub(crate) struct Dns {
     pub(crate) address: SocketAddr,
+    socket: UdpSocket,
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    held: Arc<Mutex<Vec<Query>>>,
 }
 
 impl Dns {
     fn start() -> Result<Self> {
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let address = socket.local_addr()?;
-        let dns = Self { address, answers: Arc::default(), asked: Arc::default() };
-        let (answers, asked) = (Arc::clone(&dns.answers), Arc::clone(&dns.asked));
+        let dns = Self {
+            address,
+            socket: socket.try_clone()?,
+            answers: Arc::default(),
+            asked: Arc::default(),
+            held: Arc::default(),
+        };
+        let (answers, asked, held) =
+            (Arc::clone(&dns.answers), Arc::clone(&dns.asked), Arc::clone(&dns.held));
         std::thread::spawn(move || {
             let mut query = [0; 512];
             while let Ok((length, peer)) = socket.recv_from(&mut query) {
-                let (name, kind) = question(&query[..length]);
-                let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-                let before = asked.contains(&name);
+                let query = &query[..length];
+                let (name, kind) = question(query);
+                let before = lock(&asked).contains(&name);
                 if kind == A {
-                    asked.push(name.clone());
+                    lock(&asked).push(name.clone());
                 }
-                let answer =
-                    answers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+                let answer = lock(&answers).get(&name).cloned();
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
                     Answer::Silence => continue,
-                    Answer::NxDomain => reply(&query[..length], 3, &[], 60),
-                    Answer::ServFail => reply(&query[..length], 2, &[], 60),
-                    Answer::Addresses(addresses) => {
-                        reply(&query[..length], 0, &of(kind, &addresses), 60)
+                    Answer::OnlyV4(_) if kind != A => continue,
+                    Answer::Held => {
+                        lock(&held).push((query.to_vec(), peer));
+                        continue;
                     }
+                    Answer::NxDomain => reply(query, 3, &[], 60),
+                    Answer::ServFail => reply(query, 2, &[], 60),
+                    Answer::Addresses(addresses) => reply(query, 0, &of(kind, &addresses), 60),
+                    Answer::OnlyV4(address) => reply(query, 0, &[address], 60),
                     Answer::Flipping(first, then) => {
                         let address = if before && kind == A { then } else { first };
-                        reply(&query[..length], 0, &of(kind, &[address]), 0)
+                        reply(query, 0, &of(kind, &[address]), 0)
                     }
                 };
                 let _ = socket.send_to(&reply, peer);
@@ -281,14 +305,28 @@ impl Dns {
         Ok(dns)
     }
 
+    /// Answers what was held back with `address`.
+    pub(crate) fn release(&self, address: IpAddr) -> Result<()> {
+        for (query, peer) in lock(&self.held).drain(..) {
+            let (_, kind) = question(&query);
+            self.socket.send_to(&reply(&query, 0, &of(kind, &[address]), 60), peer)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn answer(&self, name: &str, answer: Answer) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), answer);
+        lock(&self.answers).insert(name.to_owned(), answer);
     }
 
     /// The names for whose IPv4 address it was asked.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.asked).clone()
     }
+}
+
+/// A thread that panicked while it held the lock has failed its test already.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const A: u16 = 1;

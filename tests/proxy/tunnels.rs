@@ -5,7 +5,10 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use ringfence::reason::Reason;
 
-use crate::stage::{DATA, HOST, MOMENT, Stage, hello};
+use crate::stage::{
+    Answer, DATA, HOST, LOOPBACK, MOMENT, Stage, document, extension, hello, hello_with, record,
+    server_name,
+};
 
 #[test]
 fn bytes_arrive_as_they_were_sent_and_are_counted_once() -> Result<()> {
@@ -122,6 +125,68 @@ fn a_tunnel_revoked_before_its_hello_carries_nothing() -> Result<()> {
         "{line}"
     );
     ensure!(stage.origin.arrived().is_empty());
+    Ok(())
+}
+
+/// A second private endpoint must not cut the pulls through the first one.
+#[test]
+fn a_pin_that_is_added_ends_nothing_and_one_that_goes_does() -> Result<()> {
+    let stage = Stage::open()?;
+    let mut tunnel = stage.tunnel(HOST)?;
+    let list = document(&[HOST, DATA], stage.origin.port);
+    stage.enforce(&list.replace("[\"127.0.0.1\"]", "[\"127.0.0.1\", \"10.0.0.4\"]"))?;
+    tunnel.send(b"x")?;
+    ensure!(tunnel.receive(1)? == b"x");
+    stage.enforce(&list.replace("127.0.0.1", "10.0.0.4"))?;
+    ensure!(tunnel.ended()?);
+    Ok(())
+}
+
+/// Permitted, and taken back while the name was being looked up: the client is told before any tunnel.
+#[test]
+fn a_list_that_changes_on_the_way_is_answered() -> Result<()> {
+    let stage = Stage::open()?;
+    stage.dns.answer(DATA, Answer::Held);
+    let mut client = stage.client()?;
+    client.send(format!("CONNECT {DATA}:{} HTTP/1.1\r\n\r\n", stage.origin.port).as_bytes())?;
+    stage.until(|| Ok(!stage.dns.asked().is_empty()))?;
+    stage.allow(&[HOST])?;
+    stage.dns.release(LOOPBACK)?;
+    let head = client.head()?;
+    ensure!(head.starts_with("HTTP/1.1 403 ringfence: policy_revoked; "), "{head}");
+    let line = stage.proxy.logged(|line| line["host"] == DATA)?;
+    ensure!(line["outcome"] == "denied" && line["generation"] == 2, "{line}");
+    ensure!(stage.origin.arrived().is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_resolver_that_never_answers_for_ipv6_slows_nothing_down() -> Result<()> {
+    let stage = Stage::open()?;
+    stage.dns.answer(HOST, Answer::OnlyV4(LOOPBACK));
+    drop(stage.tunnel(HOST)?);
+    let line = stage.proxy.logged(|line| line["host"] == HOST)?;
+    ensure!(line["ms"]["resolve"].as_f64() < Some(1000.0), "{line}");
+    Ok(())
+}
+
+/// Cut into records of one byte, a large hello would be six times as large on the wire.
+#[test]
+fn a_hello_in_tiny_records_is_carried_until_it_is_too_long() -> Result<()> {
+    let stage = Stage::open()?;
+    for (padding, carried) in [(500, true), (40_000, false)] {
+        let padding = extension(21, &vec![0; padding]);
+        let whole = hello_with(&[server_name(HOST.as_bytes()), padding].concat());
+        let cut: Vec<u8> = whole[5..].chunks(1).flat_map(record).collect();
+        let (mut client, _) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
+        // The proxy may have seen enough before it has seen all.
+        let _ = client.send(&cut);
+        if carried {
+            ensure!(client.receive(cut.len())? == cut);
+        } else {
+            stage.proxy.logged(|line| line["reason"] == Reason::ClientHelloTooLarge.code())?;
+        }
+    }
     Ok(())
 }
 
