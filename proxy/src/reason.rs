@@ -16,10 +16,14 @@ pub enum Kind {
     Failed,
 }
 
-/// Declares the enum and its one row of text per reason: code, kind, status, error type, meaning, remedy.
+/// Declares the enum, and one row of text for each reason.
 macro_rules! reasons {
-    ($(#[doc = $doc:literal] $name:ident = $code:literal, $kind:ident, $status:expr, $error:literal,
-        $meaning:literal, $remedy:literal;)*) => {
+    ($(#[doc = $doc:literal] $name:ident {
+        code: $code:literal, kind: $kind:ident, error: $error:literal,
+        status: $status:expr, alert: $alert:expr,
+        meaning: $meaning:literal,
+        remedy: $remedy:literal,
+    })*) => {
         /// Why a connection was refused or ended by us, in the order in which the checks run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
@@ -34,8 +38,9 @@ macro_rules! reasons {
         const ROWS: &[Row] = &[$(Row {
             code: $code,
             kind: Kind::$kind,
+            error: $error,
             status: $status,
-            proxy_error: $error,
+            alert: $alert,
             meaning: $meaning,
             remedy: $remedy,
         }),*];
@@ -45,179 +50,277 @@ macro_rules! reasons {
 struct Row {
     code: &'static str,
     kind: Kind,
-    /// After the 200 no status can be sent.
-    status: Option<u16>,
     /// RFC 9209 §2.3.
-    proxy_error: &'static str,
+    error: &'static str,
+    /// Of the response; after the 200 none can be sent.
+    status: Option<u16>,
+    /// For a client that spoke TLS (RFC 8446 §6.2).
+    alert: Option<u8>,
     meaning: &'static str,
     remedy: &'static str,
 }
 
 reasons! {
     /// No whole request head in time.
-    HeadTimeout = "head_timeout", Malformed, Some(408), "http_request_error",
-        "the request head did not arrive in time",
-        "send the whole CONNECT request at once; look for a slow or stuck client";
+    HeadTimeout {
+        code: "head_timeout", kind: Malformed, error: "http_request_error",
+        status: Some(408), alert: None,
+        meaning: "the request head did not arrive in time",
+        remedy: "send the whole CONNECT request at once; look for a slow or stuck client",
+    }
 
     /// The client went away before it had asked for anything.
-    ClientClosed = "client_closed", Malformed, None, "http_request_error",
-        "the client closed the connection before it had asked for anything",
-        "nothing; port checks do this";
+    ClientClosed {
+        code: "client_closed", kind: Malformed, error: "http_request_error",
+        status: None, alert: None,
+        meaning: "the client closed the connection before it had asked for anything",
+        remedy: "nothing; port checks do this",
+    }
 
     /// The request head is larger than we read.
-    HeadTooLarge = "head_too_large", Malformed, Some(431), "http_request_error",
-        "the request head is too large",
-        "send fewer or shorter headers";
+    HeadTooLarge {
+        code: "head_too_large", kind: Malformed, error: "http_request_error",
+        status: Some(431), alert: None,
+        meaning: "the request head is too large",
+        remedy: "send fewer or shorter headers",
+    }
 
     /// Not an HTTP/1 request head, or one that carries what a CONNECT has no use for.
-    BadRequest = "bad_request", Malformed, Some(400), "http_request_error",
-        "this is not a plain CONNECT request",
-        "use this address as an HTTP proxy (`http://…`) for https URLs: CONNECT host:port \
-         HTTP/1.1, no body";
+    BadRequest {
+        code: "bad_request", kind: Malformed, error: "http_request_error",
+        status: Some(400), alert: None,
+        meaning: "this is not a plain CONNECT request",
+        remedy: "use this address as an HTTP proxy (`http://…`) for https URLs: CONNECT host:port \
+         HTTP/1.1, no body",
+    }
 
     /// A plain HTTP request for us to forward.
-    PlainHttpForbidden = "plain_http_forbidden", Denied, Some(403), "http_request_denied",
-        "plain HTTP is not forwarded",
-        "use https; registries answer on 443 only";
+    PlainHttpForbidden {
+        code: "plain_http_forbidden", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "plain HTTP is not forwarded",
+        remedy: "use https; registries answer on 443 only",
+    }
 
     /// A method other than CONNECT.
-    MethodNotAllowed = "method_not_allowed", Denied, Some(405), "http_request_denied",
-        "only CONNECT is served here",
-        "use this address as a proxy for https URLs";
+    MethodNotAllowed {
+        code: "method_not_allowed", kind: Denied, error: "http_request_denied",
+        status: Some(405), alert: None,
+        meaning: "only CONNECT is served here",
+        remedy: "use this address as a proxy for https URLs",
+    }
 
     /// The target has characters outside ASCII.
-    NonAscii = "non_ascii", Malformed, Some(400), "http_request_error",
-        "the host name has characters outside ASCII",
-        "write the name as the registry reports it";
+    NonAscii {
+        code: "non_ascii", kind: Malformed, error: "http_request_error",
+        status: Some(400), alert: None,
+        meaning: "the host name has characters outside ASCII",
+        remedy: "write the name as the registry reports it",
+    }
 
     /// The target is an IP address.
-    IpLiteral = "ip_literal", Denied, Some(403), "http_request_denied",
-        "IP addresses are not reached, only listed host names",
-        "use the registry's host name";
+    IpLiteral {
+        code: "ip_literal", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "IP addresses are not reached, only listed host names",
+        remedy: "use the registry's host name",
+    }
 
     /// The target is no host name.
-    BadAuthority = "bad_authority", Malformed, Some(400), "http_request_error",
-        "the CONNECT target is not a host name",
-        "write it as host:port, without scheme, path, user or trailing dot";
+    BadAuthority {
+        code: "bad_authority", kind: Malformed, error: "http_request_error",
+        status: Some(400), alert: None,
+        meaning: "the CONNECT target is not a host name",
+        remedy: "write it as host:port, without scheme, path, user or trailing dot",
+    }
 
     /// The target has no port, or one in an unusual spelling.
-    BadPort = "bad_port", Malformed, Some(400), "http_request_error",
-        "the CONNECT target has no valid port",
-        "write the port in plain digits, as in :443";
+    BadPort {
+        code: "bad_port", kind: Malformed, error: "http_request_error",
+        status: Some(400), alert: None,
+        meaning: "the CONNECT target has no valid port",
+        remedy: "write the port in plain digits, as in :443",
+    }
 
     /// The Host header names another host than the target.
-    HostMismatch = "host_mismatch", Malformed, Some(400), "http_request_error",
-        "the Host header and the CONNECT target differ",
-        "send the same host in both, or no Host header";
+    HostMismatch {
+        code: "host_mismatch", kind: Malformed, error: "http_request_error",
+        status: Some(400), alert: None,
+        meaning: "the Host header and the CONNECT target differ",
+        remedy: "send the same host in both, or no Host header",
+    }
 
     /// There is no allowlist, or an empty one.
-    NoPolicy = "no_policy", Denied, Some(503), "proxy_configuration_error",
-        "the proxy has no allowlist to enforce",
-        "give it a list with at least one entry; see /readyz on the admin port";
+    NoPolicy {
+        code: "no_policy", kind: Denied, error: "proxy_configuration_error",
+        status: Some(503), alert: None,
+        meaning: "the proxy has no allowlist to enforce",
+        remedy: "give it a list with at least one entry; see /readyz on the admin port",
+    }
 
     /// The target is a storage host.
-    StorageForbidden = "storage_forbidden", Denied, Some(403), "http_request_denied",
-        "storage hosts are never reached: anyone can own one",
-        "turn on the registry's dedicated data endpoints (az acr update --name NAME \
+    StorageForbidden {
+        code: "storage_forbidden", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "storage hosts are never reached: anyone can own one",
+        remedy: "turn on the registry's dedicated data endpoints (az acr update --name NAME \
          --data-endpoint-enabled) so that layers come from NAME.REGION.data.azurecr.io, and \
-         list those hosts with allowlist-gen first";
+         list those hosts with allowlist-gen first",
+    }
 
     /// The target is not on the allowlist.
-    NotInPolicy = "not_in_policy", Denied, Some(403), "http_request_denied",
-        "the host is not on the allowlist",
-        "if it belongs to your registry (a new replica, another registry), have the allowlist \
-         generated again with allowlist-gen";
+    NotInPolicy {
+        code: "not_in_policy", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "the host is not on the allowlist",
+        remedy: "if it belongs to your registry (a new replica, another registry), have the allowlist \
+         generated again with allowlist-gen",
+    }
 
     /// The host is on the allowlist, the port isn't.
-    PortNotAllowed = "port_not_allowed", Denied, Some(403), "http_request_denied",
-        "the host is on the allowlist, but not with this port",
-        "use 443, or have the entry's ports changed";
+    PortNotAllowed {
+        code: "port_not_allowed", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "the host is on the allowlist, but not with this port",
+        remedy: "use 443, or have the entry's ports changed",
+    }
 
     /// The name does not exist, or has no address.
-    DnsNotFound = "dns_not_found", Failed, Some(502), "dns_error",
-        "the name does not exist or has no address",
-        "check the private DNS zone or the registry's name";
+    DnsNotFound {
+        code: "dns_not_found", kind: Failed, error: "dns_error",
+        status: Some(502), alert: None,
+        meaning: "the name does not exist or has no address",
+        remedy: "check the private DNS zone or the registry's name",
+    }
 
     /// The resolver answered with an error, or can't be reached.
-    DnsFailed = "dns_failed", Failed, Some(502), "dns_error",
-        "the name could not be resolved",
-        "check the proxy's resolver";
+    DnsFailed {
+        code: "dns_failed", kind: Failed, error: "dns_error",
+        status: Some(502), alert: None,
+        meaning: "the name could not be resolved",
+        remedy: "check the proxy's resolver",
+    }
 
     /// The resolver did not answer in time.
-    DnsTimeout = "dns_timeout", Failed, Some(504), "dns_timeout",
-        "the resolver did not answer in time",
-        "check the proxy's resolver and the way to it";
+    DnsTimeout {
+        code: "dns_timeout", kind: Failed, error: "dns_timeout",
+        status: Some(504), alert: None,
+        meaning: "the resolver did not answer in time",
+        remedy: "check the proxy's resolver and the way to it",
+    }
 
     /// The name resolves to an address that this host may not have.
-    AddressForbidden = "address_forbidden", Denied, Some(403), "destination_ip_prohibited",
-        "the name resolves to an address that this host may not have",
-        "for Private Link, list the endpoint's addresses with the host (allowlist-gen reads \
-         them from the network interface); otherwise look into DNS";
+    AddressForbidden {
+        code: "address_forbidden", kind: Denied, error: "destination_ip_prohibited",
+        status: Some(403), alert: None,
+        meaning: "the name resolves to an address that this host may not have",
+        remedy: "for Private Link, list the endpoint's addresses with the host (allowlist-gen reads \
+         them from the network interface); otherwise look into DNS",
+    }
 
     /// The host refused the connection.
-    ConnectRefused = "connect_refused", Failed, Some(502), "connection_refused",
-        "the host refused the connection",
-        "check that the registry is up and the port is right";
+    ConnectRefused {
+        code: "connect_refused", kind: Failed, error: "connection_refused",
+        status: Some(502), alert: None,
+        meaning: "the host refused the connection",
+        remedy: "check that the registry is up and the port is right",
+    }
 
     /// The host did not answer the connection in time.
-    ConnectTimeout = "connect_timeout", Failed, Some(504), "connection_timeout",
-        "the host did not answer in time",
-        "check the firewall between the proxy and the registry";
+    ConnectTimeout {
+        code: "connect_timeout", kind: Failed, error: "connection_timeout",
+        status: Some(504), alert: None,
+        meaning: "the host did not answer in time",
+        remedy: "check the firewall between the proxy and the registry",
+    }
 
     /// The connection failed otherwise: no route, reset, out of descriptors.
-    ConnectFailed = "connect_failed", Failed, Some(502), "destination_unavailable",
-        "the host could not be reached",
-        "check the proxy's routes and the log";
+    ConnectFailed {
+        code: "connect_failed", kind: Failed, error: "destination_unavailable",
+        status: Some(502), alert: None,
+        meaning: "the host could not be reached",
+        remedy: "check the proxy's routes and the log",
+    }
 
     /// No whole ClientHello in time.
-    ClientHelloTimeout = "client_hello_timeout", Malformed, None, "http_request_error",
-        "no TLS ClientHello arrived in time",
-        "start TLS right after the 200";
+    ClientHelloTimeout {
+        code: "client_hello_timeout", kind: Malformed, error: "http_request_error",
+        status: None, alert: None,
+        meaning: "no TLS ClientHello arrived in time",
+        remedy: "start TLS right after the 200",
+    }
 
     /// What the client sent in the tunnel isn't TLS.
-    NotTls = "not_tls", Malformed, None, "http_request_error",
-        "the tunnel does not begin with TLS",
-        "speak TLS; nothing else is carried";
+    NotTls {
+        code: "not_tls", kind: Malformed, error: "http_request_error",
+        status: None, alert: None,
+        meaning: "the tunnel does not begin with TLS",
+        remedy: "speak TLS; nothing else is carried",
+    }
 
     /// The ClientHello is larger than we read.
-    ClientHelloTooLarge = "client_hello_too_large", Malformed, None, "http_request_error",
-        "the TLS ClientHello is too large",
-        "look at the client's TLS settings";
+    ClientHelloTooLarge {
+        code: "client_hello_too_large", kind: Malformed, error: "http_request_error",
+        status: None, alert: Some(50),
+        meaning: "the TLS ClientHello is too large",
+        remedy: "look at the client's TLS settings",
+    }
 
     /// The TLS records don't hold one well-formed ClientHello.
-    MalformedTls = "malformed_tls", Malformed, None, "http_request_error",
-        "the TLS ClientHello is malformed",
-        "look at the client's TLS library";
+    MalformedTls {
+        code: "malformed_tls", kind: Malformed, error: "http_request_error",
+        status: None, alert: Some(50),
+        meaning: "the TLS ClientHello is malformed",
+        remedy: "look at the client's TLS library",
+    }
 
     /// The ClientHello hides its server name (ECH or ESNI).
-    EchForbidden = "ech_forbidden", Denied, None, "http_request_denied",
-        "the server name is hidden (encrypted ClientHello)",
-        "turn ECH off in the client";
+    EchForbidden {
+        code: "ech_forbidden", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(49),
+        meaning: "the server name is hidden (encrypted ClientHello)",
+        remedy: "turn ECH off in the client",
+    }
 
     /// The ClientHello names no server.
-    SniMissing = "sni_missing", Denied, None, "http_request_denied",
-        "the TLS ClientHello names no server",
-        "use a client that sends SNI";
+    SniMissing {
+        code: "sni_missing", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(112),
+        meaning: "the TLS ClientHello names no server",
+        remedy: "use a client that sends SNI",
+    }
 
     /// The ClientHello's server name is no host name.
-    SniInvalid = "sni_invalid", Denied, None, "http_request_denied",
-        "the TLS server name is not a host name",
-        "send the host of the CONNECT request as server name";
+    SniInvalid {
+        code: "sni_invalid", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(112),
+        meaning: "the TLS server name is not a host name",
+        remedy: "send the host of the CONNECT request as server name",
+    }
 
     /// The ClientHello names another host than the CONNECT.
-    SniMismatch = "sni_mismatch", Denied, None, "http_request_denied",
-        "the TLS server name and the CONNECT target differ",
-        "send the host of the CONNECT request as server name";
+    SniMismatch {
+        code: "sni_mismatch", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(112),
+        meaning: "the TLS server name and the CONNECT target differ",
+        remedy: "send the host of the CONNECT request as server name",
+    }
 
     /// The allowlist changed, and no longer admits this tunnel.
-    PolicyRevoked = "policy_revoked", Denied, Some(403), "http_request_denied",
-        "a new allowlist no longer admits this tunnel",
-        "as for not_in_policy";
+    PolicyRevoked {
+        code: "policy_revoked", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "a new allowlist no longer admits this tunnel",
+        remedy: "as for not_in_policy",
+    }
 
     /// The proxy is shutting down.
-    Draining = "draining", Failed, Some(503), "proxy_internal_response",
-        "the proxy is shutting down",
-        "try again; another instance will answer";
+    Draining {
+        code: "draining", kind: Failed, error: "proxy_internal_response",
+        status: Some(503), alert: None,
+        meaning: "the proxy is shutting down",
+        remedy: "try again; another instance will answer",
+    }
 }
 
 impl Reason {
@@ -236,6 +339,12 @@ impl Reason {
         self.row().status
     }
 
+    /// The description of the fatal alert (RFC 8446 §6.2) for a client that spoke TLS, or `None` where the
+    /// peer would not understand one.
+    pub fn alert(self) -> Option<u8> {
+        self.row().alert
+    }
+
     /// What it means, in one sentence without full stop.
     pub fn meaning(self) -> &'static str {
         self.row().meaning
@@ -248,7 +357,7 @@ impl Reason {
 
     /// The proxy error type for the `Proxy-Status` header (RFC 9209 §2.3).
     pub fn proxy_error(self) -> &'static str {
-        self.row().proxy_error
+        self.row().error
     }
 
     /// The table for the documentation, in Markdown.

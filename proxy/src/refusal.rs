@@ -64,19 +64,9 @@ struct Problem {
     remedy: &'static str,
 }
 
-/// The fatal alert for a client that spoke TLS, or `None` where the peer would not understand one.
-///
-/// A plaintext record (RFC 8446 §5.1) of type alert, level fatal.
+/// The fatal alert for a client that spoke TLS, if there is one: a plaintext record (RFC 8446 §5.1).
 pub fn alert(reason: Reason) -> Option<[u8; 7]> {
-    const DECODE_ERROR: u8 = 50;
-    const ACCESS_DENIED: u8 = 49;
-    const UNRECOGNIZED_NAME: u8 = 112;
-    let description = match reason {
-        Reason::MalformedTls | Reason::ClientHelloTooLarge => DECODE_ERROR,
-        Reason::SniMissing | Reason::SniInvalid | Reason::SniMismatch => UNRECOGNIZED_NAME,
-        Reason::EchForbidden => ACCESS_DENIED,
-        _ => return None,
-    };
+    let description = reason.alert()?;
     Some([21, 3, 3, 0, 2, 2, description])
 }
 

@@ -1,7 +1,5 @@
 //! What happens in an open tunnel: bytes, half-closes, limits, new lists.
 
-use std::time::Instant;
-
 use anyhow::{Result, ensure};
 use ringfence::reason::Reason;
 
@@ -79,12 +77,12 @@ fn idle_and_old_tunnels_end() -> Result<()> {
     let stage = Stage::with_settings("[timeouts]\nidle = \"400ms\"\ntotal = \"1200ms\"\n")?;
     let mut idle = stage.tunnel(HOST)?;
     let mut busy = stage.tunnel(DATA)?;
-    let started = Instant::now();
-    ensure!(idle.ended()?);
     // Movement keeps a tunnel alive, but not for ever.
-    while busy.send(b"x").is_ok() && busy.receive(1).is_ok() {
-        ensure!(started.elapsed().as_secs() < 10, "it goes on for ever");
-    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| while busy.send(b"x").is_ok() && busy.receive(1).is_ok() {});
+        ensure!(idle.ended()?);
+        Ok(())
+    })?;
     let line = stage.proxy.logged(|line| line["host"] == HOST)?;
     ensure!(line["end"] == "idle" && line["outcome"] == "tunnel", "{line}");
     let line = stage.proxy.logged(|line| line["host"] == DATA)?;
