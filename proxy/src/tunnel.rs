@@ -100,7 +100,11 @@ impl Shared {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
-        let upstream = match upstream::connect(&permit, resolver).await {
+        let upstream = tokio::select! {
+            upstream = upstream::connect(&permit, resolver) => upstream,
+            () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
+        };
+        let upstream = match upstream {
             Ok(upstream) => upstream,
             Err(failure) => return Err(Outcome::Unreached(permit, failure)),
         };

@@ -66,9 +66,15 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self { reason, rejected: Vec::new(), detail: None }
+    }
+}
+
 impl Failure {
     fn new(reason: Reason, detail: &dyn ToString) -> Self {
-        Self { reason, rejected: Vec::new(), detail: Some(detail.to_string()) }
+        Self { detail: Some(detail.to_string()), ..Self::from(reason) }
     }
 }
 
@@ -189,7 +195,7 @@ fn vet(permit: &Permit, answers: &[IpAddr]) -> Result<Vec<Admitted>, Failure> {
     if rejected.is_empty() {
         Ok(admitted)
     } else {
-        Err(Failure { reason: Reason::AddressForbidden, rejected, detail: None })
+        Err(Failure { rejected, ..Failure::from(Reason::AddressForbidden) })
     }
 }
 

@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use ringfence::reason::Reason;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use test_support::{Finished, PATIENCE, Program, Ringfence};
 
-use crate::stage::{Client, DATA, HOST, Stage, document};
+use crate::stage::{Answer, Client, DATA, HOST, Stage, document};
 
 fn run(arguments: &[&str]) -> Result<Finished> {
     Program::new(env!("CARGO_BIN_EXE_ringfence")).args(arguments).run()
@@ -230,17 +231,21 @@ fn what_outlives_the_drain_is_cut_and_recorded() -> Result<()> {
     let mut tunnel = stage.tunnel(HOST)?;
     let mut silent = stage.client()?;
     silent.send(b"CONN")?;
-    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 2))?;
+    stage.dns.answer(DATA, Answer::Held);
+    let mut waiting = stage.client()?;
+    waiting.send(format!("CONNECT {DATA}:{} HTTP/1.1\r\n\r\n", stage.origin.port).as_bytes())?;
+    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 3))?;
     stage.proxy.terminate()?;
     ensure!(tunnel.ended()?);
-    ensure!(silent.head()?.starts_with("HTTP/1.1 503 ringfence: draining; "));
-    drop(silent);
+    for mut client in [silent, waiting] {
+        ensure!(client.head()?.starts_with("HTTP/1.1 503 ringfence: draining; "));
+    }
     ensure!(stage.proxy.wait()?.success());
     let line = stage.proxy.logged(|line| line["end"] == "drain")?;
     ensure!(line["reason"] == Reason::Draining.code() && line["outcome"] == "tunnel", "{line}");
-    stage
-        .proxy
-        .logged(|line| line["outcome"] == "failed" && line["reason"] == Reason::Draining.code())?;
+    let failed =
+        |line: &&Value| line["outcome"] == "failed" && line["reason"] == Reason::Draining.code();
+    ensure!(stage.proxy.log()?.iter().filter(failed).count() == 2);
     Ok(())
 }
 
