@@ -122,11 +122,12 @@ async fn reload_on_change(sources: Sources, service: Arc<Service>, mut hangup: S
         let again = sources.clone();
         // A file on a stuck mount may hold this up, but neither signals nor the admin port.
         let read = tokio::task::spawn_blocking(move || again.read_settled()).await;
-        let Ok(read) = read else { continue };
-        // A folder may hold other files, too; what we have seen before needs no second look.
-        let seen = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
-        if last.replace(seen.clone()) != Some(seen) {
-            service.reload(read.and_then(|contents| contents.load()));
+        if let Ok(read) = read {
+            // A folder may hold other files, too; what we have seen before needs no second look.
+            let seen = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
+            if last.replace(seen.clone()) != Some(seen) {
+                service.reload(read.and_then(|contents| contents.load()));
+            }
         }
         tokio::select! {
             () = changes.changed() => {}
