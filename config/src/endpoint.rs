@@ -1,5 +1,5 @@
-//! Decides which hosts a registry answers on, and reads such hosts back. The only file of this
-//! crate that spells a registry domain suffix.
+//! Decides which hosts a registry answers on, and reads such hosts back. The only file that spells
+//! the domains of registries.
 //!
 //! The grammar:
 //! <https://learn.microsoft.com/azure/container-registry/container-registry-endpoint-reference>
@@ -7,24 +7,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ringfence_config::allowlist::{Label, Region};
-use ringfence_config::{Hostname, Role, hostname};
+use crate::allowlist::{Label, Region, Role};
+use crate::hostname::{self, Hostname};
 
 /// An Azure cloud in which registries live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Cloud {
     /// `AzureCloud`
-    #[cfg_attr(feature = "cli", value(alias = "AzureCloud"))]
     Public,
     /// `AzureUSGovernment`
-    #[cfg_attr(feature = "cli", value(name = "usgov", alias = "AzureUSGovernment"))]
     UsGovernment,
     /// `AzureChinaCloud`, operated by 21Vianet
-    #[cfg_attr(feature = "cli", value(alias = "AzureChinaCloud"))]
     China,
     /// `AzureBleuCloud`, in France
-    #[cfg_attr(feature = "cli", value(alias = "AzureBleuCloud"))]
     Bleu,
 }
 
@@ -121,7 +116,7 @@ pub enum Family {
 
 impl Family {
     /// The region it serves.
-    pub(crate) fn region(&self) -> Option<&Region> {
+    pub fn region(&self) -> Option<&Region> {
         match self {
             Self::Login => None,
             Self::RegionalLogin(region) | Self::Data(region) => Some(region),
@@ -132,7 +127,7 @@ impl Family {
 /// One host that a registry answers on, always on port 443.
 ///
 /// ```
-/// use allowlist_gen::endpoint::{Endpoint, Error};
+/// use ringfence_config::endpoint::{Endpoint, Error};
 ///
 /// let endpoint: Endpoint = "Contoso.eastus.data.azurecr.io".parse()?;
 /// assert_eq!(endpoint.login_server().to_string(), "contoso.azurecr.io");
