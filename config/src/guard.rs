@@ -145,12 +145,16 @@ fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
 }
 
 /// The public suffix list knows the domains under which anyone can register a name, `co.uk` as well as
-/// `github.io`. A wildcard directly below one reaches all of them.
+/// `github.io`. A wildcard needs a domain of one owner, and all names below it to be that owner's.
+///
+/// Its rules reach one label below a domain (`*.kawasaki.jp`), so names of two labels tell the most.
 fn check_registrable(pattern: &HostPattern, read: &[Atom<'_>]) -> Result<(), Refusal> {
     let literal_tail: Vec<&str> =
         pattern.labels().rev().take_while(|label| *label != "*").collect();
     let tail = literal_tail.into_iter().rev().collect::<Vec<_>>().join(".");
-    if psl::domain_str(&tail).is_some() {
+    let owner = psl::domain_str(&tail);
+    let is_owners = |host: &str| owner.is_some() && psl::domain_str(host) == owner;
+    if is_owners(&format!("exfil.{tail}")) && is_owners(&format!("x.exfil.{tail}")) {
         return Ok(());
     }
     match meet(read, &everything_below(&tail)) {
@@ -347,6 +351,13 @@ pub(in crate::guard) mod tests {
             ("*.cloudapp.azure.com", "exfil.cloudapp.azure.com"),
             ("*.co.uk", "exfil.co.uk"),
             ("*.s3.amazonaws.com", "exfil.s3.amazonaws.com"),
+            ("*.vultrobjects.com", "exfil.vultrobjects.com"),
+            ("a.*.vultrobjects.com", "a.exfil.vultrobjects.com"),
+            ("*.ewr1.vultrobjects.com", "exfil.ewr1.vultrobjects.com"),
+            ("*.kawasaki.jp", "exfil.kawasaki.jp"),
+            ("*.nom.br", "exfil.nom.br"),
+            ("*.sys.qcx.io", "exfil.sys.qcx.io"),
+            ("*.advisor.ws", "exfil.advisor.ws"),
         ];
         for (pattern, expected) in rows {
             match refusal(pattern) {
@@ -392,6 +403,9 @@ pub(in crate::guard) mod tests {
             "*.data.mcr.microsoft.com",
             "bucket.s3.amazonaws.com",
             "ghcr.io",
+            // An exception of the public suffix list: one owner below `*.kawasaki.jp`.
+            "*.city.kawasaki.jp",
+            "*.example.co.uk",
         ] {
             assert_eq!(check(&text.parse().expect("a pattern")), Ok(()), "{text}");
         }
