@@ -222,10 +222,15 @@ fn split_suffix(host: &Hostname) -> Result<(Cloud, &str), Error> {
             return Ok((cloud, &host.as_str()[..below]));
         }
     }
-    if host.is_below(GERMANY) {
+    if host.as_str() == GERMANY || host.is_below(GERMANY) {
         return Err(Error::ClosedCloud);
     }
     Err(Error::UnknownSuffix)
+}
+
+/// Every domain below which anyone can have, or could have, a registry.
+pub(crate) fn domains() -> impl Iterator<Item = &'static str> {
+    Cloud::ALL.into_iter().map(Cloud::suffix).chain([GERMANY])
 }
 
 fn parse_region(label: &str) -> Result<Region, Error> {

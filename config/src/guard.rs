@@ -8,7 +8,10 @@
 //! takes it for exactly one: a list is exported to consumers of both kinds, and must be safe in each.
 
 mod language;
+mod shared;
+mod storage;
 
+use crate::endpoint::{self, Endpoint};
 use crate::guard::language::{Atom, Language, below, everything_below, meet, widest_reading};
 use crate::hostname::Hostname;
 use crate::pattern::HostPattern;
@@ -35,11 +38,12 @@ pub enum Refusal {
         /// A stranger's host that it stands for.
         witness: Hostname,
     },
-    /// Below a registry suffix, but not a host that a registry answers on.
-    #[error(
-        "`{0}` is no registry's host: a registry answers on `<registry>.{1}` and `<registry>.<region>.data.{1}`"
-    )]
-    NotARegistryHost(Hostname, &'static str),
+    /// In a registry's domain, but not a host that a registry answers on.
+    #[error("`{0}` is no registry's host: {1}")]
+    NotARegistryHost(Hostname, endpoint::Error),
+    /// A domain that many owners share, as an exact host.
+    #[error("`{0}` is a domain that many owners share, and no host of one")]
+    Apex(Hostname),
     /// A `storage_account` that is not one account's host.
     #[error("`{0}` is not the host of one storage account")]
     NotAnAccount(Hostname),
@@ -51,10 +55,10 @@ impl Refusal {
         match self {
             Self::Storage { .. } | Self::StorageHost(_) => {
                 "turn on the registry's dedicated data endpoints (`az acr update --name NAME \
-                 --data-endpoint-enabled`) and list its `<registry>.<region>.data.azurecr.io` hosts; \
-                 for one exact account of your own, write `storage_account = \"…\"` with a `why`"
+                 --data-endpoint-enabled`) and list their exact hosts; for one exact account of your own, write `storage_account = \"…\"` with a `why`"
             }
             Self::Shared { .. } => "list the exact hosts",
+            Self::Apex(_) => "list the exact host below it that clients ask for",
             Self::NotARegistryHost(..) => "derive the exact hosts with `allowlist-gen generate`",
             Self::NotAnAccount(_) => {
                 "`storage_account` takes one exact host such as `myaccount.blob.core.windows.net`"
@@ -81,62 +85,46 @@ pub fn check(pattern: &HostPattern) -> Result<(), Refusal> {
 
 /// Checks that `host` is one storage account's host, which only a `storage_account` entry may name.
 pub fn check_account(host: &Hostname) -> Result<(), Refusal> {
-    if storage().any(|suffix| host.is_below(&suffix)) {
-        Ok(())
-    } else {
-        Err(Refusal::NotAnAccount(host.clone()))
-    }
+    if storage::is_account(host) { Ok(()) } else { Err(Refusal::NotAnAccount(host.clone())) }
 }
 
 /// Whether `host` belongs to a storage service of any cloud.
 pub fn is_storage(host: &Hostname) -> bool {
-    STORAGE_CLOUDS.iter().any(|cloud| {
-        host.as_str().strip_suffix(cloud).and_then(|rest| rest.strip_suffix('.')).is_some_and(
-            |rest| {
-                let service = rest.rsplit('.').next().unwrap_or_default();
-                STORAGE_SERVICES.contains(&service)
-            },
-        )
-    }) || STORAGE_SUFFIXES.iter().any(|suffix| host.as_str() == *suffix || host.is_below(suffix))
+    storage::is_storage(host)
 }
 
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));
     }
-    for suffix in REGISTRIES {
-        if host.as_str() == *suffix
-            || (host.is_below(suffix) && !fits_registry_grammar(host, suffix))
-        {
-            return Err(Refusal::NotARegistryHost(host.clone(), suffix));
-        }
+    match host.as_str().parse::<Endpoint>() {
+        Ok(_) => return Ok(()),
+        Err(endpoint::Error::UnknownSuffix) => {}
+        Err(error) => return Err(Refusal::NotARegistryHost(host.clone(), error)),
+    }
+    let is_public_suffix = psl::suffix_str(host.as_str()) == Some(host.as_str());
+    let is_shared = is_public_suffix || shared_domains().any(|domain| host.as_str() == domain);
+    if is_shared && !shared::SERVICES_AT_THE_APEX.contains(&host.as_str()) {
+        return Err(Refusal::Apex(host.clone()));
     }
     Ok(())
 }
 
-/// `<label>.<suffix>`, `<label>.<region>.data.<suffix>` or `<label>.<region>.geo.<suffix>`.
-fn fits_registry_grammar(host: &Hostname, suffix: &str) -> bool {
-    let below = host.as_str().strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
-    let labels: Vec<&str> = below.unwrap_or_default().split('.').collect();
-    match labels[..] {
-        [label] => !RESERVED_LABELS.contains(&label),
-        [_, _, family] => matches!(family, "data" | "geo"),
-        _ => false,
-    }
+fn shared_domains() -> impl Iterator<Item = &'static str> {
+    shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
 }
 
 fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
     let read = widest_reading(pattern);
-    for suffix in storage() {
-        if let Some(witness) = meet(&read, &everything_below(&suffix)) {
+    for family in storage::families() {
+        if let Some(witness) = meet(&read, &family) {
             return Err(Refusal::Storage { pattern: pattern.clone(), witness });
         }
     }
     // Below a registry suffix the first label is the owner: with it fixed, a pattern stays in one registry.
     let owner_is_free = pattern.labels().next() == Some("*");
-    let registries =
-        REGISTRIES.iter().filter(|_| owner_is_free).flat_map(|suffix| registry_families(suffix));
-    for family in registries.chain(SHARED.iter().map(|suffix| everything_below(suffix))) {
+    let registries = endpoint::domains().filter(|_| owner_is_free).flat_map(registry_families);
+    for family in registries.chain(shared_domains().map(everything_below)) {
         if let Some(witness) = meet(&read, &family) {
             return Err(Refusal::Shared { pattern: pattern.clone(), witness });
         }
@@ -164,136 +152,11 @@ fn check_registrable(pattern: &HostPattern, read: &[Atom<'_>]) -> Result<(), Ref
 }
 
 /// The hosts of registries in the order that makes the most telling witness; the last family holds the others.
-fn registry_families(suffix: &str) -> [Language<'_>; 4] {
+fn registry_families(suffix: &'static str) -> [Language<'static>; 4] {
     use Atom::{Literal, Many, One};
     let regional = |family| below(suffix, &[Literal(family), Literal("eastus"), One]);
     [below(suffix, &[One]), regional("data"), regional("geo"), below(suffix, &[Many])]
 }
-
-/// Every suffix below which accounts live: `blob.core.windows.net` and its siblings.
-fn storage() -> impl Iterator<Item = String> {
-    let azure = STORAGE_CLOUDS
-        .iter()
-        .flat_map(|cloud| STORAGE_SERVICES.iter().map(move |service| format!("{service}.{cloud}")));
-    azure.chain(STORAGE_SUFFIXES.iter().map(|suffix| (*suffix).to_owned()))
-}
-
-/// Public Azure, US Government, China, Bleu, and the closed German cloud (azure-cli, `core/cloud.py`).
-const STORAGE_CLOUDS: &[&str] = &[
-    "core.windows.net",
-    "core.usgovcloudapi.net",
-    "core.chinacloudapi.cn",
-    "core.sovcloud-api.fr",
-    "core.cloudapi.de",
-];
-
-/// <https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints>
-const STORAGE_SERVICES: &[&str] = &["blob", "dfs", "file", "queue", "table", "web"];
-
-/// DNS-zone accounts, managed disks and Elastic SAN; file sync; other clouds' object stores.
-const STORAGE_SUFFIXES: &[&str] = &[
-    "storage.azure.net",
-    "afs.azure.net",
-    "afs.azure.us",
-    "azuredatalakestore.net",
-    "storage.googleapis.com",
-    "r2.cloudflarestorage.com",
-    "r2.dev",
-    "digitaloceanspaces.com",
-    "backblazeb2.com",
-    "wasabisys.com",
-    "linodeobjects.com",
-];
-
-/// Anyone can create a registry, and push to it, below these.
-const REGISTRIES: &[&str] =
-    &["azurecr.io", "azurecr.us", "azurecr.cn", "azurecr.de", "azurecr.sovcloud-azure.fr"];
-
-/// Below a registry suffix these are families and zones, not registries.
-const RESERVED_LABELS: &[&str] = &["data", "geo", "privatelink"];
-
-/// Domains whose subdomains belong to many owners; the public suffix list adds more.
-/// <https://learn.microsoft.com/azure/security/fundamentals/azure-domains>
-const SHARED: &[&str] = &[
-    // Content delivery and routing.
-    "azureedge.net",
-    "azurefd.net",
-    "azurefd.us",
-    "msecnd.net",
-    "trafficmanager.net",
-    "usgovtrafficmanager.net",
-    "trafficmanager.cn",
-    "akamaized.net",
-    "fastly.net",
-    // Compute and applications.
-    "cloudapp.azure.com",
-    "cloudapp.net",
-    "cloudapp.usgovcloudapi.net",
-    "cloudapp.chinacloudapi.cn",
-    "azurewebsites.net",
-    "azurewebsites.us",
-    "chinacloudsites.cn",
-    "azurestaticapps.net",
-    "azurecontainerapps.io",
-    "azurecontainer.io",
-    "azure-api.net",
-    "azmk8s.io",
-    "azureml.net",
-    // Data, secrets, telemetry, identity, development.
-    "documents.azure.com",
-    "cosmos.azure.com",
-    "database.windows.net",
-    "database.azure.com",
-    "servicebus.windows.net",
-    "redis.cache.windows.net",
-    "search.windows.net",
-    "azurehdinsight.net",
-    "dev.azuresynapse.net",
-    "kusto.windows.net",
-    "vault.azure.net",
-    "vault.usgovcloudapi.net",
-    "vault.azure.cn",
-    "managedhsm.azure.net",
-    "opinsights.azure.com",
-    "monitor.azure.com",
-    "applicationinsights.azure.com",
-    "visualstudio.com",
-    "dev.azure.com",
-    "onmicrosoft.com",
-    // Other clouds.
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "cloudfront.net",
-    "on.aws",
-    "awsapps.com",
-    "elasticbeanstalk.com",
-    "googleapis.com",
-    "appspot.com",
-    "run.app",
-    "cloudfunctions.net",
-    "web.app",
-    "firebaseapp.com",
-    "pkg.dev",
-    "gcr.io",
-    "cloudflarestorage.com",
-    "workers.dev",
-    "pages.dev",
-    "trycloudflare.com",
-    "aliyuncs.com",
-    "myqcloud.com",
-    // Hosts of other people's code and applications.
-    "github.io",
-    "githubusercontent.com",
-    "ghcr.io",
-    "gitlab.io",
-    "herokuapp.com",
-    "vercel.app",
-    "netlify.app",
-    "fly.dev",
-    "onrender.com",
-    "ngrok.io",
-    "ngrok-free.app",
-];
 
 #[cfg(test)]
 pub(in crate::guard) mod tests {
@@ -371,24 +234,140 @@ pub(in crate::guard) mod tests {
     }
 
     #[test]
-    fn exact_hosts_that_are_nobodys_registry_or_storage_are_refused() {
+    fn shared_domains_are_refused_as_patterns() {
+        for domain in [
+            "sharepoint.com",
+            "fabric.microsoft.com",
+            "oraclecloud.com",
+            "appdomain.cloud",
+            "scw.cloud",
+            "googleusercontent.com",
+            "dropboxusercontent.com",
+            "azuredatabricks.net",
+            "azconfig.io",
+            "openai.azure.com",
+            "eventgrid.azure.net",
+            "azure-devices.net",
+            "service.signalr.net",
+            "webpubsub.azure.com",
+            "azureedge.cn",
+            "azurefd.cn",
+            "devtunnels.ms",
+            "loca.lt",
+            "serveo.net",
+            "b-cdn.net",
+            "linode.com",
+            "amazoncognito.com",
+            "sagemaker.aws",
+            "vultrobjects.com",
+            "core.eaglex.ic.gov",
+            "core.microsoft.scloud",
+        ] {
+            // As many firewalls read it, and with an owner's label on the left.
+            for pattern in [format!("*.{domain}"), format!("a.*.{domain}")] {
+                match refusal(&pattern) {
+                    Refusal::Storage { pattern, witness }
+                    | Refusal::Shared { pattern, witness } => {
+                        assert!(witness.is_below(domain), "{pattern} {witness}");
+                        assert!(stands_for(&pattern, &witness), "{pattern} {witness}");
+                    }
+                    other => panic!("{pattern}: {other}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exact_storage_hosts_are_refused() {
         for text in [
             "acct.blob.core.windows.net",
             "blob.core.windows.net",
             "acct.z00.blob.storage.azure.net",
+            "acct.blob.core.eaglex.ic.gov",
+            "acct.blob.core.microsoft.scloud",
+            "onelake.dfs.fabric.microsoft.com",
+            "onelake.blob.fabric.microsoft.com",
+            "westus-onelake.dfs.fabric.microsoft.com",
+            "s3.amazonaws.com",
+            "s3.eu-west-1.amazonaws.com",
+            "s3-eu-west-1.amazonaws.com",
+            "bucket.s3.amazonaws.com",
+            "bucket.s3.eu-west-1.amazonaws.com",
+            "bucket.s3.dualstack.eu-west-1.amazonaws.com",
+            "bucket.s3-website-us-east-1.amazonaws.com",
+            "bucket--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
+            "bucket.s3.cn-north-1.amazonaws.com.cn",
+            "storage.googleapis.com",
+            "bucket.storage.googleapis.com",
+            "storage.europe-west3.rep.googleapis.com",
+            "oss-cn-hangzhou.aliyuncs.com",
+            "bucket.oss-cn-hangzhou-internal.aliyuncs.com",
+            "cos.ap-guangzhou.myqcloud.com",
+            "objectstorage.us-ashburn-1.oraclecloud.com",
+            "tenancy.compat.objectstorage.us-ashburn-1.oraclecloud.com",
+            "s3.eu-de.cloud-object-storage.appdomain.cloud",
+            "ewr1.vultrobjects.com",
+            "your-objectstorage.com",
+            "fsn1.your-objectstorage.com",
+            "s3.fr-par.scw.cloud",
+            "bucket.s3.fr-par.scw.cloud",
         ] {
             assert_eq!(refusal(text), Refusal::StorageHost(host(text)));
         }
+    }
+
+    #[test]
+    fn hosts_beside_storage_are_not_storage() {
         for text in [
-            "azurecr.io",
-            "data.azurecr.io",
-            "eastus.data.azurecr.io",
-            "privatelink.azurecr.io",
-            "contoso.privatelink.azurecr.io",
-            "contoso.eastus.data.privatelink.azurecr.io",
-            "contoso.eastus.other.azurecr.io",
+            "core.windows.net",
+            "myblob.core.windows.net",
+            "acct.blob.core.windows.net.example.com",
+            "evilstorage.azure.net",
+            "ec2.eu-west-1.amazonaws.com",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            "s3.example.com",
+            "s3x.eu-west-1.amazonaws.com",
+            "oauth2.googleapis.com",
+            "rg.fr-par.scw.cloud",
+            "app.fabric.microsoft.com",
         ] {
-            assert_eq!(refusal(text), Refusal::NotARegistryHost(host(text), "azurecr.io"));
+            assert!(!is_storage(&host(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_many_share_is_no_host() {
+        for text in [
+            "core.windows.net",
+            "core.usgovcloudapi.net",
+            "core.microsoft.scloud",
+            "azurefd.net",
+            "trafficmanager.net",
+            "amazonaws.com",
+            "oraclecloud.com",
+            "github.io",
+            "co.uk",
+            "exfil.kawasaki.jp",
+        ] {
+            assert_eq!(refusal(text), Refusal::Apex(host(text)));
+        }
+    }
+
+    #[test]
+    fn exact_hosts_that_are_nobodys_registry_are_refused() {
+        use crate::endpoint::Error;
+        for (text, why) in [
+            ("azurecr.io", Error::Apex),
+            ("azurecr.de", Error::ClosedCloud),
+            ("data.azurecr.io", Error::Label("data".parse().expect("a label"))),
+            ("eastus.data.azurecr.io", Error::NotAnEndpoint),
+            ("privatelink.azurecr.io", Error::PrivateZone),
+            ("contoso.privatelink.azurecr.io", Error::PrivateZone),
+            ("contoso.eastus.data.privatelink.azurecr.io", Error::PrivateZone),
+            ("contoso.eastus.other.azurecr.io", Error::NotAnEndpoint),
+            ("contoso.azurecr.de", Error::ClosedCloud),
+        ] {
+            assert_eq!(refusal(text), Refusal::NotARegistryHost(host(text), why));
         }
     }
 
@@ -400,9 +379,17 @@ pub(in crate::guard) mod tests {
             "contoso.eastus.geo.azurecr.us",
             "contoso.*.data.azurecr.io",
             "login.microsoftonline.com",
+            "management.azure.com",
+            "packages.microsoft.com",
             "*.data.mcr.microsoft.com",
-            "bucket.s3.amazonaws.com",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
             "ghcr.io",
+            "gcr.io",
+            "quay.io",
+            "registry-1.docker.io",
+            "registry.k8s.io",
+            "dev.azure.com",
+            "contoso.github.io",
             // An exception of the public suffix list: one owner below `*.kawasaki.jp`.
             "*.city.kawasaki.jp",
             "*.example.co.uk",
@@ -412,9 +399,40 @@ pub(in crate::guard) mod tests {
     }
 
     #[test]
-    fn a_storage_account_is_one_exact_storage_host() {
-        assert_eq!(check_account(&host("mine.blob.core.windows.net")), Ok(()));
-        for text in ["blob.core.windows.net", "contoso.azurecr.io"] {
+    fn a_storage_account_is_one_accounts_exact_host() {
+        for service in ["blob", "dfs", "file", "queue", "table"] {
+            for variant in published().azure_storage_label_variants {
+                let account = variant.replace("<account>", "mine4");
+                for suffix in ["core.windows.net", "core.usgovcloudapi.net", "core.eaglex.ic.gov"] {
+                    let text = format!("{account}.{service}.{suffix}");
+                    assert_eq!(check_account(&host(&text)), Ok(()), "{text}");
+                }
+                let text = format!("{account}.z07.{service}.storage.azure.net");
+                assert_eq!(check_account(&host(&text)), Ok(()), "{text}");
+            }
+        }
+        assert_eq!(check_account(&host("mine.z13.web.core.windows.net")), Ok(()));
+        for text in [
+            "blob.core.windows.net",
+            "contoso.azurecr.io",
+            "fra1.digitaloceanspaces.com",
+            "bucket.s3.amazonaws.com",
+            "blob.storage.azure.net",
+            "z07.blob.storage.azure.net",
+            "mine.blob.storage.azure.net",
+            "md-abc.z07.blob.storage.azure.net",
+            "privatelink.blob.core.windows.net",
+            "mine.privatelink.blob.core.windows.net",
+            "z13.web.core.windows.net",
+            "a.b.c.d.blob.core.windows.net",
+            "a-b.blob.core.windows.net",
+            "mine-other.blob.core.windows.net",
+            "mine-secondary-secondary.blob.core.windows.net",
+            "ab.blob.core.windows.net",
+            "abcdefghijklmnopqrstuvwxy.blob.core.windows.net",
+            "mine.disk.core.windows.net",
+            "onelake.blob.fabric.microsoft.com",
+        ] {
             assert_eq!(check_account(&host(text)), Err(Refusal::NotAnAccount(host(text))));
         }
     }
