@@ -470,18 +470,22 @@ pub(in crate::guard) mod tests {
         }
     }
 
+    /// Hosts of Azure's storage, and of others'.
     fn storage_host() -> impl Strategy<Value = Hostname> {
         let suffixes: Vec<String> =
             published().azure_storage.into_iter().map(|s| s.suffix).collect();
-        ("[a-z0-9]{3,24}(-secondary|-ipv6)?", prop::option::of("z[0-9]{2}"), select(suffixes))
-            .prop_map(|(account, zone, suffix)| {
-                let zone = zone.map(|zone| format!(".{zone}")).unwrap_or_default();
-                host(&format!("{account}{zone}.{suffix}"))
-            })
+        let azure =
+            ("[a-z0-9]{3,24}(-secondary|-ipv6)?", prop::option::of("z[0-9]{2}"), select(suffixes))
+                .prop_map(|(account, zone, suffix)| {
+                    let zone = zone.map(|zone| format!(".{zone}")).unwrap_or_default();
+                    host(&format!("{account}{zone}.{suffix}"))
+                });
+        let other = r"([a-z0-9]{1,9}\.)?(s3(-[a-z]{1,5})?\.([a-z]{1,5}\.)?(amazonaws\.com|scw\.cloud)|onelake\.dfs\.fabric\.microsoft\.com|oss-[a-z]{1,5}\.aliyuncs\.com|[a-z]{3}1\.vultrobjects\.com|storage\.googleapis\.com|objectstorage\.[a-z]{1,5}\.oraclecloud\.com)";
+        prop_oneof![azure, other.prop_map(|text| host(&text))]
     }
 
     proptest! {
-        /// No pattern made by widening a storage host passes, and each witness is one.
+        /// No pattern made by widening a storage host passes, and each witness is one of its hosts.
         #[test]
         fn widened_storage_hosts_are_refused_with_a_true_witness(
             target in storage_host(),
@@ -506,7 +510,32 @@ pub(in crate::guard) mod tests {
                 Err(Refusal::Storage { witness, .. }) => {
                     prop_assert!(is_storage(&witness) && stands_for(&pattern, &witness));
                 }
+                // Where other hosts live beside storage, one of them may be the shorter witness.
+                Err(Refusal::Shared { witness, .. }) => {
+                    let domain = storage::mixed_domains().find(|domain| target.is_below(domain));
+                    prop_assert!(domain.is_some_and(|domain| witness.is_below(domain)));
+                    prop_assert!(stands_for(&pattern, &witness));
+                }
                 Err(Refusal::StorageHost(witness)) => prop_assert_eq!(witness, target),
+                other => prop_assert!(false, "{pattern}: {other:?}"),
+            }
+        }
+
+        /// Below a domain where anyone gets a name, no pattern whose stars touch that name passes.
+        #[test]
+        fn patterns_over_many_owners_are_refused_with_a_true_witness(
+            left in r"((\*|[a-c])\.){0,2}\*",
+            domain in select(vec![
+                "vultrobjects.com", "kawasaki.jp", "nom.br", "sys.qcx.io", "co.uk", "github.io",
+                "members.linode.com", "azurewebsites.net", "compute.amazonaws.com", "run.app",
+                "your-objectstorage.com", "azureedge.net", "herokuapp.com",
+            ]),
+        ) {
+            let pattern: HostPattern = format!("{left}.{domain}").parse().expect("a pattern");
+            match check(&pattern) {
+                Err(Refusal::Storage { witness, .. } | Refusal::Shared { witness, .. }) => {
+                    prop_assert!(stands_for(&pattern, &witness), "{pattern} {witness}");
+                }
                 other => prop_assert!(false, "{pattern}: {other:?}"),
             }
         }
@@ -514,7 +543,7 @@ pub(in crate::guard) mod tests {
         /// Whatever passes stands for no storage host.
         #[test]
         fn nothing_admitted_stands_for_a_storage_host(
-            pattern in r"(\*|[a-z]{1,5}|blob|data)(\.(\*|blob|core|z13|eastus)){0,3}\.(core\.windows\.net|windows\.net|azurecr\.io|example\.com|storage\.azure\.net)",
+            pattern in r"(\*|[a-z]{1,5}|blob|data|s3)(\.(\*|blob|core|z13|eastus|s3|dfs)){0,3}\.(core\.windows\.net|windows\.net|azurecr\.io|example\.com|storage\.azure\.net|amazonaws\.com|fabric\.microsoft\.com|microsoft\.com|vultrobjects\.com)",
             target in storage_host(),
         ) {
             let pattern: HostPattern = pattern.parse().expect("a pattern");

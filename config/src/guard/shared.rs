@@ -41,6 +41,7 @@ pub(super) const DOMAINS: &[&str] = &[
     "databricks.azure.us",
     "databricks.azure.cn",
     "databricksapps.com",
+    "databricksapps.us",
     // Azure: data, secrets, telemetry, identity, devices, development.
     "documents.azure.com",
     "documents.azure.us",
@@ -145,6 +146,7 @@ pub(super) const DOMAINS: &[&str] = &[
     "eu.platform.sh",
     "us.platform.sh",
     "up.railway.app",
+    "services.clever-cloud.com",
     "aivencloud.com",
     "snowflakecomputing.com",
     // Hosts of other people's code, files and applications, and tunnels.
@@ -161,6 +163,11 @@ pub(super) const DOMAINS: &[&str] = &[
     "replit.dev",
     "ngrok.io",
     "ngrok-free.app",
+    "at.ply.gg",
+    "direct.quickconnect.to",
+    "ipfs.nftstorage.link",
+    "ipfs.storacha.link",
+    "ipfs.w3s.link",
     "loca.lt",
     "localto.net",
     "serveo.net",
