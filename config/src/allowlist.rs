@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::address::Pin;
+use crate::endpoint;
 use crate::guard;
 use crate::hostname::{self, Hostname, Port};
 use crate::pattern::HostPattern;
@@ -242,7 +243,11 @@ pub(crate) fn guard_entry(entry: &Entry) -> Result<(), Conflict> {
         (Role::StorageAccount, HostPattern::Exact(host)) => guard::check_account(host),
         _ => guard::check(&entry.host),
     };
-    verdict.map_err(|refusal| Conflict::Guard(entry.host.clone(), refusal))
+    verdict.map_err(|refusal| Conflict::Guard(entry.host.clone(), refusal))?;
+    match endpoint::has_role(&entry.host, &entry.role) {
+        Some(false) => Err(Conflict::Role(entry.host.clone(), entry.role.clone())),
+        Some(true) | None => Ok(()),
+    }
 }
 
 impl Entry {
@@ -276,13 +281,22 @@ pub enum Conflict {
     /// A host that may never be on a list.
     #[error("{1}")]
     Guard(HostPattern, guard::Refusal),
+    /// A registry's role for a host that is not the registry's in that role.
+    #[error("`{0}` is not the `{role}` host of {owner}", role = .1.name(), owner = owner(.1))]
+    Role(HostPattern, Role),
+}
+
+fn owner(role: &Role) -> String {
+    let registry = role.registry().map(|registry| format!("registry `{registry}`"));
+    let region = role.region().map(|region| format!("region `{region}`"));
+    registry.into_iter().chain(region).collect::<Vec<_>>().join(" in ")
 }
 
 impl Conflict {
     /// The host of the entries in question.
     pub fn host(&self) -> &HostPattern {
         match self {
-            Self::Contradiction(host) | Self::Guard(host, _) => host,
+            Self::Contradiction(host) | Self::Guard(host, _) | Self::Role(host, _) => host,
         }
     }
 }

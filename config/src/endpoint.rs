@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use crate::allowlist::{Label, Region, Role};
 use crate::hostname::{self, Hostname};
+use crate::pattern::HostPattern;
 
 /// An Azure cloud in which registries live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,6 +212,18 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Whether `host` is what a registry's `role` says in full, or a pattern of it whose only `*` is the region.
+/// `None` for a role that is no registry's.
+pub(crate) fn has_role(host: &HostPattern, role: &Role) -> Option<bool> {
+    role.registry()?;
+    let region = role.region().map_or("*", Region::as_str);
+    let labels = host.labels().enumerate();
+    let named: Vec<&str> =
+        labels.map(|(i, label)| if i == 1 && label == "*" { region } else { label }).collect();
+    let endpoint = named.join(".").parse::<Endpoint>();
+    Some(endpoint.is_ok_and(|endpoint| endpoint.role() == *role))
+}
+
 /// The cloud, and the labels below its suffix, of which there is at least one.
 fn split_suffix(host: &Hostname) -> Result<(Cloud, &str), Error> {
     for cloud in Cloud::ALL {
@@ -370,6 +383,50 @@ mod tests {
             "contoso.eastus.data.azurecr.io".parse::<LoginServer>(),
             Err(Error::NotALoginServer)
         );
+    }
+
+    #[test]
+    fn role_and_host_agree_in_full() {
+        let login = Role::Login("contoso".parse().expect("a label"));
+        let data =
+            Role::Data("contoso".parse().expect("a label"), "eastus".parse().expect("a region"));
+        let regional = Role::RegionalLogin(
+            "contoso".parse().expect("a label"),
+            "eastus".parse().expect("a region"),
+        );
+        let rows = [
+            ("contoso.azurecr.io", &login),
+            ("contoso.azurecr.sovcloud-azure.fr", &login),
+            ("contoso.eastus.data.azurecr.io", &data),
+            ("contoso.*.data.azurecr.cn", &data),
+            ("contoso.eastus.geo.azurecr.io", &regional),
+            ("contoso.*.geo.azurecr.us", &regional),
+            ("contoso.westus.data.azurecr.io", &Role::Other),
+        ];
+        let strangers = [
+            "contoso.attacker.example",
+            "contoso.eastus.attacker.example",
+            "contoso.eastus.data.attacker.example",
+            "contoso.azurecr.io.attacker.example",
+            "contoso.azurecr.de",
+            "fabrikam.azurecr.io",
+            "fabrikam.eastus.data.azurecr.io",
+            "contoso.westus.data.azurecr.io",
+            "contoso.westus.geo.azurecr.io",
+            "*.eastus.data.azurecr.io",
+            "contoso.eastus.*.azurecr.io",
+            "contoso.*.azurecr.io",
+            "contoso.*.*.azurecr.io",
+        ];
+        let hosts = rows.iter().map(|(host, _)| *host).chain(strangers);
+        for host in hosts {
+            let pattern = host.parse().expect(host);
+            for role in [&login, &data, &regional] {
+                let expected = rows.contains(&(host, role));
+                assert_eq!(has_role(&pattern, role), Some(expected), "{host} {role:?}");
+            }
+            assert_eq!(has_role(&pattern, &Role::Other), None);
+        }
     }
 
     #[test]
