@@ -49,9 +49,12 @@ pub fn merge(documents: &[Document]) -> Result<Allowlist, Error> {
             .flat_map(|doc| doc.entries.iter().map(move |(entry, span)| (doc, entry, span)))
     };
     Allowlist::new(all().map(|(_, entry, _)| entry.clone())).map_err(|conflict| {
-        let mut places = all().filter(|(_, entry, _)| entry.host == *conflict.host());
-        let (document, entry, span) = places.next().expect("a conflict is about an entry's host");
-        let other = places.find(|(_, other, _)| !other.says_the_same_as(entry));
+        let place_of = |host: &HostPattern| all().find(|(_, entry, _)| entry.host == *host);
+        let (document, entry, span) =
+            place_of(conflict.host()).expect("a conflict is about an entry's host");
+        let other = conflict.other_host().and_then(|host| {
+            all().find(|(_, other, _)| other.host == *host && !other.says_the_same_as(entry))
+        });
         Error {
             source: document.source.clone(),
             span: span.clone(),
@@ -143,8 +146,8 @@ impl Problem {
                 Some("start with `schema = 1`, or write the list with `allowlist-gen generate`")
             }
             Self::Conflict(Conflict::Guard(_, refusal)) => Some(refusal.remedy()),
-            Self::Conflict(Conflict::Contradiction(_)) => {
-                Some("keep one of them, or make them equal")
+            Self::Conflict(Conflict::Contradiction(_) | Conflict::Overlap(..)) => {
+                Some("keep one of them, or give them the same role, ports and addresses")
             }
             Self::Conflict(Conflict::Role(..)) => Some(
                 "a registry answers on `<registry>`, `<registry>.<region>.data` and \
@@ -465,6 +468,17 @@ mod tests {
         let documents = [doc("one.toml", &entry("")), doc("two.toml", &entry("ports = [8443]\n"))];
         let shown = merge(&documents).expect_err("contradiction").to_string();
         assert!(shown.contains("one.toml:3:8") && shown.contains("two.toml:3:8"), "{shown}");
+    }
+
+    #[test]
+    fn overlaps_show_both_places() {
+        let text = "schema = 1\nallow_patterns = true\n\
+                    [[entry]]\nhost = \"*.b.example.com\"\nrole = \"other\"\nwhy = \"x\"\nports = [443, 8443]\n\
+                    [[entry]]\nhost = \"a.b.example.com\"\nrole = \"other\"\nwhy = \"x\"\n";
+        let shown = parse(text).expect_err("overlap").to_string();
+        assert!(shown.contains("`a.b.example.com` and `*.b.example.com` overlap"), "{shown}");
+        assert!(shown.contains("list.toml:9:8") && shown.contains("4 | host"), "{shown}");
+        assert!(shown.contains("the same role, ports and addresses"), "{shown}");
     }
 
     #[test]
