@@ -283,6 +283,7 @@ pub(in crate::guard) mod tests {
             "acct.blob.core.windows.net",
             "blob.core.windows.net",
             "acct.z00.blob.storage.azure.net",
+            "blob.bn9prdstr08a.store.core.windows.net",
             "acct.blob.core.eaglex.ic.gov",
             "acct.blob.core.microsoft.scloud",
             "onelake.dfs.fabric.microsoft.com",

@@ -176,3 +176,24 @@ pub(super) const DOMAINS: &[&str] = &[
 /// Of these, the ones that answer themselves, for everyone.
 pub(super) const SERVICES_AT_THE_APEX: &[&str] =
     &["cosmos.azure.com", "dev.azure.com", "gcr.io", "ghcr.io", "ml.azure.com", "visualstudio.com"];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::guard::storage;
+    use crate::hostname::Hostname;
+
+    #[test]
+    fn the_tables_say_each_domain_once() {
+        let mut seen = HashSet::new();
+        for domain in DOMAINS.iter().copied().chain(storage::mixed_domains()) {
+            let host: Hostname = domain.parse().expect(domain);
+            assert_eq!(host.as_str(), domain);
+            assert!(!storage::is_storage(&host), "{domain} is storage already");
+            assert!(seen.insert(domain), "{domain} stands twice");
+        }
+        assert!(SERVICES_AT_THE_APEX.iter().all(|domain| DOMAINS.contains(domain)));
+    }
+}

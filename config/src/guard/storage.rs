@@ -126,6 +126,10 @@ const AZURE_CLOUDS: [&str; 7] = [
 /// <https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints>
 const AZURE: &[&str] = &["blob", "dfs", "file", "queue", "table", "web"];
 
+/// Accounts' names lead to hosts of `store`, whose servers go by the request's Host header alone:
+/// `blob.<stamp>.store.core.windows.net`.
+const AZURE_AND_STAMPS: &[&str] = &["blob", "dfs", "file", "queue", "table", "web", "store"];
+
 /// `OneLake` takes a region or a workspace before it, and speaks the protocols of `blob` and `dfs`.
 /// <https://learn.microsoft.com/fabric/onelake/onelake-access-api>
 const ONELAKE: &[&str] = &["onelake", "dfs", "blob", "table"];
@@ -141,13 +145,13 @@ const GOOGLE: &[&str] = &["storage", "commondatastorage", "firebasestorage", "ww
 const ORACLE: &[&str] = &["objectstorage", "swiftobjectstorage"];
 
 const SERVICES: &[(&str, Shape)] = &[
-    (AZURE_CLOUDS[0], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[1], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[2], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[3], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[4], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[5], Shape::Directly(AZURE)),
-    (AZURE_CLOUDS[6], Shape::Directly(AZURE)),
+    (AZURE_CLOUDS[0], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[1], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[2], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[3], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[4], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[5], Shape::Directly(AZURE_AND_STAMPS)),
+    (AZURE_CLOUDS[6], Shape::Directly(AZURE_AND_STAMPS)),
     // DNS-zone accounts, managed disks and Elastic SAN; file sync; data lakes; Fabric.
     ("storage.azure.net", Shape::All),
     ("afs.azure.net", Shape::All),
