@@ -45,7 +45,7 @@ pub enum Refusal {
     #[error("`{0}` is a domain that many owners share, and no host of one")]
     Apex(Hostname),
     /// A `storage_account` that is not one account's host.
-    #[error("`{0}` is not the host of one storage account")]
+    #[error("`{0}` is not the host of one Azure storage account")]
     NotAnAccount(Hostname),
 }
 
@@ -55,7 +55,8 @@ impl Refusal {
         match self {
             Self::Storage { .. } | Self::StorageHost(_) => {
                 "turn on the registry's dedicated data endpoints (`az acr update --name NAME \
-                 --data-endpoint-enabled`) and list their exact hosts; for one exact account of your own, write `storage_account = \"…\"` with a `why`"
+                 --data-endpoint-enabled`) and list their exact hosts; for one exact Azure storage \
+                 account of your own, write `storage_account = \"…\"` with a `why`"
             }
             Self::Shared { .. } => "list the exact hosts",
             Self::Apex(_) => "list the exact host below it that clients ask for",
@@ -135,7 +136,7 @@ fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
 /// The public suffix list knows the domains under which anyone can register a name, `co.uk` as well as
 /// `github.io`. A wildcard needs a domain of one owner, and all names below it to be that owner's.
 ///
-/// Its rules reach one label below a domain (`*.kawasaki.jp`), so names of two labels tell the most.
+/// A rule such as `*.kawasaki.jp` says so of no name but those below: they have no owner, or another.
 fn check_registrable(pattern: &HostPattern, read: &[Atom<'_>]) -> Result<(), Refusal> {
     let literal_tail: Vec<&str> =
         pattern.labels().rev().take_while(|label| *label != "*").collect();
