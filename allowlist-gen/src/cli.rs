@@ -60,7 +60,7 @@ struct GenerateArguments {
 
     /// Without metadata: the cloud that the registry lives in [default: public]
     #[arg(long, conflicts_with = "files", requires = "registry")]
-    cloud: Option<Cloud>,
+    cloud: Option<CloudName>,
 
     /// Write to this file, by rename, instead of standard output
     #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
@@ -108,6 +108,34 @@ Examples:
   allowlist-gen generate --registry contoso --region eastus --region westus";
 
 /// A text that describes this program.
+/// [`Cloud`] as the command line spells it.
+#[derive(Clone, Copy, ValueEnum)]
+enum CloudName {
+    /// `AzureCloud`
+    #[value(alias = "AzureCloud")]
+    Public,
+    /// `AzureUSGovernment`
+    #[value(name = "usgov", alias = "AzureUSGovernment")]
+    UsGovernment,
+    /// `AzureChinaCloud`, operated by 21Vianet
+    #[value(alias = "AzureChinaCloud")]
+    China,
+    /// `AzureBleuCloud`, in France
+    #[value(alias = "AzureBleuCloud")]
+    Bleu,
+}
+
+impl From<CloudName> for Cloud {
+    fn from(name: CloudName) -> Self {
+        match name {
+            CloudName::Public => Self::Public,
+            CloudName::UsGovernment => Self::UsGovernment,
+            CloudName::China => Self::China,
+            CloudName::Bleu => Self::Bleu,
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Description {
     Man,
@@ -322,7 +350,7 @@ impl TryFrom<GenerateArguments> for Options {
         let mut regions = raw.regions.into_iter();
         let input = match (raw.registry, regions.next()) {
             (Some(registry), Some(home)) => Input::Names {
-                login_server: login_server(&registry, raw.cloud)?,
+                login_server: login_server(&registry, raw.cloud.map(Cloud::from))?,
                 home,
                 replicas: regions.collect(),
             },

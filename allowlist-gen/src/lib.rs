@@ -8,7 +8,6 @@
 //! Everything here is synchronous and does no I/O; the program around it reads and writes the
 //! files.
 
-pub mod endpoint;
 pub mod export;
 pub mod findings;
 pub mod metadata;
@@ -19,6 +18,7 @@ pub mod report;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::{Conflict, Region};
+pub use ringfence_config::endpoint;
 use ringfence_config::snippet::Source;
 
 use crate::endpoint::LoginServer;

@@ -1,7 +1,7 @@
 //! Decides what an allowlist is: the entries that the generator derives, the proxy enforces and every
 //! export renders, and the document they are written to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::address::Pin;
+use crate::endpoint;
 use crate::guard;
 use crate::hostname::{self, Hostname, Port};
 use crate::pattern::HostPattern;
@@ -204,6 +205,7 @@ impl Allowlist {
             }
         }
         let mut entries: Vec<Entry> = by_host.into_values().collect();
+        check_overlaps(&entries)?;
         entries.sort_by(|a, b| a.place().cmp(&b.place()));
         Ok(Self { entries })
     }
@@ -242,7 +244,54 @@ pub(crate) fn guard_entry(entry: &Entry) -> Result<(), Conflict> {
         (Role::StorageAccount, HostPattern::Exact(host)) => guard::check_account(host),
         _ => guard::check(&entry.host),
     };
-    verdict.map_err(|refusal| Conflict::Guard(entry.host.clone(), refusal))
+    verdict.map_err(|refusal| Conflict::Guard(entry.host.clone(), refusal))?;
+    match endpoint::has_role(&entry.host, &entry.role) {
+        Some(false) => Err(Conflict::Role(entry.host.clone(), entry.role.clone())),
+        Some(true) | None => Ok(()),
+    }
+}
+
+/// Entries add up: where two stand for one host, both must say the same of it, or the one that is asked
+/// first would take away what the other gives.
+///
+/// Entries with stars in the same places never overlap, and others do where the labels that are literal in
+/// both are equal. So one look-up by those labels finds them, however many entries there are.
+fn check_overlaps(entries: &[Entry]) -> Result<(), Conflict> {
+    let mut shapes: BTreeMap<Vec<bool>, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries {
+        let shape = entry.host.labels().map(|label| label == "*").collect();
+        shapes.entry(shape).or_default().push(entry);
+    }
+    for (shape, ours) in &shapes {
+        for (other, theirs) in &shapes {
+            if shape != other && shape.len() == other.len() {
+                check_shapes(ours, theirs, |i| !shape[i] && !other[i])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One of `theirs` per key will do: their others are compared with one of `ours` in their turn.
+fn check_shapes(
+    ours: &[&Entry],
+    theirs: &[&Entry],
+    is_key: impl Fn(usize) -> bool + Copy,
+) -> Result<(), Conflict> {
+    fn key(entry: &Entry, is_key: impl Fn(usize) -> bool) -> Vec<&str> {
+        let labels = entry.host.labels().enumerate();
+        labels.filter(|(i, _)| is_key(*i)).map(|(_, label)| label).collect()
+    }
+    let theirs: HashMap<Vec<&str>, &Entry> =
+        theirs.iter().map(|entry| (key(entry, is_key), *entry)).collect();
+    for our in ours {
+        if let Some(their) = theirs.get(&key(our, is_key)).filter(|their| !their.admits_as(our)) {
+            let (a, b) = (our.host.clone(), their.host.clone());
+            // An exact host sorts before a pattern, and is named first.
+            return Err(Conflict::Overlap(a.clone().min(b.clone()), a.max(b)));
+        }
+    }
+    Ok(())
 }
 
 impl Entry {
@@ -261,6 +310,12 @@ impl Entry {
         self.role == other.role && self.ports == other.ports && self.addresses == other.addresses
     }
 
+    /// Whether a host of both is admitted in the same way by either.
+    fn admits_as(&self, other: &Self) -> bool {
+        let same_role = self.role.name() == other.role.name();
+        same_role && self.ports == other.ports && self.addresses == other.addresses
+    }
+
     /// Where the entry stands in the document.
     fn place(&self) -> (bool, Option<&Label>, &Role, &HostPattern) {
         (self.role.registry().is_none(), self.role.registry(), &self.role, &self.host)
@@ -273,16 +328,39 @@ pub enum Conflict {
     /// Two entries for one host that differ in role, ports or addresses.
     #[error("two entries for `{0}` contradict each other")]
     Contradiction(HostPattern),
+    /// Two entries that stand for one host, and differ in role, ports or addresses.
+    #[error("`{0}` and `{1}` overlap, and their entries contradict each other")]
+    Overlap(HostPattern, HostPattern),
     /// A host that may never be on a list.
     #[error("{1}")]
     Guard(HostPattern, guard::Refusal),
+    /// A registry's role for a host that is not the registry's in that role.
+    #[error("`{0}` is not the `{role}` host of {owner}", role = .1.name(), owner = owner(.1))]
+    Role(HostPattern, Role),
+}
+
+fn owner(role: &Role) -> String {
+    let registry = role.registry().map(|registry| format!("registry `{registry}`"));
+    let region = role.region().map(|region| format!("region `{region}`"));
+    registry.into_iter().chain(region).collect::<Vec<_>>().join(" in ")
 }
 
 impl Conflict {
     /// The host of the entries in question.
     pub fn host(&self) -> &HostPattern {
         match self {
-            Self::Contradiction(host) | Self::Guard(host, _) => host,
+            Self::Contradiction(host)
+            | Self::Overlap(host, _)
+            | Self::Guard(host, _)
+            | Self::Role(host, _) => host,
+        }
+    }
+
+    /// The host of the other entry, where two are in question.
+    pub fn other_host(&self) -> Option<&HostPattern> {
+        match self {
+            Self::Contradiction(host) | Self::Overlap(_, host) => Some(host),
+            Self::Guard(..) | Self::Role(..) => None,
         }
     }
 }
@@ -329,6 +407,104 @@ impl<'a> From<&'a Entry> for WireEntry<'a> {
             region: entry.role.region(),
             addresses: &entry.addresses,
             why: entry.why.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(host: &str, ports: &[u16]) -> Entry {
+        let ports = ports.iter().map(|port| Port::try_from(*port).expect("a port")).collect();
+        Entry {
+            host: host.parse().expect(host),
+            role: Role::Other,
+            ports: Ports::new(ports).expect("a port"),
+            addresses: Vec::new(),
+            why: Some("a test".into()),
+        }
+    }
+
+    #[test]
+    fn overlapping_entries_must_agree() {
+        let overlap =
+            |a: &str, b: &str| Conflict::Overlap(a.parse().expect(a), b.parse().expect(b));
+        let rows = [
+            ("*.b.example.com", "a.b.example.com", true),
+            ("*.b.example.com", "a.c.example.com", false),
+            ("*.b.example.com", "a.a.b.example.com", false),
+            ("*.b.example.com", "b.example.com", false),
+            ("*.b.example.com", "*.c.example.com", false),
+            ("*.b.example.com", "a.*.example.com", true),
+            ("*.b.example.com", "*.*.example.com", true),
+            ("a.*.example.com", "b.*.example.com", false),
+            ("a.b.*.example.com", "*.c.*.example.com", false),
+        ];
+        for (a, b, do_overlap) in rows {
+            for (a, b) in [(a, b), (b, a)] {
+                assert!(Allowlist::new([entry(a, &[443]), entry(b, &[443])]).is_ok(), "{a} {b}");
+                let result = Allowlist::new([entry(a, &[443, 8443]), entry(b, &[443])]);
+                match result {
+                    Ok(_) => assert!(!do_overlap, "{a} {b}"),
+                    Err(conflict) => {
+                        assert!(do_overlap, "{a} {b}");
+                        assert!([overlap(a, b), overlap(b, a)].contains(&conflict), "{conflict}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn overlapping_entries_must_agree_in_addresses_and_role() {
+        let pinned = Entry {
+            addresses: vec!["10.0.0.6".parse().expect("a pin")],
+            ..entry("contoso.eastus.data.azurecr.io", &[443])
+        };
+        let data = |host: &str, region: &str| Entry {
+            role: Role::Data(
+                "contoso".parse().expect("a label"),
+                region.parse().expect("a region"),
+            ),
+            ..entry(host, &[443])
+        };
+        let wild = entry("contoso.*.data.azurecr.io", &[443]);
+        let east = data("contoso.eastus.data.azurecr.io", "eastus");
+        let all = data("contoso.*.data.azurecr.io", "westus");
+        assert!(matches!(Allowlist::new([wild.clone(), pinned]), Err(Conflict::Overlap(..))));
+        assert!(matches!(Allowlist::new([wild, east.clone()]), Err(Conflict::Overlap(..))));
+        assert!(Allowlist::new([all, east]).is_ok());
+    }
+
+    #[test]
+    fn a_hundred_thousand_hosts_are_compared_in_no_time() {
+        let hosts = (0..100_000).map(|i| entry(&format!("h{i}.b.example.com"), &[443]));
+        let patterns = ["*.b.example.com", "a.*.example.com", "*.*.example.com"];
+        let list: Vec<Entry> = hosts.chain(patterns.map(|p| entry(p, &[443]))).collect();
+        let start = std::time::Instant::now();
+        assert_eq!(check_overlaps(&list), Ok(()));
+        // Each pair in turn would take minutes.
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    }
+
+    proptest! {
+        /// Whatever loads, each entry admits its hosts on all its ports, also through the others' eyes.
+        #[test]
+        fn no_entry_takes_something_away(
+            entries in prop::collection::vec((r"((\*|a|b)\.){1,2}(\*|c)\.d\.com", any::<bool>()), 1..5),
+            host in "([abx]\\.){1,2}[cx]\\.d\\.com",
+        ) {
+            let ports = |wide: bool| if wide { &[443, 8443][..] } else { &[443] };
+            let entries: Vec<Entry> = entries.iter().map(|(host, wide)| entry(host, ports(*wide))).collect();
+            let host: Hostname = host.parse().expect("a host");
+            let Ok(list) = Allowlist::new(entries) else { return Ok(()) };
+            let mut those = list.entries().iter().filter(|entry| entry.host.matches(&host));
+            if let Some(first) = those.next() {
+                prop_assert!(those.all(|other| other.ports == first.ports));
+            }
         }
     }
 }

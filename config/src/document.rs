@@ -49,9 +49,12 @@ pub fn merge(documents: &[Document]) -> Result<Allowlist, Error> {
             .flat_map(|doc| doc.entries.iter().map(move |(entry, span)| (doc, entry, span)))
     };
     Allowlist::new(all().map(|(_, entry, _)| entry.clone())).map_err(|conflict| {
-        let mut places = all().filter(|(_, entry, _)| entry.host == *conflict.host());
-        let (document, entry, span) = places.next().expect("a conflict is about an entry's host");
-        let other = places.find(|(_, other, _)| !other.says_the_same_as(entry));
+        let place_of = |host: &HostPattern| all().find(|(_, entry, _)| entry.host == *host);
+        let (document, entry, span) =
+            place_of(conflict.host()).expect("a conflict is about an entry's host");
+        let other = conflict.other_host().and_then(|host| {
+            all().find(|(_, other, _)| other.host == *host && !other.says_the_same_as(entry))
+        });
         Error {
             source: document.source.clone(),
             span: span.clone(),
@@ -122,9 +125,6 @@ pub enum Problem {
     /// A key that makes no sense with the role.
     #[error("role `{0}` has no `{1}`")]
     NotFor(&'static str, &'static str),
-    /// The host's labels say something else than `registry` and `region`.
-    #[error("`{0}` is not a host of registry `{1}`{2}")]
-    OtherRegistry(HostPattern, Label, String),
     /// A number that is no port.
     #[error("`{0}` is not a port: {1}")]
     Port(i64, PortError),
@@ -146,9 +146,14 @@ impl Problem {
                 Some("start with `schema = 1`, or write the list with `allowlist-gen generate`")
             }
             Self::Conflict(Conflict::Guard(_, refusal)) => Some(refusal.remedy()),
-            Self::Conflict(Conflict::Contradiction(_)) => {
-                Some("keep one of them, or make them equal")
+            Self::Conflict(Conflict::Contradiction(_) | Conflict::Overlap(..)) => {
+                Some("keep one of them, or give them the same role, ports and addresses")
             }
+            Self::Conflict(Conflict::Role(..)) => Some(
+                "a registry answers on `<registry>`, `<registry>.<region>.data` and \
+                 `<registry>.<region>.geo` below its cloud's domain; a custom domain is listed with \
+                 `role = \"other\"` and a `why`",
+            ),
             Self::PatternNotAllowed(_) => {
                 Some("list the exact hosts, or write `allow_patterns = true` above the entries")
             }
@@ -208,7 +213,6 @@ fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Mis
             .map_err(|refusal| (Conflict::Guard(pattern.clone(), refusal).into(), span.clone()))?;
         return Err((Problem::PatternNotAllowed(pattern), span));
     }
-    check_labels(&pattern, &role).map_err(|problem| (problem, span.clone()))?;
     if role.registry().is_none() && raw.why.as_deref().unwrap_or_default().trim().is_empty() {
         return Err((Problem::MissingFor(role.name(), "why"), span));
     }
@@ -255,23 +259,6 @@ fn role(raw: &RawEntry, here: &Range<usize>) -> Result<Role, Misplaced> {
         (_, Some(region)) if role.region().is_none() => extra("region", region.span()),
         _ => Ok(role),
     }
-}
-
-/// A registry's hosts start with its label, and its regional ones go on with the region.
-fn check_labels(host: &HostPattern, role: &Role) -> Result<(), Problem> {
-    let Some(registry) = role.registry() else {
-        return Ok(());
-    };
-    let mut labels = host.labels();
-    let named = labels.next() == Some(registry.as_str());
-    let placed = role
-        .region()
-        .is_none_or(|region| labels.next().is_some_and(|l| l == region.as_str() || l == "*"));
-    if named && placed {
-        return Ok(());
-    }
-    let region = role.region().map(|region| format!(" in region `{region}`")).unwrap_or_default();
-    Err(Problem::OtherRegistry(host.clone(), registry.clone(), region))
 }
 
 fn ports(raw: &RawEntry) -> Result<Ports, Misplaced> {
@@ -427,7 +414,7 @@ mod tests {
             assert_eq!(&problem(entry), expected, "{entry}");
         }
         let stranger = "host = \"evil.azurecr.io\"\nrole = \"login\"\nregistry = \"contoso\"";
-        assert!(matches!(problem(stranger), Problem::OtherRegistry(..)));
+        assert!(matches!(problem(stranger), Problem::Conflict(Conflict::Role(..))));
         assert!(
             matches!(problem("hots = \"a\""), Problem::Toml(message) if message.contains("unknown field"))
         );
@@ -452,6 +439,25 @@ mod tests {
     }
 
     #[test]
+    fn a_registrys_role_is_no_way_round_the_reason() {
+        for entry in [
+            "host = \"exfil.attacker.example\"\nrole = \"login\"\nregistry = \"exfil\"",
+            "host = \"exfil.eastus.attacker.example\"\nrole = \"data\"\nregistry = \"exfil\"\nregion = \"eastus\"",
+            "host = \"contoso.eastus.geo.azurecr.io\"\nrole = \"data\"\nregistry = \"contoso\"\nregion = \"eastus\"",
+        ] {
+            assert!(matches!(problem(entry), Problem::Conflict(Conflict::Role(..))), "{entry}");
+        }
+        let text = "schema = 1\n[[entry]]\nhost = \"exfil.eastus.attacker.example\"\nrole = \"data\"\n\
+                    registry = \"exfil\"\nregion = \"eastus\"\n";
+        let shown = parse(text).expect_err("a stranger").to_string();
+        let expected = "`exfil.eastus.attacker.example` is not the `data` host of registry `exfil` in region `eastus`";
+        assert!(
+            shown.contains(expected) && shown.contains("a custom domain is listed with"),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn contradictions_show_both_places() {
         let entry = |ports: &str| {
             format!(
@@ -462,6 +468,17 @@ mod tests {
         let documents = [doc("one.toml", &entry("")), doc("two.toml", &entry("ports = [8443]\n"))];
         let shown = merge(&documents).expect_err("contradiction").to_string();
         assert!(shown.contains("one.toml:3:8") && shown.contains("two.toml:3:8"), "{shown}");
+    }
+
+    #[test]
+    fn overlaps_show_both_places() {
+        let text = "schema = 1\nallow_patterns = true\n\
+                    [[entry]]\nhost = \"*.b.example.com\"\nrole = \"other\"\nwhy = \"x\"\nports = [443, 8443]\n\
+                    [[entry]]\nhost = \"a.b.example.com\"\nrole = \"other\"\nwhy = \"x\"\n";
+        let shown = parse(text).expect_err("overlap").to_string();
+        assert!(shown.contains("`a.b.example.com` and `*.b.example.com` overlap"), "{shown}");
+        assert!(shown.contains("list.toml:9:8") && shown.contains("4 | host"), "{shown}");
+        assert!(shown.contains("the same role, ports and addresses"), "{shown}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod allowlist;
 pub mod document;
+pub mod endpoint;
 pub mod guard;
 pub mod hostname;
 pub mod pattern;

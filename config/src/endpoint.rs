@@ -1,5 +1,5 @@
-//! Decides which hosts a registry answers on, and reads such hosts back. The only file of this
-//! crate that spells a registry domain suffix.
+//! Decides which hosts a registry answers on, and reads such hosts back. The only file that spells
+//! the domains of registries.
 //!
 //! The grammar:
 //! <https://learn.microsoft.com/azure/container-registry/container-registry-endpoint-reference>
@@ -7,24 +7,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ringfence_config::allowlist::{Label, Region};
-use ringfence_config::{Hostname, Role, hostname};
+use crate::allowlist::{Label, Region, Role};
+use crate::hostname::{self, Hostname};
+use crate::pattern::HostPattern;
 
 /// An Azure cloud in which registries live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Cloud {
     /// `AzureCloud`
-    #[cfg_attr(feature = "cli", value(alias = "AzureCloud"))]
     Public,
     /// `AzureUSGovernment`
-    #[cfg_attr(feature = "cli", value(name = "usgov", alias = "AzureUSGovernment"))]
     UsGovernment,
     /// `AzureChinaCloud`, operated by 21Vianet
-    #[cfg_attr(feature = "cli", value(alias = "AzureChinaCloud"))]
     China,
     /// `AzureBleuCloud`, in France
-    #[cfg_attr(feature = "cli", value(alias = "AzureBleuCloud"))]
     Bleu,
 }
 
@@ -121,7 +117,7 @@ pub enum Family {
 
 impl Family {
     /// The region it serves.
-    pub(crate) fn region(&self) -> Option<&Region> {
+    pub fn region(&self) -> Option<&Region> {
         match self {
             Self::Login => None,
             Self::RegionalLogin(region) | Self::Data(region) => Some(region),
@@ -132,7 +128,7 @@ impl Family {
 /// One host that a registry answers on, always on port 443.
 ///
 /// ```
-/// use allowlist_gen::endpoint::{Endpoint, Error};
+/// use ringfence_config::endpoint::{Endpoint, Error};
 ///
 /// let endpoint: Endpoint = "Contoso.eastus.data.azurecr.io".parse()?;
 /// assert_eq!(endpoint.login_server().to_string(), "contoso.azurecr.io");
@@ -216,6 +212,18 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Whether `host` is what a registry's `role` says in full, or a pattern of it whose only `*` is the region.
+/// `None` for a role that is no registry's.
+pub(crate) fn has_role(host: &HostPattern, role: &Role) -> Option<bool> {
+    role.registry()?;
+    let region = role.region().map_or("*", Region::as_str);
+    let labels = host.labels().enumerate();
+    let named: Vec<&str> =
+        labels.map(|(i, label)| if i == 1 && label == "*" { region } else { label }).collect();
+    let endpoint = named.join(".").parse::<Endpoint>();
+    Some(endpoint.is_ok_and(|endpoint| endpoint.role() == *role))
+}
+
 /// The cloud, and the labels below its suffix, of which there is at least one.
 fn split_suffix(host: &Hostname) -> Result<(Cloud, &str), Error> {
     for cloud in Cloud::ALL {
@@ -227,10 +235,15 @@ fn split_suffix(host: &Hostname) -> Result<(Cloud, &str), Error> {
             return Ok((cloud, &host.as_str()[..below]));
         }
     }
-    if host.is_below(GERMANY) {
+    if host.as_str() == GERMANY || host.is_below(GERMANY) {
         return Err(Error::ClosedCloud);
     }
     Err(Error::UnknownSuffix)
+}
+
+/// Every domain below which anyone can have, or could have, a registry.
+pub(crate) fn domains() -> impl Iterator<Item = &'static str> {
+    Cloud::ALL.into_iter().map(Cloud::suffix).chain([GERMANY])
 }
 
 fn parse_region(label: &str) -> Result<Region, Error> {
@@ -370,6 +383,50 @@ mod tests {
             "contoso.eastus.data.azurecr.io".parse::<LoginServer>(),
             Err(Error::NotALoginServer)
         );
+    }
+
+    #[test]
+    fn role_and_host_agree_in_full() {
+        let login = Role::Login("contoso".parse().expect("a label"));
+        let data =
+            Role::Data("contoso".parse().expect("a label"), "eastus".parse().expect("a region"));
+        let regional = Role::RegionalLogin(
+            "contoso".parse().expect("a label"),
+            "eastus".parse().expect("a region"),
+        );
+        let rows = [
+            ("contoso.azurecr.io", &login),
+            ("contoso.azurecr.sovcloud-azure.fr", &login),
+            ("contoso.eastus.data.azurecr.io", &data),
+            ("contoso.*.data.azurecr.cn", &data),
+            ("contoso.eastus.geo.azurecr.io", &regional),
+            ("contoso.*.geo.azurecr.us", &regional),
+            ("contoso.westus.data.azurecr.io", &Role::Other),
+        ];
+        let strangers = [
+            "contoso.attacker.example",
+            "contoso.eastus.attacker.example",
+            "contoso.eastus.data.attacker.example",
+            "contoso.azurecr.io.attacker.example",
+            "contoso.azurecr.de",
+            "fabrikam.azurecr.io",
+            "fabrikam.eastus.data.azurecr.io",
+            "contoso.westus.data.azurecr.io",
+            "contoso.westus.geo.azurecr.io",
+            "*.eastus.data.azurecr.io",
+            "contoso.eastus.*.azurecr.io",
+            "contoso.*.azurecr.io",
+            "contoso.*.*.azurecr.io",
+        ];
+        let hosts = rows.iter().map(|(host, _)| *host).chain(strangers);
+        for host in hosts {
+            let pattern = host.parse().expect(host);
+            for role in [&login, &data, &regional] {
+                let expected = rows.contains(&(host, role));
+                assert_eq!(has_role(&pattern, role), Some(expected), "{host} {role:?}");
+            }
+            assert_eq!(has_role(&pattern, &Role::Other), None);
+        }
     }
 
     #[test]
