@@ -74,7 +74,11 @@ enum Joined {
 }
 
 #[derive(Default)]
-struct Drafts(BTreeMap<LoginServer, Draft>);
+struct Drafts {
+    by_server: BTreeMap<LoginServer, Draft>,
+    /// Where thousands of registries are described, each of their replications looks one up.
+    by_id: BTreeMap<ResourceId, LoginServer>,
+}
 
 /// What is known of one registry so far.
 struct Draft {
@@ -94,7 +98,7 @@ struct Draft {
 
 impl Drafts {
     fn of(&mut self, server: &LoginServer) -> &mut Draft {
-        self.0.entry(server.clone()).or_insert_with(|| Draft {
+        self.by_server.entry(server.clone()).or_insert_with(|| Draft {
             login_server: server.clone(),
             ids: BTreeSet::new(),
             names: BTreeSet::new(),
@@ -110,7 +114,9 @@ impl Drafts {
     }
 
     fn add_registry(&mut self, record: record::Registry) -> Result<(), Error> {
-        let draft = self.of(&record.login_server);
+        let server = &record.login_server;
+        self.by_id.extend(record.id.clone().map(|id| (id, server.clone())));
+        let draft = self.of(server);
         let file = record.place.file;
         draft.ids.extend(record.id);
         draft.names.extend(record.name);
@@ -141,10 +147,12 @@ impl Drafts {
             let name = record.registry.name().to_owned();
             return Err(Error::Orphan(record.place, name));
         }
-        draft.ids.insert(record.registry);
+        draft.ids.insert(record.registry.clone());
         draft.connections.insert(record.connection.clone());
+        let server = draft.login_server.clone();
         let members = (record.place.file, record.members);
         draft.members.entry(record.connection.endpoint).or_default().push(members);
+        self.by_id.insert(record.registry, server);
         Ok(())
     }
 
@@ -160,7 +168,7 @@ impl Drafts {
 
     /// One zone serves every registry of a network; it adds addresses, and asks for no hosts.
     fn add_dns_record(&mut self, record: record::DnsRecord) -> Joined {
-        let Some(draft) = self.0.get_mut(record.endpoint.login_server()) else {
+        let Some(draft) = self.by_server.get_mut(record.endpoint.login_server()) else {
             return Joined::No;
         };
         merge(&mut draft.zone, record.addresses);
@@ -171,7 +179,7 @@ impl Drafts {
     /// replications, which becomes a finding where it matters; beside several it tells nothing, for
     /// it could be anyone's.
     fn add_empty_lists(&mut self, files: Vec<String>) {
-        let mut drafts = self.0.values_mut();
+        let mut drafts = self.by_server.values_mut();
         let (Some(draft), None) = (drafts.next(), drafts.next()) else {
             return;
         };
@@ -187,12 +195,12 @@ impl Drafts {
 
     /// The registry that `id` is, if it is described: by id where ids are known, otherwise by name.
     fn find(&mut self, place: &Place, id: &ResourceId) -> Result<Option<&mut Draft>, Error> {
-        if self.0.values().any(|draft| draft.ids.contains(id)) {
-            return Ok(self.0.values_mut().find(|draft| draft.ids.contains(id)));
+        if let Some(server) = self.by_id.get(id) {
+            return Ok(self.by_server.get_mut(server));
         }
         let name = id.name().to_ascii_lowercase();
         let mut namesakes = self
-            .0
+            .by_server
             .values_mut()
             .filter(|draft| draft.ids.is_empty() && draft.login_server.name() == name);
         match (namesakes.next(), namesakes.next()) {
@@ -208,10 +216,10 @@ impl Drafts {
     }
 
     fn finish(self) -> Result<Vec<Registry>, Error> {
-        if self.0.is_empty() {
+        if self.by_server.is_empty() {
             return Err(Error::NoRegistry);
         }
-        Ok(self.0.into_values().map(Draft::finish).collect())
+        Ok(self.by_server.into_values().map(Draft::finish).collect())
     }
 }
 
