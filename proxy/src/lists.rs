@@ -12,7 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::allowlist::Conflict;
 use ringfence_config::document::{self, Document};
 use ringfence_config::snippet::Source;
-use ringfence_config::{Allowlist, HostPattern, Hostname, Port};
+use ringfence_config::{Allowlist, HostPattern, Port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -186,11 +186,12 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
-    /// A host to try, with its port.
-    pub fn sample(&self) -> Option<(&Hostname, Port)> {
-        self.allowlist.entries().iter().find_map(|entry| match &entry.host {
-            HostPattern::Exact(host) => Some((host, entry.ports.first())),
-            HostPattern::Wildcard(_) => None,
+    /// Something to try on the first exact host.
+    pub fn sample_url(&self) -> Option<String> {
+        self.allowlist.entries().iter().find_map(|entry| match (&entry.host, entry.ports.first()) {
+            (HostPattern::Exact(host), Port::HTTPS) => Some(format!("https://{host}/v2/")),
+            (HostPattern::Exact(host), port) => Some(format!("https://{host}:{port}/v2/")),
+            (HostPattern::Wildcard(_), _) => None,
         })
     }
 }

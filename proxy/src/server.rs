@@ -67,8 +67,8 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     notice(loaded);
     notice(format_args!("listening on {}", listeners.clients));
     notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
-    if let Some((host, port)) = loaded.sample() {
-        notice(format_args!("try curl -x http://{} https://{host}:{port}/v2/", listeners.clients));
+    if let Some(url) = loaded.sample_url() {
+        notice(format_args!("try curl -x http://{} {url}", listeners.clients));
     }
     let sources = config.sources.clone();
     let control = Control { service: Arc::clone(&service), signals, sources, drain: config.drain };
