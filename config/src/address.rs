@@ -125,12 +125,6 @@ impl Pin {
     }
 }
 
-impl From<Pin> for IpNet {
-    fn from(pin: Pin) -> Self {
-        pin.0
-    }
-}
-
 impl TryFrom<IpAddr> for Pin {
     type Error = PinError;
 

@@ -1,12 +1,11 @@
 //! Decides what a host name is and what a port is. Whether a host may be reached is decided elsewhere.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 /// A DNS host name in its one canonical spelling: ASCII, lower case, at least two labels, no trailing dot.
 ///
@@ -172,22 +171,9 @@ impl fmt::Debug for Hostname {
     }
 }
 
-impl Borrow<str> for Hostname {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Serialize for Hostname {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hostname {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -244,14 +230,6 @@ impl FromStr for Port {
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number =
-            u16::deserialize(deserializer).map_err(|_| serde::de::Error::custom(PortError))?;
-        Self::try_from(number).map_err(serde::de::Error::custom)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use allowlist_gen::report;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -99,6 +98,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Check { options } => {
             let (_, loaded) = load(options)?;
+            loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -122,12 +122,6 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
     let loaded = config.sources.read()?.load()?;
-    if !loaded.findings.is_empty() {
-        notice(format_args!(
-            "about the metadata:\n{}",
-            report::Findings(&loaded.findings).to_string().trim_end()
-        ));
-    }
     Ok((config, loaded))
 }
 

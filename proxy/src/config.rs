@@ -51,15 +51,15 @@ pub struct Options {
     #[arg(long, value_name = "IP:PORT", env = "RINGFENCE_ADMIN")]
     pub admin: Option<SocketAddr>,
 
-    /// Allow the hosts of this list; may be given several times.
+    /// Allow the hosts of this list; several times, or several with commas between.
     #[arg(long, value_name = "FILE", env = "RINGFENCE_ALLOWLIST", value_delimiter = ',')]
     pub allowlist: Vec<PathBuf>,
 
-    /// Allow the hosts of the registries in this metadata (`az acr show`, …); may be given several times.
+    /// Allow the hosts of the registries in this metadata (`az acr show`, …); several as above.
     #[arg(long, value_name = "METADATA.json", env = "RINGFENCE_REGISTRY", value_delimiter = ',')]
     pub registry: Vec<PathBuf>,
 
-    /// Ask this DNS server instead of those in /etc/resolv.conf; may be given several times.
+    /// Ask this DNS server instead of those in /etc/resolv.conf; several as above.
     #[arg(long, value_name = "IP:PORT", env = "RINGFENCE_RESOLVER", value_delimiter = ',')]
     pub resolver: Vec<SocketAddr>,
 }

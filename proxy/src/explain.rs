@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::client;
 use crate::head;
+use crate::lists;
 use crate::policy::{Decision, Policy};
 use crate::reason::Reason;
 
@@ -136,7 +137,7 @@ impl fmt::Display for Explanation {
         if let Some(target) = &self.target {
             writeln!(f, "target     {target}")?;
         }
-        writeln!(f, "allowlist  {}, {} entries", self.allowlist, self.entries)?;
+        writeln!(f, "allowlist  {}, {}", self.allowlist, lists::count(self.entries))?;
         if let Some(entry) = &self.entry {
             write!(f, "entry      {} ({}", entry.host, entry.role)?;
             if let Some(registry) = &entry.registry {

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use allowlist_gen::{DataEndpoints, report};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use ringfence_config::allowlist::Conflict;
 use ringfence_config::document::{self, Document};
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, HostPattern, Port};
@@ -47,9 +46,9 @@ pub enum Error {
     /// Metadata is wrong, or a registry in it has no exact hosts.
     #[error("{}", report::Failure(.0).to_string().trim_end())]
     Metadata(allowlist_gen::Error),
-    /// A list and metadata contradict each other.
-    #[error("the lists and the metadata contradict each other: {0}")]
-    Conflict(Conflict),
+    /// A file is being read, and does not come.
+    #[error("the files can't be read in time; is a file system stuck?")]
+    Stuck,
 }
 
 /// What the files hold.
@@ -61,22 +60,26 @@ pub struct Contents {
 
 impl Contents {
     /// Joins what the files say into one list.
-    pub fn load(&self) -> Result<Loaded, Error> {
-        let documents = self
+    pub fn load(self) -> Result<Loaded, Error> {
+        let mut documents = self
             .allowlists
             .iter()
             .map(|source| Document::parse(&source.name, &source.text))
             .collect::<Result<Vec<_>, _>>()
             .map_err(Error::List)?;
-        let listed = document::merge(&documents).map_err(Error::List)?;
-        if self.registries.is_empty() {
-            return Ok(Loaded { allowlist: listed, findings: Vec::new() });
+        let mut findings = Vec::new();
+        if !self.registries.is_empty() {
+            let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
+                .map_err(Error::Metadata)?;
+            findings = derived.findings;
+            // As a document of its own, so that a list that contradicts it can be shown beside it.
+            let names: Vec<&str> = self.registries.iter().map(|file| file.name.as_str()).collect();
+            let name = format!("the list derived from {}", names.join(", "));
+            let document = Document::parse(&name, &derived.allowlist.to_toml());
+            documents.push(document.map_err(Error::List)?);
         }
-        let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
-            .map_err(Error::Metadata)?;
-        let entries = [listed.entries(), derived.allowlist.entries()].concat();
-        let allowlist = Allowlist::new(entries).map_err(Error::Conflict)?;
-        Ok(Loaded { allowlist, findings: derived.findings })
+        let allowlist = document::merge(&documents).map_err(Error::List)?;
+        Ok(Loaded { allowlist, findings, contents: self })
     }
 }
 
@@ -87,6 +90,8 @@ pub struct Loaded {
     pub allowlist: Allowlist,
     /// What a person should know about the metadata.
     pub findings: Vec<allowlist_gen::Finding>,
+    /// What it was loaded from.
+    pub contents: Contents,
 }
 
 impl Sources {
@@ -186,6 +191,23 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
+    /// Tells the operator what is in force from now on, and what to look at.
+    pub fn announce(&self, generation: u64) {
+        notice(format_args!("generation {generation}: {self}"));
+        if self.allowlist.is_empty() {
+            notice("the list has no entries, so everything is denied");
+        }
+        self.tell_findings();
+    }
+
+    /// Tells the operator what to look at.
+    pub fn tell_findings(&self) {
+        if !self.findings.is_empty() {
+            let findings = report::Findings(&self.findings).to_string();
+            notice(format_args!("about the metadata:\n{}", findings.trim_end()));
+        }
+    }
+
     /// Something to try on the first exact host.
     pub fn sample_url(&self) -> Option<String> {
         self.allowlist.entries().iter().find_map(|entry| match (&entry.host, entry.ports.first()) {
@@ -199,8 +221,7 @@ impl Loaded {
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
-        let plural = if entries.len() == 1 { "entry" } else { "entries" };
-        write!(f, "allowlist {} with {} {plural}", self.allowlist.hash(), entries.len())?;
+        write!(f, "allowlist {} with {}", self.allowlist.hash(), count(entries.len()))?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
         }
@@ -209,6 +230,11 @@ impl fmt::Display for Loaded {
         }
         Ok(())
     }
+}
+
+/// So many entries, in words.
+pub fn count(entries: usize) -> String {
+    format!("{entries} {}", if entries == 1 { "entry" } else { "entries" })
 }
 
 const MAX_SHOWN: usize = 20;

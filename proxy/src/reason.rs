@@ -69,11 +69,11 @@ reasons! {
         remedy: "send the whole CONNECT request at once; look for a slow or stuck client",
     }
 
-    /// The client went away before it had asked for anything.
+    /// The client went away before there was anything to carry.
     ClientClosed {
         code: "client_closed", kind: Malformed, error: "http_request_error",
         status: None, alert: None,
-        meaning: "the client closed the connection before it had asked for anything",
+        meaning: "the client closed the connection before there was anything to carry",
         remedy: "nothing; port checks do this",
     }
 
@@ -162,7 +162,7 @@ reasons! {
     StorageForbidden {
         code: "storage_forbidden", kind: Denied, error: "http_request_denied",
         status: Some(403), alert: None,
-        meaning: "storage hosts are never reached: anyone can own one",
+        meaning: "storage hosts are not reached: anyone can own one",
         remedy: "turn on the registry's dedicated data endpoints (az acr update --name NAME \
          --data-endpoint-enabled) so that layers come from NAME.REGION.data.azurecr.io, and \
          list those hosts with allowlist-gen first",
@@ -285,7 +285,7 @@ reasons! {
     /// The ClientHello names no server.
     SniMissing {
         code: "sni_missing", kind: Denied, error: "http_request_denied",
-        status: None, alert: Some(112),
+        status: None, alert: Some(109),
         meaning: "the TLS ClientHello names no server",
         remedy: "use a client that sends SNI",
     }

@@ -14,15 +14,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::Config;
-use crate::lists::{Changes, Loaded, Sources};
+use crate::lists::{self, Changes, Contents, Loaded, Sources};
 use crate::notice::{self, notice};
-use crate::service::Service;
+use crate::service::{Arrival, Service};
 use crate::upstream::Resolver;
 
 /// Why the proxy could not start.
@@ -64,17 +64,20 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone());
-    notice(loaded);
+    loaded.announce(1);
     notice(format_args!("listening on {}", listeners.clients));
     notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
     if let Some(url) = loaded.sample_url() {
         notice(format_args!("try curl -x http://{} {url}", listeners.clients));
     }
-    let sources = config.sources.clone();
-    let control = Control { service: Arc::clone(&service), signals, sources, drain: config.drain };
+    let (sources, seen) = (config.sources.clone(), loaded.contents.clone());
+    let control =
+        Control { service: Arc::clone(&service), signals, sources, seen, drain: config.drain };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
     notice::flush(FAREWELL);
+    // A file on a stuck mount may still be being read; nobody waits for it.
+    runtime.shutdown_background();
     Ok(())
 }
 
@@ -83,6 +86,8 @@ struct Control {
     service: Arc<Service>,
     signals: Signals,
     sources: Sources,
+    /// What the list in force was loaded from.
+    seen: Contents,
     drain: Duration,
 }
 
@@ -92,10 +97,11 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, sources, drain } = self;
+        let Self { service, mut signals, sources, seen, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
-        tokio::task::spawn_local(admin::serve(admin, Arc::clone(&service)));
-        tokio::task::spawn_local(reload_on_change(sources, Arc::clone(&service), signals.hangup));
+        spawn_local(admin::serve(admin, Arc::clone(&service)));
+        let reloads = reload_on_change(sources, seen, Arc::clone(&service), signals.hangup);
+        spawn_local(reloads);
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -114,24 +120,40 @@ impl Control {
 }
 
 /// Reads the files again when they change, or when asked to.
-async fn reload_on_change(sources: Sources, service: Arc<Service>, mut hangup: Signal) {
-    let mut last = None;
+async fn reload_on_change(
+    sources: Sources,
+    seen: Contents,
+    service: Arc<Service>,
+    mut hangup: Signal,
+) {
+    let mut seen = Some(Ok(seen));
     loop {
-        // The watch comes first: a change while we read is seen in the next round.
-        let mut changes = Changes::watch(&sources);
-        let again = sources.clone();
-        // A file on a stuck mount may hold this up, but neither signals nor the admin port.
-        let read = tokio::task::spawn_blocking(move || again.read_settled()).await;
-        if let Ok(read) = read {
-            // A folder may hold other files, too; what we have seen before needs no second look.
-            let seen = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
-            if last.replace(seen.clone()) != Some(seen) {
-                service.reload(read.and_then(|contents| contents.load()));
-            }
+        // A file on a stuck mount holds this up, but neither signals nor the admin port.
+        let mut look = spawn_blocking({
+            let sources = sources.clone();
+            // The watch comes first: a change while we read is seen in the next round.
+            move || (Changes::watch(&sources), sources.read_settled())
+        });
+        let in_time = timeout(READ_LIMIT, &mut look).await;
+        let looked = if let Ok(looked) = in_time {
+            looked
+        } else {
+            service.reload(Err(lists::Error::Stuck));
+            look.await
+        };
+        let Ok((mut changes, read)) = looked else {
+            // The panic hook has said where. The next look may fare better, if it isn't at once.
+            sleep(READ_LIMIT).await;
+            continue;
+        };
+        // A folder may hold other files, too; what we have seen before needs no second look.
+        let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        if seen.replace(now.clone()) != Some(now) {
+            service.reload(read.and_then(Contents::load));
         }
         tokio::select! {
             () = changes.changed() => {}
-            _ = hangup.recv() => last = None,
+            _ = hangup.recv() => seen = None,
         }
     }
 }
@@ -156,25 +178,24 @@ impl Worker {
     async fn serve(self, listener: StdListener) {
         let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
         let worker = Rc::new(self);
+        let closing = &worker.service.closing;
         let connections = TaskTracker::new();
-        let closed = worker.service.closing.run_until_cancelled(async {
-            loop {
-                match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        // Without a free slot nobody else is accepted: the kernel's queue holds who comes.
-                        let slot = Arc::clone(&worker.service.slots).acquire_owned().await;
-                        let worker = Rc::clone(&worker);
-                        connections.spawn_local(async move {
-                            worker.service.connection(stream, peer, &worker.resolver).await;
-                            drop(slot);
-                        });
-                    }
-                    // The peer has gone, or descriptors have run out; those come back when tunnels end.
-                    Err(_) => sleep(ACCEPT_PAUSE).await,
-                }
-            }
-        });
-        closed.await.unwrap_or(());
+        while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
+            let Ok((stream, peer)) = accepted else {
+                // The peer has gone, or descriptors have run out; those come back when tunnels end.
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let arrival = Arrival::now(stream, peer);
+            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+            let slot = Arc::clone(&worker.service.slots).acquire_owned();
+            let slot = closing.run_until_cancelled(slot).await;
+            let worker = Rc::clone(&worker);
+            connections.spawn_local(async move {
+                worker.service.connection(arrival, &worker.resolver).await;
+                drop(slot);
+            });
+        }
         drop(listener);
         connections.close();
         connections.wait().await;
@@ -270,3 +291,4 @@ fn raise_descriptor_limit() {
 const BACKLOG: i32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FAREWELL: Duration = Duration::from_secs(5);
+const READ_LIMIT: Duration = Duration::from_secs(10);

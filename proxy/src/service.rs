@@ -79,25 +79,23 @@ impl Service {
         };
         self.reload_error.store(None);
         let current = self.shared.policy.load();
+        let generation = current.id.generation;
         if *loaded.allowlist.hash() == *current.id.hash {
+            notice(format_args!("read again, and nothing has changed: generation {generation}"));
             return;
         }
-        let policy = Policy::new(&loaded.allowlist, current.id.generation + 1);
-        let generation = policy.id.generation;
+        let policy = Policy::new(&loaded.allowlist, generation + 1);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
         // Live tunnels ask the new list now.
-        self.shared.generation.send_replace(generation);
-        notice(format_args!("generation {generation}: {loaded}"));
-        if loaded.allowlist.is_empty() {
-            notice("the list has no entries, so everything is denied now");
-        }
+        self.shared.generation.send_replace(generation + 1);
+        loaded.announce(generation + 1);
     }
 
     /// Serves one connection and records it, once.
-    pub async fn connection(&self, mut stream: TcpStream, peer: SocketAddr, resolver: &Resolver) {
-        let (accepted, started) = (SystemTime::now(), Instant::now());
+    pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
+        let Arrival { mut stream, peer, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let client = client::identify(peer);
         self.metrics.open.inc();
@@ -111,11 +109,26 @@ impl Service {
             refusal::send(&mut stream, words).await;
         }
         let lasted = started.elapsed();
-        self.metrics.open.dec();
         self.metrics.count(&outcome, lasted);
         self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
         if last_words.is_some() {
             refusal::linger(stream).await;
         }
+        self.metrics.open.dec();
+    }
+}
+
+/// A connection, and when it came.
+pub struct Arrival {
+    stream: TcpStream,
+    peer: SocketAddr,
+    accepted: SystemTime,
+    started: Instant,
+}
+
+impl Arrival {
+    /// Notes that it came now.
+    pub fn now(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { stream, peer, accepted: SystemTime::now(), started: Instant::now() }
     }
 }

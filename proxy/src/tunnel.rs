@@ -118,18 +118,21 @@ impl Shared {
 
     async fn carry(&self, stream: &mut TcpStream, tunnel: Tunnel) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: host, route }, pipelined } = tunnel;
-        let checked = tokio::select! {
-            biased;
-            stop = self.stop(&permit, &route) => Err((None, stop.reason())),
-            checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
-        };
-        match checked {
-            Ok(hello) => {
-                let stop = self.stop(&permit, &route);
-                let (limits, meters) = (&self.limits.relay, &self.meters);
-                let transfer = relay::relay(stream, &host, hello, limits, meters, stop).await;
-                Outcome::Carried(permit, route, transfer)
+        let carried = {
+            let mut stop = std::pin::pin!(self.stop(&permit, &route));
+            let checked = tokio::select! {
+                biased;
+                stop = &mut stop => Err((None, stop.reason())),
+                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
+            };
+            let (limits, meters) = (&self.limits.relay, &self.meters);
+            match checked {
+                Ok(hello) => Ok(relay::relay(stream, &host, hello, limits, meters, stop).await),
+                Err(refused) => Err(refused),
             }
+        };
+        match carried {
+            Ok(transfer) => Outcome::Carried(permit, route, transfer),
             Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
         }
     }

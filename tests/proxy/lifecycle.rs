@@ -41,6 +41,51 @@ fn a_registrys_metadata_is_all_it_needs() -> Result<()> {
 }
 
 #[test]
+fn metadata_that_changes_is_derived_from_again() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let path = directory.path().join("registry.json");
+    fs::copy(metadata(), &path)?;
+    let arguments = ["--registry".as_ref(), path.as_os_str()];
+    let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
+    let without_westus = fs::read_to_string(&path)?
+        .replace("\"contoso.eastus.data.azurecr.io\",", "\"contoso.eastus.data.azurecr.io\"")
+        .replace("\"contoso.westus.data.azurecr.io\"", "");
+    fs::write(directory.path().join("new"), without_westus)?;
+    fs::rename(directory.path().join("new"), &path)?;
+    proxy.stderr().wait_for_line(|line| line.contains("generation 2"))?;
+    ensure!(proxy.admin("/readyz")?.contains("\"entries\":2"));
+    Ok(())
+}
+
+#[test]
+fn what_to_look_at_in_the_metadata_is_said() -> Result<()> {
+    let metadata = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/azure/constructed/private-geo/acr-show.json"
+    );
+    let checked = run(&["check", "--registry", metadata])?.succeeded()?;
+    ensure!(checked.stderr.contains("finding (connection-not-approved): "), "{checked}");
+    let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), ["--registry", metadata])?;
+    let finding = |line: &str| line.starts_with("finding (connection-not-approved): ");
+    proxy.stderr().wait_for_line(finding)?;
+    Ok(())
+}
+
+#[test]
+fn a_list_that_is_mended_or_read_again_is_acknowledged() -> Result<()> {
+    let stage = Stage::open()?;
+    let list = fs::read_to_string(&stage.list)?;
+    fs::write(&stage.list, "nonsense")?;
+    stage.proxy.stderr().wait_for_line(|line| line.contains("the old list stays in force"))?;
+    fs::write(&stage.list, &list)?;
+    stage.proxy.stderr().wait_for_line(|line| line.contains("nothing has changed"))?;
+    let said = stage.proxy.stderr().lines().len();
+    stage.proxy.reload()?;
+    stage.until(|| Ok(stage.proxy.stderr().lines().len() > said))?;
+    Ok(())
+}
+
+#[test]
 fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
     let stage = Stage::open()?;
     let bad = "schema = 1\nallow_patterns = true\n[[entry]]\nhost = \"*.core.windows.net\"\nrole = \"other\"\nwhy = \"x\"\n";
@@ -329,6 +374,8 @@ fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
             );
         }
     }
+    let missing = run(&["explain", "contoso.westus.data.azurecr.io", "--allowlist", &list])?;
+    ensure!(missing.stdout.contains(&format!("\nlisted     {DATA}\n")), "{missing}");
     let text = run(&["explain", "exfil.blob.core.windows.net", "--allowlist", &list])?;
     ensure!(text.stdout.contains("verdict    deny: storage_forbidden"), "{text}");
     Ok(())
@@ -352,7 +399,7 @@ fn what_cannot_start_says_why() -> Result<()> {
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let taken = taken.local_addr()?.to_string();
-    let rows: [(&[&str], &[&str]); 9] = [
+    let rows: [(&[&str], &[&str]); 10] = [
         (&["run"], &["nothing is allowed yet", "--allowlist FILE"]),
         (
             &["run", "--allowlist", "no-such-file.toml"],
@@ -363,6 +410,10 @@ fn what_cannot_start_says_why() -> Result<()> {
         (
             &["run", "--allowlist", &good, "--allowlist", &contrary],
             &["contradict", "good.toml:3:8", "contrary.toml:3:8"],
+        ),
+        (
+            &["run", "--allowlist", &good, "--registry", metadata()],
+            &["contradict", "good.toml:3:8", "the list derived from", "contoso.json:4:8"],
         ),
         (&["run", "--config", &unknown], &["unknown field `listne`", "ringfence.toml:1:1"]),
         (&["run", "--registry", off], &["data endpoints off", "--data-endpoint-enabled true"]),

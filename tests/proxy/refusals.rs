@@ -325,7 +325,7 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
             Some(49),
             hello_with(&[name.clone(), extension(0xfe0d, &[0])].concat()),
         ),
-        (Reason::SniMissing, Some(112), hello(None)),
+        (Reason::SniMissing, Some(109), hello(None)),
         (Reason::SniInvalid, Some(112), hello(Some("contoso.azurecr.io."))),
         (Reason::SniMismatch, Some(112), hello(Some("exfil.blob.core.windows.net"))),
         (Reason::SniMismatch, Some(112), hello(Some(crate::stage::DATA))),

@@ -1,6 +1,7 @@
 //! A replica is added while the proxy runs: refused before, pulled from after, never a restart.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
 
@@ -35,10 +36,14 @@ fn a_list_written_in_place_is_read_on_sighup() -> Result<()> {
     let proxy = start(&contoso.network, &contoso.dns, &list)?;
     check_refused(&contoso, &proxy)?;
 
-    fs::write(list, with_westus())?;
+    // As long as its writer has not closed it, nothing but the signal says that the file is whole.
+    let mut open = fs::File::create(list)?;
+    open.write_all(with_westus().as_bytes())?;
     proxy.reload()?;
 
-    check_pulled(&contoso, &proxy)
+    check_pulled(&contoso, &proxy)?;
+    drop(open);
+    Ok(())
 }
 
 /// Kubernetes mounts a `ConfigMap` as `allowlist.toml` → `..data/allowlist.toml`, `..data` → a directory

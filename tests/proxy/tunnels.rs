@@ -41,7 +41,7 @@ fn bytes_arrive_as_they_were_sent_and_are_counted_once() -> Result<()> {
         stage.proxy.metric(&format!("ringfence_bytes_total{{direction=\"{direction}\"}}"))
     };
     ensure!(metric("sent")? == sent && metric("received")? == sent + 7);
-    ensure!(stage.proxy.metric("ringfence_connections_open")? == 0);
+    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 0))?;
     Ok(())
 }
 

@@ -139,7 +139,8 @@ const S3: &[&str] = &["s3", "s3express", "s3tables", "s3vectors", "glacier"];
 
 /// Regional, mutual-TLS and per-project hosts put other labels around these; `www` serves the old
 /// paths of storage and of Drive.
-const GOOGLE: &[&str] = &["storage", "commondatastorage", "firebasestorage", "www"];
+const GOOGLE: &[&str] =
+    &["storage", "commondatastorage", "content-storage", "firebasestorage", "www"];
 
 /// <https://docs.oracle.com/iaas/api/#/en/objectstorage/>
 const ORACLE: &[&str] = &["objectstorage", "swiftobjectstorage"];
@@ -189,6 +190,7 @@ const SERVICES: &[(&str, Shape)] = &[
     // Everyone else who rents out buckets.
     ("r2.cloudflarestorage.com", Shape::All),
     ("r2.dev", Shape::All),
+    ("storage.bunnycdn.com", Shape::All),
     ("digitaloceanspaces.com", Shape::All),
     ("backblazeb2.com", Shape::All),
     ("wasabisys.com", Shape::All),
