@@ -11,7 +11,7 @@ use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{self, Format};
 use allowlist_gen::{DataEndpoints, Error, Generated, metadata, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use ringfence_config::allowlist::{Label, Region};
+use ringfence_config::registry::{Label, Region};
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, Document, document, hostname};
 use similar::TextDiff;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use ringfence_config::address::Pin;
-use ringfence_config::allowlist::{Label, Region};
+use ringfence_config::registry::{Label, Region};
 
 use crate::endpoint::Endpoint;
 use crate::registry::{DataEndpoints, Feature, Origin, Registry, ResourceId, Sku, Status};

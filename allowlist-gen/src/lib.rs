@@ -17,8 +17,9 @@ mod registry;
 pub mod report;
 
 use ringfence_config::Allowlist;
-use ringfence_config::allowlist::{Conflict, Region};
+use ringfence_config::allowlist::Conflict;
 pub use ringfence_config::endpoint;
+use ringfence_config::registry::Region;
 use ringfence_config::snippet::Source;
 
 use crate::endpoint::LoginServer;

@@ -13,7 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ringfence_config::address::Class;
-use ringfence_config::allowlist::{Region, RegionError};
+use ringfence_config::registry::{Region, RegionError};
 use ringfence_config::snippet::{self, Source};
 
 use crate::endpoint::{self, Endpoint, LoginServer};

@@ -4,7 +4,7 @@
 //! Sources: <https://learn.microsoft.com/azure/reliability/regions-list>, and azure-cli's own
 //! tables.
 
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
 
 /// Whether `region` is a name that Azure has published or that its own clients use.
 pub(crate) fn is_known(region: &Region) -> bool {

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ringfence_config::Entry;
 use ringfence_config::address::Pin;
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
+use ringfence_config::{Entry, Role};
 
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::refusal::{Refusal, Why};
@@ -276,7 +276,7 @@ impl Registry {
     ) -> impl Iterator<Item = Entry> + 'a {
         let mut addresses = self.addresses();
         endpoints.iter().map(move |endpoint| {
-            let mut entry = Entry::new(endpoint.host(), endpoint.role());
+            let mut entry = Entry::new(endpoint.host(), Role::from(endpoint));
             let pins = addresses.remove(endpoint).unwrap_or_default();
             entry.addresses = pins.into_iter().collect();
             entry

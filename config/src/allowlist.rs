@@ -2,17 +2,16 @@
 //! export renders, and the document they are written to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::address::Pin;
-use crate::endpoint;
+use crate::endpoint::{Endpoint, Family};
 use crate::guard;
-use crate::hostname::{self, Hostname, Port};
+use crate::hostname::{Hostname, Port};
 use crate::pattern::HostPattern;
+use crate::registry::{Label, Region};
 
 /// The version of the document this crate reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -53,6 +52,17 @@ pub enum Role {
     Other,
 }
 
+impl From<&Endpoint> for Role {
+    fn from(endpoint: &Endpoint) -> Self {
+        let label = endpoint.login_server().label().clone();
+        match endpoint.family() {
+            Family::Login => Self::Login(label),
+            Family::RegionalLogin(region) => Self::RegionalLogin(label, region.clone()),
+            Family::Data(region) => Self::Data(label, region.clone()),
+        }
+    }
+}
+
 /// The names of [`Role`]s as documents, logs and metrics spell them.
 pub const ROLE_NAMES: [&str; 5] = ["login", "regional-login", "data", "storage-account", "other"];
 
@@ -84,72 +94,6 @@ impl Role {
             Self::RegionalLogin(_, region) | Self::Data(_, region) => Some(region),
             Self::Login(_) | Self::StorageAccount | Self::Other => None,
         }
-    }
-}
-
-/// One canonical DNS label: a registry's name in its hosts, with the hash of a domain name label scope.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Label(Box<str>);
-
-impl Label {
-    /// The canonical spelling.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Label {
-    type Err = hostname::Error;
-
-    fn from_str(text: &str) -> Result<Self, hostname::Error> {
-        // A label is valid exactly where it makes a name valid; `.` would make two of it.
-        if text.contains('.') {
-            return Err(hostname::Error::BadCharacter('.'));
-        }
-        let host: Hostname = format!("{text}.example").parse()?;
-        Ok(Self(host.first_label().into()))
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An Azure region as host names spell it: `westus2`. The set is open.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Region(Box<str>);
-
-/// A text that names no region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a region is letters and digits, such as `westus2` or `West US 2`")]
-pub struct RegionError;
-
-impl Region {
-    /// The canonical spelling.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Region {
-    type Err = RegionError;
-
-    /// Takes display names, too: white space goes, letters are folded, as azure-cli does it.
-    fn from_str(text: &str) -> Result<Self, RegionError> {
-        let name: String =
-            text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
-        if name.is_empty() || name.len() > 63 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(RegionError);
-        }
-        Ok(Self(name.into()))
-    }
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -245,10 +189,24 @@ pub(crate) fn guard_entry(entry: &Entry) -> Result<(), Conflict> {
         _ => guard::check(&entry.host),
     };
     verdict.map_err(|refusal| Conflict::Guard(entry.host.clone(), refusal))?;
-    match endpoint::has_role(&entry.host, &entry.role) {
-        Some(false) => Err(Conflict::Role(entry.host.clone(), entry.role.clone())),
-        Some(true) | None => Ok(()),
+    if fits_role(&entry.host, &entry.role) {
+        Ok(())
+    } else {
+        Err(Conflict::Role(entry.host.clone(), entry.role.clone()))
     }
+}
+
+/// Whether `host` is in full what a registry's `role` says, or a pattern of it whose only `*` is the region.
+fn fits_role(host: &HostPattern, role: &Role) -> bool {
+    if role.registry().is_none() {
+        return true;
+    }
+    let region = role.region().map_or("*", Region::as_str);
+    let labels = host.labels().enumerate();
+    let named: Vec<&str> =
+        labels.map(|(i, label)| if i == 1 && label == "*" { region } else { label }).collect();
+    let endpoint = named.join(".").parse::<Endpoint>();
+    endpoint.is_ok_and(|endpoint| Role::from(&endpoint) == *role)
 }
 
 /// Entries add up: where two stand for one host, both must say the same of it, or the one that is asked
@@ -425,6 +383,50 @@ mod tests {
             ports: Ports::new(ports).expect("a port"),
             addresses: Vec::new(),
             why: Some("a test".into()),
+        }
+    }
+
+    #[test]
+    fn role_and_host_agree_in_full() {
+        let login = Role::Login("contoso".parse().expect("a label"));
+        let data =
+            Role::Data("contoso".parse().expect("a label"), "eastus".parse().expect("a region"));
+        let regional = Role::RegionalLogin(
+            "contoso".parse().expect("a label"),
+            "eastus".parse().expect("a region"),
+        );
+        let rows = [
+            ("contoso.azurecr.io", &login),
+            ("contoso.azurecr.sovcloud-azure.fr", &login),
+            ("contoso.eastus.data.azurecr.io", &data),
+            ("contoso.*.data.azurecr.cn", &data),
+            ("contoso.eastus.geo.azurecr.io", &regional),
+            ("contoso.*.geo.azurecr.us", &regional),
+            ("contoso.westus.data.azurecr.io", &Role::Other),
+        ];
+        let strangers = [
+            "contoso.attacker.example",
+            "contoso.eastus.attacker.example",
+            "contoso.eastus.data.attacker.example",
+            "contoso.azurecr.io.attacker.example",
+            "contoso.azurecr.de",
+            "fabrikam.azurecr.io",
+            "fabrikam.eastus.data.azurecr.io",
+            "contoso.westus.data.azurecr.io",
+            "contoso.westus.geo.azurecr.io",
+            "*.eastus.data.azurecr.io",
+            "contoso.eastus.*.azurecr.io",
+            "contoso.*.azurecr.io",
+            "contoso.*.*.azurecr.io",
+        ];
+        let hosts = rows.iter().map(|(host, _)| *host).chain(strangers);
+        for host in hosts {
+            let pattern = host.parse().expect(host);
+            for role in [&login, &data, &regional] {
+                let expected = rows.contains(&(host, role));
+                assert_eq!(fits_role(&pattern, role), expected, "{host} {role:?}");
+            }
+            assert!(fits_role(&pattern, &Role::Other));
         }
     }
 

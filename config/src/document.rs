@@ -7,12 +7,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::address::{Pin, PinError};
-use crate::allowlist::{
-    Allowlist, Conflict, Entry, Label, Ports, Region, RegionError, Role, SCHEMA, guard_entry,
-};
+use crate::allowlist::{Allowlist, Conflict, Entry, Ports, Role, SCHEMA, guard_entry};
 use crate::guard;
 use crate::hostname::{self, Port, PortError};
 use crate::pattern::{self, HostPattern};
+use crate::registry::{Label, Region, RegionError};
 use crate::snippet::{self, Place, Source};
 
 /// One parsed file: its entries with their places, for messages about several files.

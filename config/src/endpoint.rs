@@ -7,9 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::allowlist::{Label, Region, Role};
 use crate::hostname::{self, Hostname};
-use crate::pattern::HostPattern;
+use crate::registry::{Label, Region};
 
 /// An Azure cloud in which registries live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,16 +156,6 @@ impl Endpoint {
         self.to_string().parse().expect("a label, a region and a suffix make a host name")
     }
 
-    /// Its role on a list.
-    pub fn role(&self) -> Role {
-        let label = self.login_server.label.clone();
-        match &self.family {
-            Family::Login => Role::Login(label),
-            Family::RegionalLogin(region) => Role::RegionalLogin(label, region.clone()),
-            Family::Data(region) => Role::Data(label, region.clone()),
-        }
-    }
-
     /// Reads the name of a record in a private DNS zone, `contoso.privatelink.azurecr.io.`, as the
     /// public name that the record answers for.
     /// <https://learn.microsoft.com/azure/private-link/private-endpoint-dns>
@@ -210,18 +199,6 @@ impl FromStr for Endpoint {
         let login_server = LoginServer::new(&label.parse()?, cloud)?;
         Ok(login_server.endpoint(family))
     }
-}
-
-/// Whether `host` is what a registry's `role` says in full, or a pattern of it whose only `*` is the region.
-/// `None` for a role that is no registry's.
-pub(crate) fn has_role(host: &HostPattern, role: &Role) -> Option<bool> {
-    role.registry()?;
-    let region = role.region().map_or("*", Region::as_str);
-    let labels = host.labels().enumerate();
-    let named: Vec<&str> =
-        labels.map(|(i, label)| if i == 1 && label == "*" { region } else { label }).collect();
-    let endpoint = named.join(".").parse::<Endpoint>();
-    Some(endpoint.is_ok_and(|endpoint| endpoint.role() == *role))
 }
 
 /// The cloud, and the labels below its suffix, of which there is at least one.
@@ -333,7 +310,7 @@ mod tests {
             if let Some(name) = vector["name"].as_str() {
                 assert_eq!(name, server.name(), "{host}");
             }
-            if let Some(region) = endpoint.role().region() {
+            if let Some(region) = endpoint.family().region() {
                 assert_eq!(vector["region"], region.as_str(), "{host}");
             }
             let cloud = match server.cloud() {
@@ -383,50 +360,6 @@ mod tests {
             "contoso.eastus.data.azurecr.io".parse::<LoginServer>(),
             Err(Error::NotALoginServer)
         );
-    }
-
-    #[test]
-    fn role_and_host_agree_in_full() {
-        let login = Role::Login("contoso".parse().expect("a label"));
-        let data =
-            Role::Data("contoso".parse().expect("a label"), "eastus".parse().expect("a region"));
-        let regional = Role::RegionalLogin(
-            "contoso".parse().expect("a label"),
-            "eastus".parse().expect("a region"),
-        );
-        let rows = [
-            ("contoso.azurecr.io", &login),
-            ("contoso.azurecr.sovcloud-azure.fr", &login),
-            ("contoso.eastus.data.azurecr.io", &data),
-            ("contoso.*.data.azurecr.cn", &data),
-            ("contoso.eastus.geo.azurecr.io", &regional),
-            ("contoso.*.geo.azurecr.us", &regional),
-            ("contoso.westus.data.azurecr.io", &Role::Other),
-        ];
-        let strangers = [
-            "contoso.attacker.example",
-            "contoso.eastus.attacker.example",
-            "contoso.eastus.data.attacker.example",
-            "contoso.azurecr.io.attacker.example",
-            "contoso.azurecr.de",
-            "fabrikam.azurecr.io",
-            "fabrikam.eastus.data.azurecr.io",
-            "contoso.westus.data.azurecr.io",
-            "contoso.westus.geo.azurecr.io",
-            "*.eastus.data.azurecr.io",
-            "contoso.eastus.*.azurecr.io",
-            "contoso.*.azurecr.io",
-            "contoso.*.*.azurecr.io",
-        ];
-        let hosts = rows.iter().map(|(host, _)| *host).chain(strangers);
-        for host in hosts {
-            let pattern = host.parse().expect(host);
-            for role in [&login, &data, &regional] {
-                let expected = rows.contains(&(host, role));
-                assert_eq!(has_role(&pattern, role), Some(expected), "{host} {role:?}");
-            }
-            assert_eq!(has_role(&pattern, &Role::Other), None);
-        }
     }
 
     #[test]

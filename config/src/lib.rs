@@ -11,9 +11,11 @@ pub mod endpoint;
 pub mod guard;
 pub mod hostname;
 pub mod pattern;
+pub mod registry;
 pub mod snippet;
 
 pub use allowlist::{Allowlist, Entry, Role};
 pub use document::Document;
 pub use hostname::{Hostname, Port};
 pub use pattern::{HostPattern, PatternSet};
+pub use registry::{Label, Region};

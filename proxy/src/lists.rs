@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use allowlist_gen::{DataEndpoints, report};
@@ -265,7 +266,10 @@ impl Changes {
         match watcher {
             Ok(watcher) => Self { _watcher: Some(watcher), events },
             Err(error) => {
-                notice(format_args!("can't watch the lists, only SIGHUP reloads them: {error}"));
+                let often = POLL.as_secs();
+                let said =
+                    format!("can't watch the files, so they are read every {often} s: {error}");
+                SAID.call_once(|| notice(said));
                 Self { _watcher: None, events }
             }
         }
@@ -302,6 +306,9 @@ fn is_complete(event: &notify::Event) -> bool {
         _ => false,
     }
 }
+
+/// What would be true each time needs saying once.
+static SAID: Once = Once::new();
 
 /// A swap of symbolic links, as Kubernetes does it with a ConfigMap, is a handful of events at once.
 const SETTLE: Duration = Duration::from_millis(50);

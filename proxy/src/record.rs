@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use ringfence_config::address::Class;
-use ringfence_config::allowlist::{Label, Region};
+use ringfence_config::registry::{Label, Region};
 use serde::Serialize;
 
 use crate::client::Client;

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use ringfence_config::address::Pin;
-use ringfence_config::allowlist::{Label, Ports, Region, SCHEMA};
+use ringfence_config::allowlist::{Ports, SCHEMA};
+use ringfence_config::registry::{Label, Region};
 use ringfence_config::{Allowlist, Entry};
 use serde::Serialize;
 

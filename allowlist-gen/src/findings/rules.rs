@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ringfence_config::address::Pin;
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
 
 use super::Kind;
 use crate::endpoint::Endpoint;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
 
 use super::record::{self, Record, Report};
 use super::{Error, Place};

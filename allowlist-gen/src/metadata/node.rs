@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ringfence_config::address::{Class, Pin};
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
 use ringfence_config::snippet::Source;
 use serde_json::Value;
 

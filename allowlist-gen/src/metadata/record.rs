@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use ringfence_config::allowlist::Region;
+use ringfence_config::registry::Region;
 use ringfence_config::{Hostname, guard};
 use serde_json::Value;
 
