@@ -95,7 +95,9 @@ impl Resolver {
         options.case_randomization = true;
         // Registries fail over by DNS, on the order of minutes.
         options.positive_max_ttl = Some(MAX_TTL);
-        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+        // Most registries have no AAAA record, and not every resolver says how long that will be so.
+        options.negative_min_ttl = Some(NEGATIVE_TTL);
+        options.negative_max_ttl = Some(NEGATIVE_TTL);
         options.cache_size = CACHE_SIZE;
         Ok(Self { hickory: builder.build()?, limits })
     }
@@ -239,5 +241,5 @@ async fn dial_one(address: Admitted) -> io::Result<(TcpStream, SocketAddr)> {
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 const STAGGER: Duration = Duration::from_millis(250);
 const MAX_TTL: Duration = Duration::from_mins(1);
-const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(5);
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 const CACHE_SIZE: u64 = 1024;

@@ -256,7 +256,7 @@ pub(crate) struct Dns {
     pub(crate) address: SocketAddr,
     socket: UdpSocket,
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(String, u16)>>>,
     held: Arc<Mutex<Vec<Query>>>,
 }
 
@@ -278,10 +278,8 @@ impl Dns {
             while let Ok((length, peer)) = socket.recv_from(&mut query) {
                 let query = &query[..length];
                 let (name, kind) = question(query);
-                let before = lock(&asked).contains(&name);
-                if kind == A {
-                    lock(&asked).push(name.clone());
-                }
+                let before = lock(&asked).contains(&(name.clone(), A));
+                lock(&asked).push((name.clone(), kind));
                 let answer = lock(&answers).get(&name).cloned();
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
                     Answer::Silence => continue,
@@ -320,7 +318,17 @@ impl Dns {
 
     /// The names for whose IPv4 address it was asked.
     pub(crate) fn asked(&self) -> Vec<String> {
-        lock(&self.asked).clone()
+        self.asked_for(A)
+    }
+
+    /// The names for whose IPv6 address it was asked.
+    pub(crate) fn asked_for_v6(&self) -> Vec<String> {
+        self.asked_for(AAAA)
+    }
+
+    fn asked_for(&self, kind: u16) -> Vec<String> {
+        let asked = lock(&self.asked);
+        asked.iter().filter(|(_, asked)| *asked == kind).map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -158,6 +158,17 @@ fn a_list_that_changes_on_the_way_is_answered() -> Result<()> {
     Ok(())
 }
 
+/// That there is no IPv6 address is remembered for a moment, even if the answer doesn't say for how long.
+#[test]
+fn what_is_not_there_is_not_asked_for_each_time() -> Result<()> {
+    let stage = Stage::with_settings("workers = 1\n")?;
+    for _ in 0..5 {
+        drop(stage.tunnel(HOST)?);
+    }
+    ensure!(stage.dns.asked_for_v6() == [HOST] && stage.dns.asked() == [HOST]);
+    Ok(())
+}
+
 #[test]
 fn a_resolver_that_never_answers_for_ipv6_slows_nothing_down() -> Result<()> {
     let stage = Stage::open()?;
