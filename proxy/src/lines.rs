@@ -56,6 +56,8 @@ impl Lines {
 fn write(mut out: impl Write, messages: &Receiver<Message>, lost: &IntCounter) {
     let (mut batch, mut count) = (Vec::new(), 0);
     while let Ok(first) = messages.recv() {
+        // Who queues a line while we wait need not wake us for it.
+        std::thread::sleep(GATHER);
         let mut flushes = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {
@@ -79,6 +81,8 @@ fn write(mut out: impl Write, messages: &Receiver<Message>, lost: &IntCounter) {
     }
 }
 
+/// How long a line may wait for others to be written with it.
+const GATHER: Duration = Duration::from_millis(5);
 /// Lines that may wait for the writer; some seconds of a busy gateway, a few MiB.
 const CAPACITY: usize = 16 * 1024;
 const BATCH: usize = 64 * 1024;
