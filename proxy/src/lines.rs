@@ -54,11 +54,10 @@ impl Lines {
 
 /// Writes what waits in one go, then waits for more.
 fn write(mut out: impl Write, messages: &Receiver<Message>, lost: &IntCounter) {
-    let (mut batch, mut count) = (Vec::new(), 0);
     while let Ok(first) = messages.recv() {
         // Who queues a line while we wait need not wake us for it.
         std::thread::sleep(GATHER);
-        let mut flushes = Vec::new();
+        let (mut batch, mut count, mut flushes) = (Vec::new(), 0, Vec::new());
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
@@ -77,7 +76,6 @@ fn write(mut out: impl Write, messages: &Receiver<Message>, lost: &IntCounter) {
             // Whoever asked may have stopped waiting.
             let _ = done.try_send(());
         }
-        (batch, count) = (Vec::new(), 0);
     }
 }
 

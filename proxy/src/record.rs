@@ -111,7 +111,7 @@ struct Milliseconds {
     total: f64,
 }
 
-/// The list that decided.
+/// The list that admitted or refused it.
 #[derive(Serialize)]
 struct List<'a> {
     generation: u64,
