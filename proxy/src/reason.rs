@@ -61,6 +61,46 @@ struct Row {
 }
 
 reasons! {
+    /// Every slot is taken, or descriptors have run out.
+    Capacity {
+        code: "capacity", kind: Failed, error: "connection_limit_reached",
+        status: Some(503), alert: None,
+        meaning: "the proxy is at its limit of connections",
+        remedy: "try again in a moment; if it lasts, raise `limits.connections` or the descriptor limit",
+    }
+
+    /// The client has as many connections as one client may have.
+    TooManyConnections {
+        code: "too_many_connections", kind: Denied, error: "connection_limit_reached",
+        status: Some(429), alert: None,
+        meaning: "this client has too many connections open",
+        remedy: "use fewer at once, or have `limits.connections_per_client` raised",
+    }
+
+    /// The client opens connections faster than one client may.
+    RateLimited {
+        code: "rate_limited", kind: Denied, error: "http_request_denied",
+        status: Some(429), alert: None,
+        meaning: "this client opens connections too fast",
+        remedy: "wait and try again, or have `limits.rate_per_client` raised",
+    }
+
+    /// A peer that has to begin with a PROXY header did not.
+    BadProxyHeader {
+        code: "bad_proxy_header", kind: Malformed, error: "http_request_error",
+        status: None, alert: None,
+        meaning: "the connection does not begin with a valid PROXY protocol header",
+        remedy: "turn the PROXY protocol on in the load balancer, or take it out of `proxy_protocol.from`",
+    }
+
+    /// The TLS handshake with the client failed.
+    ClientTlsFailed {
+        code: "client_tls_failed", kind: Malformed, error: "http_request_error",
+        status: None, alert: None,
+        meaning: "the TLS handshake with the proxy failed",
+        remedy: "look at the detail in the log; the client may not trust the proxy's certificate",
+    }
+
     /// No whole request head in time.
     HeadTimeout {
         code: "head_timeout", kind: Malformed, error: "http_request_error",
@@ -92,6 +132,14 @@ reasons! {
         meaning: "this is not a plain CONNECT request",
         remedy: "use this address as an HTTP proxy (`http://…`) for https URLs: CONNECT host:port \
          HTTP/1.1, no body",
+    }
+
+    /// A path where something else may serve, but not a proxy.
+    NotFound {
+        code: "not_found", kind: Malformed, error: "http_request_error",
+        status: Some(404), alert: None,
+        meaning: "there is nothing at this path: this is a proxy",
+        remedy: "use this address as an HTTP proxy (`http://…`) for https URLs",
     }
 
     /// A plain HTTP request for us to forward.
@@ -150,12 +198,60 @@ reasons! {
         remedy: "send the same host in both, or no Host header",
     }
 
+    /// The client has to say who it is, and may do so by proxy credentials.
+    CredentialsRequired {
+        code: "credentials_required", kind: Denied, error: "http_request_denied",
+        status: Some(407), alert: None,
+        meaning: "the proxy needs credentials to know which list applies",
+        remedy: "set them in the client's proxy URL, or in its credential store",
+    }
+
+    /// The client belongs to no group, and there is no list for strangers.
+    IdentityMissing {
+        code: "identity_missing", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "no client group fits, so no list applies",
+        remedy: "connect from an address of a group or with its client certificate, or have a `[[client]]` group added",
+    }
+
+    /// The client says who it is, and that is not so, or nobody we know.
+    IdentityRejected {
+        code: "identity_rejected", kind: Denied, error: "http_request_denied",
+        status: Some(403), alert: None,
+        meaning: "the client's certificate or credentials are not accepted",
+        remedy: "check the name and the password, or the certificate's issuer, dates, names and revocation",
+    }
+
     /// There is no allowlist, or an empty one.
     NoPolicy {
         code: "no_policy", kind: Denied, error: "proxy_configuration_error",
         status: Some(503), alert: None,
         meaning: "the proxy has no allowlist to enforce",
         remedy: "give it a list with at least one entry; see /readyz on the admin port",
+    }
+
+    /// The list in force is past its end.
+    PolicyExpired {
+        code: "policy_expired", kind: Denied, error: "proxy_configuration_error",
+        status: Some(503), alert: None,
+        meaning: "the allowlist is past its `not_after`",
+        remedy: "have the list generated and signed again",
+    }
+
+    /// The access log can't be written, and without it nothing is carried.
+    LogUnavailable {
+        code: "log_unavailable", kind: Failed, error: "proxy_internal_error",
+        status: Some(503), alert: None,
+        meaning: "the access log can't be written, and the proxy must not carry what it can't record",
+        remedy: "make room for the log, or mend its reader",
+    }
+
+    /// The client has sent as much as it may.
+    UploadBudget {
+        code: "upload_budget", kind: Denied, error: "http_request_denied",
+        status: Some(429), alert: None,
+        meaning: "this client has sent as much as it may",
+        remedy: "wait until the window has passed, or have the group's `upload_budget` raised",
     }
 
     /// The target is a storage host.
@@ -218,6 +314,38 @@ reasons! {
          them from the network interface); otherwise look into DNS",
     }
 
+    /// The address stands for an IPv4 one behind NAT64, which is off.
+    Nat64Disabled {
+        code: "nat64_disabled", kind: Denied, error: "destination_ip_prohibited",
+        status: Some(403), alert: None,
+        meaning: "the name resolves to a NAT64 address, and NAT64 is off",
+        remedy: "set `nat64 = true` under `[dns]` if this network has NAT64, or look into DNS",
+    }
+
+    /// The address is this machine's own.
+    SelfConnect {
+        code: "self_connect", kind: Denied, error: "destination_ip_prohibited",
+        status: Some(403), alert: None,
+        meaning: "the name resolves to the proxy itself",
+        remedy: "look into DNS and the list's pins",
+    }
+
+    /// The parent proxy can't be reached, or did not answer as a proxy does.
+    UpstreamProxyFailed {
+        code: "upstream_proxy_failed", kind: Failed, error: "destination_unavailable",
+        status: Some(502), alert: None,
+        meaning: "the parent proxy could not be used",
+        remedy: "check `[parent]` and the way to it; it is never gone round",
+    }
+
+    /// The parent proxy said no.
+    UpstreamProxyRefused {
+        code: "upstream_proxy_refused", kind: Failed, error: "destination_unavailable",
+        status: Some(502), alert: None,
+        meaning: "the parent proxy refused the tunnel",
+        remedy: "allow the same hosts on the parent proxy (see `allowlist-gen generate`), or check its credentials",
+    }
+
     /// The host refused the connection.
     ConnectRefused {
         code: "connect_refused", kind: Failed, error: "connection_refused",
@@ -274,6 +402,14 @@ reasons! {
         remedy: "look at the client's TLS library",
     }
 
+    /// The ClientHello offers nothing newer than TLS 1.1.
+    TlsVersion {
+        code: "tls_version", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(70),
+        meaning: "the client offers no TLS version from 1.2 on",
+        remedy: "update the client's TLS library",
+    }
+
     /// The ClientHello hides its server name (ECH or ESNI).
     EchForbidden {
         code: "ech_forbidden", kind: Denied, error: "http_request_denied",
@@ -304,6 +440,22 @@ reasons! {
         status: None, alert: Some(112),
         meaning: "the TLS server name and the CONNECT target differ",
         remedy: "send the host of the CONNECT request as server name",
+    }
+
+    /// The ClientHello announces early data.
+    EarlyDataForbidden {
+        code: "early_data_forbidden", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(49),
+        meaning: "the client sends data before the handshake (0-RTT)",
+        remedy: "turn early data off in the client, or `hello.early_data` on",
+    }
+
+    /// The ClientHello offers only protocols that registries don't speak.
+    AlpnForbidden {
+        code: "alpn_forbidden", kind: Denied, error: "http_request_denied",
+        status: None, alert: Some(120),
+        meaning: "the client offers neither http/1.1 nor h2",
+        remedy: "use an HTTP client, or set `hello.alpn` to \"any\"",
     }
 
     /// The allowlist changed, and no longer admits this tunnel.
@@ -408,7 +560,9 @@ mod tests {
     fn codes_are_unique_and_fit_a_metric_label() {
         let codes: HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
-        assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        assert!(codes.iter().all(|code| {
+            code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        }));
     }
 
     #[test]

@@ -47,7 +47,11 @@ pub fn response(reason: Reason, host: Option<&str>) -> Option<String> {
     );
     match reason {
         Reason::MethodNotAllowed => response.push_str("Allow: CONNECT\r\n"),
-        Reason::NoPolicy | Reason::Draining => response.push_str("Retry-After: 5\r\n"),
+        Reason::CredentialsRequired => {
+            response
+                .push_str("Proxy-Authenticate: Basic realm=\"ringfence\", charset=\"UTF-8\"\r\n");
+        }
+        _ if matches!(status, 429 | 503) => response.push_str("Retry-After: 5\r\n"),
         _ => {}
     }
     Some(response + "\r\n" + &body)
