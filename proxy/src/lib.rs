@@ -28,6 +28,7 @@ pub mod server;
 pub mod service;
 pub mod tunnel;
 pub mod upstream;
+pub mod wire;
 
 /// An error and its causes, as one text.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::reason::Reason;
+use crate::wire::Wire;
 
 /// The response for `reason`, if one can be sent; `host` is the canonical name asked for, if there is one.
 ///
@@ -75,7 +75,7 @@ pub fn alert(reason: Reason) -> Option<[u8; 7]> {
 }
 
 /// Sends `last_words`, and that nothing will follow.
-pub async fn send(stream: &mut TcpStream, last_words: &[u8]) {
+pub async fn send(stream: &mut Wire, last_words: &[u8]) {
     let farewell = async {
         stream.write_all(last_words).await?;
         stream.shutdown().await
@@ -88,7 +88,7 @@ pub async fn send(stream: &mut TcpStream, last_words: &[u8]) {
 ///
 /// A socket closed with unread input sends a reset, which may overtake the answer; so what the client
 /// still sends is read and thrown away, within bounds, until it closes too.
-pub async fn linger(mut stream: TcpStream) {
+pub async fn linger(mut stream: Wire) {
     let rest = async {
         let mut scrap = [0; 1024];
         for _ in 0..LINGER_READS {

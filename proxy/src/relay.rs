@@ -1,18 +1,20 @@
 //! Moves bytes both ways until both directions have ended or a limit is reached. Looks at none of them.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::reason::Reason;
+use crate::wire::Wire;
 
 /// How long a tunnel may live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,33 +112,35 @@ pub struct Meters {
 /// The host gets `first`, which was read from the client before, and then what the client goes on to send.
 /// When one side finishes, the other is told, and may go on for as long as it likes within the limits.
 pub async fn relay(
-    client: &TcpStream,
-    upstream: &TcpStream,
+    client: &mut Wire,
+    upstream: &mut TcpStream,
     first: Vec<u8>,
     limits: &Limits,
     meters: &Meters,
     stop: impl Future<Output = Stop>,
 ) -> Transfer {
     let flow = Flow { moved: Cell::new(Instant::now()), finished: Cell::new(None) };
+    let (client, upstream) = (RefCell::new(client), RefCell::new(upstream));
     let (sent, received) = (Cell::new(0), Cell::new(0));
     let up = Direction {
-        from: client,
-        to: upstream,
+        from: &client,
+        to: &upstream,
         side: End::Client,
         bytes: &sent,
         meter: &meters.sent,
         flow: &flow,
     };
     let down = Direction {
-        from: upstream,
-        to: client,
+        from: &upstream,
+        to: &client,
         side: End::Upstream,
         bytes: &received,
         meter: &meters.received,
         flow: &flow,
     };
     let up = async {
-        up.write_all(first).await?;
+        up.write_all(&first).await?;
+        drop(first);
         up.pump().await
     };
     let end = tokio::select! {
@@ -171,10 +175,11 @@ impl Flow {
     }
 }
 
-/// One direction of a tunnel.
-struct Direction<'a> {
-    from: &'a TcpStream,
-    to: &'a TcpStream,
+/// One direction of a tunnel. Both run in one task, by turns, so neither stream is borrowed for longer
+/// than a poll.
+struct Direction<'a, From, To> {
+    from: &'a RefCell<From>,
+    to: &'a RefCell<To>,
     /// What to call it when `from` finishes first.
     side: End,
     bytes: &'a Cell<u64>,
@@ -182,20 +187,19 @@ struct Direction<'a> {
     flow: &'a Flow,
 }
 
-impl Direction<'_> {
+impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
     /// Moves bytes until `from` has finished. An idle direction holds no buffer: bytes go through the
     /// thread's scratch, and only what `to` doesn't take at once is kept.
     async fn pump(&self) -> io::Result<()> {
         let mut rounds = 0;
         loop {
-            self.from.readable().await?;
-            match self.shuttle() {
-                Ok(Moved::Nothing) => break,
-                Ok(Moved::All) => {}
-                Ok(Moved::AllBut(rest)) => self.write_all(rest).await?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            match poll_fn(|context| self.poll_shuttle(context)).await? {
+                Moved::Nothing => break,
+                Moved::All => {}
+                Moved::AllBut(rest) => self.write_all(&rest).await?,
             }
+            // TLS keeps what the socket doesn't take.
+            poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_flush(context)).await?;
             rounds += 1;
             // A fast peer is always ready; the thread's other tunnels get their turn.
             if rounds % ROUNDS == 0 {
@@ -206,45 +210,55 @@ impl Direction<'_> {
             self.flow.finished.set(Some(self.side));
         }
         // The other side may have closed completely by now, which is as good.
-        let _ = SockRef::from(self.to).shutdown(Shutdown::Write);
+        let _ =
+            poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_shutdown(context)).await;
         Ok(())
     }
 
-    fn shuttle(&self) -> io::Result<Moved> {
+    fn poll_shuttle(&self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let count = self.from.try_read(scratch)?;
-            if count == 0 {
-                return Ok(Moved::Nothing);
+            let mut buffer = ReadBuf::new(scratch);
+            match ready!(Pin::new(&mut *self.from.borrow_mut()).poll_read(context, &mut buffer)) {
+                Ok(()) => {}
+                // TLS without a last word (close_notify); what is inside the tunnel has its own.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Ok(Moved::Nothing));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            let written = self.write(&scratch[..count])?;
-            Ok(if written == count {
-                Moved::All
-            } else {
-                Moved::AllBut(scratch[written..count].to_vec())
-            })
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Moved::Nothing));
+            }
+            let written = match self.poll_write(context, bytes) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            };
+            Poll::Ready(Ok(match &bytes[written..] {
+                [] => Moved::All,
+                rest => Moved::AllBut(rest.to_vec()),
+            }))
         })
     }
 
-    async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
-        let mut written = self.write(&bytes)?;
+    async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
         while written < bytes.len() {
-            self.to.writable().await?;
-            written += self.write(&bytes[written..])?;
+            written += poll_fn(|context| self.poll_write(context, &bytes[written..])).await?;
         }
         Ok(())
     }
 
     /// Writes and counts what `to` takes now.
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match self.to.try_write(bytes) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(error),
-        };
-        self.bytes.set(self.bytes.get() + count as u64);
-        self.meter.inc_by(count as u64);
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut *self.to.borrow_mut()).poll_write(context, bytes))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.bytes.set(self.bytes.get() + written as u64);
+        self.meter.inc_by(written as u64);
         self.flow.moved.set(Instant::now());
-        Ok(count)
+        Poll::Ready(Ok(written))
     }
 }
 

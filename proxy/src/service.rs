@@ -24,6 +24,7 @@ use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Resolver;
+use crate::wire::Wire;
 
 /// What the threads of the process share.
 pub struct Service {
@@ -95,12 +96,13 @@ impl Service {
 
     /// Serves one connection and records it, once.
     pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
-        let Arrival { mut stream, peer, accepted, started } = arrival;
+        let Arrival { stream, peer, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let client = client::identify(peer);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
+        let mut stream = Wire::Tcp(stream);
         let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), resolver));
         // The panic hook says where; one connection ends, the others never notice.
         let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(client));

@@ -2,7 +2,6 @@
 
 use arc_swap::ArcSwap;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +13,7 @@ use crate::reason::Reason;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+use crate::wire::Wire;
 
 /// What every connection of the process shares.
 pub struct Shared {
@@ -69,12 +69,7 @@ struct Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(
-        &self,
-        stream: &mut TcpStream,
-        client: Client,
-        resolver: &Resolver,
-    ) -> Outcome {
+    pub async fn serve(&self, stream: &mut Wire, client: Client, resolver: &Resolver) -> Outcome {
         match self.open(stream, client, resolver).await {
             Ok(tunnel) => self.carry(stream, tunnel).await,
             Err(outcome) => outcome,
@@ -83,7 +78,7 @@ impl Shared {
 
     async fn open(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Wire,
         client: Client,
         resolver: &Resolver,
     ) -> Result<Tunnel, Outcome> {
@@ -116,8 +111,8 @@ impl Shared {
         }
     }
 
-    async fn carry(&self, stream: &mut TcpStream, tunnel: Tunnel) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: host, route }, pipelined } = tunnel;
+    async fn carry(&self, stream: &mut Wire, tunnel: Tunnel) -> Outcome {
+        let Tunnel { permit, upstream: Upstream { stream: mut host, route }, pipelined } = tunnel;
         let carried = {
             let mut stop = std::pin::pin!(self.stop(&permit, &route));
             let checked = tokio::select! {
@@ -127,7 +122,7 @@ impl Shared {
             };
             let (limits, meters) = (&self.limits.relay, &self.meters);
             match checked {
-                Ok(hello) => Ok(relay::relay(stream, &host, hello, limits, meters, stop).await),
+                Ok(hello) => Ok(relay::relay(stream, &mut host, hello, limits, meters, stop).await),
                 Err(refused) => Err(refused),
             }
         };
@@ -154,7 +149,7 @@ impl Shared {
 
 /// Opens the tunnel towards the client, and answers the bytes of a ClientHello that names the target.
 async fn check(
-    stream: &mut TcpStream,
+    stream: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
     limits: &hello::Limits,
