@@ -54,10 +54,11 @@ pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Res
                 return Ok(name);
             }
             // The assembly bounds the message; cut into tiny records it could still be six times as long.
-            if bytes.len() > 2 * limits.bytes {
+            let room = (2 * limits.bytes).saturating_sub(bytes.len());
+            if room == 0 {
                 return Err(Reason::ClientHelloTooLarge);
             }
-            match stream.read_buf(&mut bytes).await {
+            match stream.take(room as u64).read_buf(&mut bytes).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Err(Reason::ClientClosed),
             }
