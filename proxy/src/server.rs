@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::Config;
-use crate::lists::{self, Changes, Contents, Loaded, Sources};
+use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::service::{Arrival, Service};
 use crate::upstream::Resolver;
@@ -70,9 +70,9 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     if let Some(url) = loaded.sample_url() {
         notice(format_args!("try curl -x http://{} {url}", listeners.clients));
     }
-    let (sources, seen) = (config.sources.clone(), loaded.contents.clone());
+    let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
     let control =
-        Control { service: Arc::clone(&service), signals, sources, seen, drain: config.drain };
+        Control { service: Arc::clone(&service), signals, catalog, seen, drain: config.drain };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
     notice::flush(FAREWELL);
@@ -85,7 +85,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
 struct Control {
     service: Arc<Service>,
     signals: Signals,
-    sources: Sources,
+    catalog: Catalog,
     /// What the list in force was loaded from.
     seen: Contents,
     drain: Duration,
@@ -97,10 +97,10 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, sources, seen, drain } = self;
+        let Self { service, mut signals, catalog, seen, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(sources, seen, Arc::clone(&service), signals.hangup);
+        let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
 
         signals.stop.asked().await;
@@ -121,7 +121,7 @@ impl Control {
 
 /// Reads the files again when they change, or when asked to.
 async fn reload_on_change(
-    sources: Sources,
+    catalog: Catalog,
     seen: Contents,
     service: Arc<Service>,
     mut hangup: Signal,
@@ -130,9 +130,9 @@ async fn reload_on_change(
     loop {
         // A file on a stuck mount holds this up, but neither signals nor the admin port.
         let mut look = spawn_blocking({
-            let sources = sources.clone();
+            let catalog = catalog.clone();
             // The watch comes first: a change while we read is seen in the next round.
-            move || (Changes::watch(&sources), sources.read_settled())
+            move || (Changes::watch(&catalog), catalog.read_settled())
         });
         let in_time = timeout(READ_LIMIT, &mut look).await;
         let looked = if let Ok(looked) = in_time {

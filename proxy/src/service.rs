@@ -13,13 +13,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::client;
+use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
 use crate::notice::notice;
-use crate::policy::Policy;
 use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
@@ -47,10 +46,11 @@ impl Service {
     /// Makes it, and starts the access log.
     pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
         let metrics = Metrics::default();
-        let policy = Policy::new(&loaded.allowlist, 1);
+        let policy = loaded.policy(1);
         metrics.describe(&policy);
         Arc::new(Self {
             shared: Shared {
+                clients: Clients::new(config.groups.clone()),
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
@@ -80,12 +80,13 @@ impl Service {
         };
         self.reload_error.store(None);
         let current = self.shared.policy.load();
-        let generation = current.id.generation;
-        if *loaded.allowlist.hash() == *current.id.hash {
+        let generation = current.generation();
+        let hashes = loaded.lists.iter().map(|list| list.allowlist.hash());
+        if hashes.eq(current.lists().iter().map(|list| &*list.id().hash)) {
             notice(format_args!("read again, and nothing has changed: generation {generation}"));
             return;
         }
-        let policy = Policy::new(&loaded.allowlist, generation + 1);
+        let policy = loaded.policy(generation + 1);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
@@ -98,14 +99,14 @@ impl Service {
     pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
         let Arrival { stream, peer, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = client::identify(peer);
+        let source = Source::new(peer, Listener::Plain);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
         let mut stream = Wire::Tcp(stream);
-        let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), resolver));
+        let served = AssertUnwindSafe(self.shared.serve(&mut stream, source.clone(), resolver));
         // The panic hook says where; one connection ends, the others never notice.
-        let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(client));
+        let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(source));
         let last_words = outcome.last_words();
         if let Some(words) = &last_words {
             refusal::send(&mut stream, words).await;

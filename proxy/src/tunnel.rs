@@ -5,10 +5,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use crate::client::{Client, Clients, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, ServerName};
-use crate::policy::{Decision, Denial, Permit, Policy};
+use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
@@ -17,7 +17,9 @@ use crate::wire::Wire;
 
 /// What every connection of the process shares.
 pub struct Shared {
-    /// The list in force.
+    /// Who clients are.
+    pub clients: Clients,
+    /// The lists in force.
     pub policy: ArcSwap<Policy>,
     /// Tells live tunnels of a new list.
     pub generation: watch::Sender<u64>,
@@ -46,7 +48,9 @@ pub struct Limits {
 #[derive(Debug)]
 pub enum Outcome {
     /// No acceptable request was read.
-    Malformed(Client, Malformed),
+    Malformed(Source, Malformed),
+    /// The client is nobody we know.
+    Unidentified(Source, Target, Reason),
     /// The policy said no.
     Denied(Denial),
     /// The target was permitted, but not reached.
@@ -56,7 +60,7 @@ pub enum Outcome {
     /// The tunnel was carried to its end.
     Carried(Permit, Route, Transfer),
     /// Serving it panicked.
-    Panicked(Client),
+    Panicked(Source),
 }
 
 /// A permitted target, reached, and what the client sent ahead of our answer.
@@ -69,28 +73,43 @@ struct Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, stream: &mut Wire, client: Client, resolver: &Resolver) -> Outcome {
-        match self.open(stream, client, resolver).await {
-            Ok(tunnel) => self.carry(stream, tunnel).await,
+    pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
+        match self.open(wire, source, resolver).await {
+            Ok(tunnel) => self.carry(wire, tunnel).await,
             Err(outcome) => outcome,
         }
     }
 
     async fn open(
         &self,
-        stream: &mut Wire,
-        client: Client,
+        wire: &mut Wire,
+        source: Source,
         resolver: &Resolver,
     ) -> Result<Tunnel, Outcome> {
         let head = tokio::select! {
-            head = head::read(stream, &self.limits.head) => head,
+            head = head::read(wire, &self.limits.head) => head,
             () = self.cut.cancelled() => Err(Malformed { reason: Reason::Draining, authority: None }),
         };
         let request = head.and_then(|head| Ok((head.target()?, head)));
         let (target, head) = match request {
             Ok(request) => request,
-            Err(malformed) => return Err(Outcome::Malformed(client, malformed)),
+            Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
+        let client = match self.clients.identify(source) {
+            Ok(client) => client,
+            Err((source, reason)) => return Err(Outcome::Unidentified(source, target, reason)),
+        };
+        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() })
+    }
+
+    /// Reaches a target, if the client may.
+    async fn reach(
+        &self,
+        client: Client,
+        target: Target,
+        resolver: &Resolver,
+    ) -> Result<(Permit, Upstream), Outcome> {
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
@@ -106,8 +125,8 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.address.ip()) {
-            Ok(()) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
-            Err(_) => Err(Outcome::Denied(permit.revoke(policy.id.clone()))),
+            Ok(()) => Ok((permit, upstream)),
+            Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
 
@@ -182,7 +201,7 @@ impl Outcome {
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
             Self::Unreached(_, failure) => Verdict::Refused(failure.reason),
-            Self::Closed(.., reason) => Verdict::Refused(*reason),
+            Self::Unidentified(.., reason) | Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
@@ -198,6 +217,7 @@ impl Outcome {
         let response = |reason, host| refusal::response(reason, host).map(String::into_bytes);
         match self {
             Self::Malformed(_, malformed) => response(malformed.reason, None),
+            Self::Unidentified(_, target, reason) => response(*reason, Some(target.host.as_str())),
             Self::Denied(denial) => response(denial.reason, Some(denial.target.host.as_str())),
             Self::Unreached(permit, failure) => {
                 response(failure.reason, Some(permit.target().host.as_str()))
