@@ -24,6 +24,8 @@ pub struct Source {
     pub balancer: Option<SocketAddr>,
     /// Which of our listeners it came to, and what it speaks there.
     pub listener: Listener,
+    /// Where it meant to go, if it was redirected to us.
+    pub original: Option<SocketAddr>,
 }
 
 /// How a client talks to us.
@@ -131,7 +133,7 @@ impl Group {
 impl Source {
     /// A client at `address` that came to `listener` by itself.
     pub fn new(address: SocketAddr, listener: Listener) -> Self {
-        Self { address, balancer: None, listener }
+        Self { address, balancer: None, listener, original: None }
     }
 }
 

@@ -45,6 +45,18 @@ pub enum ServerName {
     Hidden,
 }
 
+impl ServerName {
+    /// The host it names, if it names one that can be compared.
+    pub fn host(&self) -> Result<&Hostname, Reason> {
+        match self {
+            Self::Host(host) => Ok(host),
+            Self::Invalid(_) => Err(Reason::SniInvalid),
+            Self::Missing => Err(Reason::SniMissing),
+            Self::Hidden => Err(Reason::EchForbidden),
+        }
+    }
+}
+
 /// Reads from `stream`, after what is already in `bytes`, until one ClientHello is whole.
 pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Result<Hello, Reason> {
     let mut assembly = Assembly::default();

@@ -320,13 +320,7 @@ impl Permit {
 
     /// Checks the ClientHello's server name: the host asked for, and no other.
     pub fn check_hello(&self, name: &ServerName) -> Result<(), Reason> {
-        match name {
-            ServerName::Hidden => Err(Reason::EchForbidden),
-            ServerName::Missing => Err(Reason::SniMissing),
-            ServerName::Invalid(_) => Err(Reason::SniInvalid),
-            ServerName::Host(host) if *host == self.target.host => Ok(()),
-            ServerName::Host(_) => Err(Reason::SniMismatch),
-        }
+        if *name.host()? == self.target.host { Ok(()) } else { Err(Reason::SniMismatch) }
     }
 }
 

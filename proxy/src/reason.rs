@@ -494,7 +494,12 @@ impl Reason {
     /// The description of the fatal alert (RFC 8446 §6.2) for a client that spoke TLS, or `None` where the
     /// peer would not understand one.
     pub fn alert(self) -> Option<u8> {
-        self.row().alert
+        match (self.row().alert, self.kind()) {
+            (Some(alert), _) => Some(alert),
+            (None, Kind::Denied) => Some(ACCESS_DENIED),
+            (None, Kind::Failed) => Some(INTERNAL_ERROR),
+            (None, Kind::Malformed) => None,
+        }
     }
 
     /// What it means, in one sentence without full stop.
@@ -526,6 +531,9 @@ impl Reason {
         &ROWS[self as usize]
     }
 }
+
+const ACCESS_DENIED: u8 = 49;
+const INTERNAL_ERROR: u8 = 80;
 
 impl Kind {
     /// The name in logs and documents.

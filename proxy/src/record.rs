@@ -45,6 +45,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     balancer: Option<SocketAddr>,
     listener: Listener,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<SocketAddr>,
     #[serde(flatten)]
     who: Option<Who<'a>>,
     outcome: &'static str,
@@ -152,6 +154,7 @@ impl<'a> Line<'a> {
             client: source.address,
             balancer: source.balancer,
             listener: source.listener,
+            original: source.original,
             who: None,
             outcome: outcome_name,
             reason,

@@ -1,13 +1,14 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
 use arc_swap::ArcSwap;
+use ringfence_config::{Hostname, Port};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Clients, Source};
+use crate::client::{Client, Clients, Listener, Source};
 use crate::head::{self, Malformed};
-use crate::hello::{self, ServerName};
+use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::refusal;
@@ -63,11 +64,10 @@ pub enum Outcome {
     Panicked(Source),
 }
 
-/// A permitted target, reached, and what the client sent ahead of our answer.
+/// A permitted target, reached.
 struct Tunnel {
     permit: Permit,
     upstream: Upstream,
-    pipelined: Vec<u8>,
 }
 
 impl Shared {
@@ -75,7 +75,22 @@ impl Shared {
     /// [last words](Outcome::last_words).
     pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
         match self.open(wire, source, resolver).await {
-            Ok(tunnel) => self.carry(wire, tunnel).await,
+            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Serves one redirected connection, whose ClientHello names the host, from its first byte on. Where
+    /// the client meant to go tells the port and nothing else: the host is looked up anew.
+    pub async fn serve_transparent(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        port: Port,
+        resolver: &Resolver,
+    ) -> Outcome {
+        match self.open_transparent(wire, source, port, resolver).await {
+            Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
     }
@@ -85,7 +100,7 @@ impl Shared {
         wire: &mut Wire,
         source: Source,
         resolver: &Resolver,
-    ) -> Result<Tunnel, Outcome> {
+    ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
             head = head::read(wire, &self.limits.head) => head,
             () = self.cut.cancelled() => Err(Malformed { reason: Reason::Draining, authority: None }),
@@ -95,12 +110,9 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let client = match self.clients.identify(source) {
-            Ok(client) => client,
-            Err((source, reason)) => return Err(Outcome::Unidentified(source, target, reason)),
-        };
+        let client = self.identify(source, &target)?;
         let (permit, upstream) = self.reach(client, target, resolver).await?;
-        Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() })
+        Ok((Tunnel { permit, upstream }, head.into_pipelined()))
     }
 
     /// Reaches a target, if the client may.
@@ -130,25 +142,62 @@ impl Shared {
         }
     }
 
-    async fn carry(&self, stream: &mut Wire, tunnel: Tunnel) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: mut host, route }, pipelined } = tunnel;
-        let carried = {
-            let mut stop = std::pin::pin!(self.stop(&permit, &route));
-            let checked = tokio::select! {
-                biased;
-                stop = &mut stop => Err((None, stop.reason())),
-                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
-            };
-            let (limits, meters) = (&self.limits.relay, &self.meters);
-            match checked {
-                Ok(hello) => Ok(relay::relay(stream, &mut host, hello, limits, meters, stop).await),
-                Err(refused) => Err(refused),
+    async fn open_transparent(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        port: Port,
+        resolver: &Resolver,
+    ) -> Result<(Tunnel, Hello), Outcome> {
+        let hello = tokio::select! {
+            hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
+            () = self.cut.cancelled() => Err(Reason::Draining),
+        };
+        let asked = hello.and_then(|hello| match hello.name.host() {
+            Ok(host) => Ok((Target { host: host.clone(), port }, hello)),
+            Err(reason) => Err(reason),
+        });
+        let (target, hello) = match asked {
+            Ok(asked) => asked,
+            Err(reason) => {
+                return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        match carried {
-            Ok(transfer) => Outcome::Carried(permit, route, transfer),
-            Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
+        let client = self.identify(source, &target)?;
+        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        Ok((Tunnel { permit, upstream }, hello))
+    }
+
+    fn identify(&self, source: Source, target: &Target) -> Result<Client, Outcome> {
+        self.clients
+            .identify(source)
+            .map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
+    }
+
+    /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
+    async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
+        let Tunnel { permit, upstream } = &tunnel;
+        let checked = {
+            tokio::select! {
+                biased;
+                stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
+                checked = check(wire, pipelined, permit, &self.limits.hello) => checked,
+            }
+        };
+        match checked {
+            Ok(hello) => self.relay(wire, tunnel, hello).await,
+            Err((name, reason)) => {
+                Outcome::Closed(tunnel.permit, tunnel.upstream.route, name, reason)
+            }
         }
+    }
+
+    async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
+        let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let (limits, meters) = (&self.limits.relay, &self.meters);
+        let stop = self.stop(&permit, &route);
+        let transfer = relay::relay(wire, &mut host, hello.bytes, limits, meters, stop).await;
+        Outcome::Carried(permit, route, transfer)
     }
 
     /// Waits until a tunnel may no longer live. Looks at once, and after each new list.
@@ -166,17 +215,18 @@ impl Shared {
     }
 }
 
-/// Opens the tunnel towards the client, and answers the bytes of a ClientHello that names the target.
+/// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
-    stream: &mut Wire,
+    wire: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
     limits: &hello::Limits,
-) -> Result<Vec<u8>, (Option<ServerName>, Reason)> {
-    stream.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(stream, pipelined, limits).await.map_err(|reason| (None, reason))?;
+) -> Result<Hello, (Option<ServerName>, Reason)> {
+    wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
+    let hello = hello::read(wire, pipelined, limits).await.map_err(|reason| (None, reason))?;
     match permit.check_hello(&hello.name) {
-        Ok(()) => Ok(hello.bytes),
+        Ok(()) => Ok(hello),
         Err(reason) => Err((Some(hello.name), reason)),
     }
 }
@@ -212,18 +262,35 @@ impl Outcome {
         }
     }
 
-    /// What a refused client is told: a response before the 200, an alert after it.
-    pub fn last_words(&self) -> Option<Vec<u8>> {
-        let response = |reason, host| refusal::response(reason, host).map(String::into_bytes);
+    /// Whose connection it was.
+    pub fn source(&self) -> &Source {
         match self {
-            Self::Malformed(_, malformed) => response(malformed.reason, None),
-            Self::Unidentified(_, target, reason) => response(*reason, Some(target.host.as_str())),
-            Self::Denied(denial) => response(denial.reason, Some(denial.target.host.as_str())),
-            Self::Unreached(permit, failure) => {
-                response(failure.reason, Some(permit.target().host.as_str()))
+            Self::Malformed(source, _)
+            | Self::Unidentified(source, ..)
+            | Self::Panicked(source) => source,
+            Self::Denied(denial) => &denial.client.source,
+            Self::Unreached(permit, _) | Self::Closed(permit, ..) | Self::Carried(permit, ..) => {
+                &permit.client().source
             }
-            Self::Closed(.., reason) => refusal::alert(*reason).map(Vec::from),
-            Self::Carried(..) | Self::Panicked(_) => None,
+        }
+    }
+
+    /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
+    /// one asked for a response.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let (reason, host) = match self {
+            Self::Malformed(_, malformed) => (malformed.reason, None),
+            Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
+            Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
+            Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
+            Self::Closed(.., reason) => return refusal::alert(*reason).map(Vec::from),
+            Self::Carried(..) | Self::Panicked(_) => return None,
+        };
+        match self.source().listener {
+            Listener::Plain | Listener::Tls | Listener::H2 => {
+                refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
+            }
+            Listener::Transparent => refusal::alert(reason).map(Vec::from),
         }
     }
 }
