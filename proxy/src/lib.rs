@@ -20,6 +20,7 @@ pub mod lists;
 pub mod metrics;
 pub mod notice;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod reason;
 pub mod record;
 pub mod refusal;
