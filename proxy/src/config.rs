@@ -13,7 +13,7 @@ use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::client::{Group, GroupName};
+use crate::client::{Group, GroupName, Listener};
 use crate::lists::{Catalog, Sources};
 use crate::policy::Mode;
 use crate::tunnel::Limits;
@@ -22,10 +22,12 @@ use crate::{head, hello, relay, upstream};
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect, and what they speak there.
+    pub listeners: Vec<(Listener, SocketAddr)>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub admin: SocketAddr,
+    /// The load balancers that begin with a PROXY header.
+    pub balancers: Vec<IpNet>,
     /// Who clients are.
     pub groups: Vec<Group>,
     /// What each group is allowed.
@@ -137,8 +139,15 @@ impl Config {
         if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let transparent = file.transparent.map(|section| section.listen);
+        let plain = options.listen.or(file.listen);
+        // Without a word about listeners there is the usual one.
+        let plain = plain.or(transparent.is_none().then_some(DEFAULT_LISTEN));
+        let listeners = [(Listener::Plain, plain), (Listener::Transparent, transparent)];
+        let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         Ok(Self {
-            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            listeners,
+            balancers: file.proxy_protocol.from,
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
             catalog: Catalog(lists),
@@ -187,10 +196,24 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     mode: Mode,
+    transparent: Option<Transparent>,
+    proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transparent {
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxyProtocol {
+    from: Vec<IpNet>,
 }
 
 /// A group of clients.
@@ -362,6 +385,7 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
+        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
         assert!(all.workers.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
@@ -383,7 +407,8 @@ mod tests {
             ..Options::default()
         };
         let config = Config::load(options).expect("a configuration");
-        assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
+        assert_eq!(config.listeners[0].1.port(), 3);
+        assert_eq!(config.admin.port(), 2);
         assert_eq!(config.catalog.0[0].allowlists, [folder.join("a.toml")]);
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }

@@ -22,6 +22,7 @@ pub mod notice;
 pub mod policy;
 pub mod proxy_protocol;
 pub mod reason;
+pub mod reception;
 pub mod record;
 pub mod refusal;
 pub mod relay;

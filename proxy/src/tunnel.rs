@@ -11,6 +11,7 @@ use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
+use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
@@ -48,6 +49,8 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It did not get as far as a request.
+    Unreceived(Unreceived),
     /// No acceptable request was read.
     Malformed(Source, Malformed),
     /// The client is nobody we know.
@@ -86,10 +89,9 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        port: Port,
         resolver: &Resolver,
     ) -> Outcome {
-        match self.open_transparent(wire, source, port, resolver).await {
+        match self.open_transparent(wire, source, resolver).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -146,16 +148,16 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        port: Port,
         resolver: &Resolver,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
             () = self.cut.cancelled() => Err(Reason::Draining),
         };
-        let asked = hello.and_then(|hello| match hello.name.host() {
-            Ok(host) => Ok((Target { host: host.clone(), port }, hello)),
-            Err(reason) => Err(reason),
+        let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
+        let asked = hello.and_then(|hello| {
+            let (host, port) = (hello.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            Ok((Target { host, port }, hello))
         });
         let (target, hello) = match asked {
             Ok(asked) => asked,
@@ -248,6 +250,7 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
             Self::Unreached(_, failure) => Verdict::Refused(failure.reason),
@@ -265,6 +268,7 @@ impl Outcome {
     /// Whose connection it was.
     pub fn source(&self) -> &Source {
         match self {
+            Self::Unreceived(unreceived) => &unreceived.source,
             Self::Malformed(source, _)
             | Self::Unidentified(source, ..)
             | Self::Panicked(source) => source,
@@ -279,18 +283,27 @@ impl Outcome {
     /// one asked for a response.
     pub fn last_words(&self) -> Option<Vec<u8>> {
         let (reason, host) = match self {
+            // Only who speaks plain HTTP can be told.
+            Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
+                return None;
+            }
+            Self::Unreceived(unreceived) => (unreceived.reason, None),
             Self::Malformed(_, malformed) => (malformed.reason, None),
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason) => return refusal::alert(*reason).map(Vec::from),
+            Self::Closed(.., reason) => {
+                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
+            }
             Self::Carried(..) | Self::Panicked(_) => return None,
         };
         match self.source().listener {
             Listener::Plain | Listener::Tls | Listener::H2 => {
                 refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
             }
-            Listener::Transparent => refusal::alert(reason).map(Vec::from),
+            Listener::Transparent => {
+                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
+            }
         }
     }
 }
