@@ -28,6 +28,7 @@ pub mod refusal;
 pub mod relay;
 pub mod server;
 pub mod service;
+pub mod tls;
 pub mod tunnel;
 pub mod upstream;
 
