@@ -11,6 +11,7 @@ use clap::Args;
 use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
 
+use crate::hello::{EarlyData, Protocols};
 use crate::lists::Sources;
 use crate::tunnel::Limits;
 use crate::{head, hello, relay, upstream};
@@ -133,6 +134,7 @@ impl Config {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
                 },
+                rules: hello::Rules { early_data: file.hello.early_data, alpn: file.hello.alpn },
                 upstream: upstream::Limits {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
@@ -170,6 +172,7 @@ struct File {
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
+    hello: FileHello,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -190,6 +193,13 @@ struct FileLimits {
     connections: NonZeroUsize,
     head_bytes: Size<1024>,
     hello_bytes: Size<512>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHello {
+    early_data: EarlyData,
+    alpn: Protocols,
 }
 
 impl Default for Timeouts {
@@ -214,6 +224,13 @@ impl Default for FileLimits {
             head_bytes: Size(16 * 1024),
             hello_bytes: Size(64 * 1024),
         }
+    }
+}
+
+impl Default for FileHello {
+    /// Neither opens a way round the list.
+    fn default() -> Self {
+        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
     }
 }
 
@@ -284,6 +301,7 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -326,6 +344,8 @@ mod tests {
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
+            ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
         ];
         for (text, expected) in rows {

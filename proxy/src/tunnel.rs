@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::head::{self, Malformed};
-use crate::hello::{self, ServerName};
+use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy};
 use crate::reason::Reason;
 use crate::refusal;
@@ -38,6 +38,8 @@ pub struct Limits {
     pub upstream: upstream::Limits,
     /// Reading the ClientHello.
     pub hello: hello::Limits,
+    /// What it may ask for.
+    pub rules: hello::Rules,
     /// Relaying.
     pub relay: relay::Limits,
 }
@@ -118,11 +120,13 @@ impl Shared {
             let checked = tokio::select! {
                 biased;
                 stop = &mut stop => Err((None, stop.reason())),
-                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
+                checked = check(stream, pipelined, &permit, &self.limits) => checked,
             };
             let (limits, meters) = (&self.limits.relay, &self.meters);
             match checked {
-                Ok(hello) => Ok(relay::relay(stream, &mut host, hello, limits, meters, stop).await),
+                Ok(hello) => {
+                    Ok(relay::relay(stream, &mut host, hello.bytes, limits, meters, stop).await)
+                }
                 Err(refused) => Err(refused),
             }
         };
@@ -147,18 +151,19 @@ impl Shared {
     }
 }
 
-/// Opens the tunnel towards the client, and answers the bytes of a ClientHello that names the target.
+/// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
     stream: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
-    limits: &hello::Limits,
-) -> Result<Vec<u8>, (Option<ServerName>, Reason)> {
+    limits: &Limits,
+) -> Result<Hello, (Option<ServerName>, Reason)> {
     stream.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(stream, pipelined, limits).await.map_err(|reason| (None, reason))?;
-    match permit.check_hello(&hello.name) {
-        Ok(()) => Ok(hello.bytes),
-        Err(reason) => Err((Some(hello.name), reason)),
+    let hello = hello::read(stream, pipelined, &limits.hello).await;
+    let hello = hello.map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.offer.name).and_then(|()| limits.rules.check(&hello.offer)) {
+        Ok(()) => Ok(hello),
+        Err(reason) => Err((Some(hello.offer.name), reason)),
     }
 }
 
