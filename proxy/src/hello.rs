@@ -391,7 +391,7 @@ const MAX_FRAGMENT: usize = 1 << 14;
 const MAX_SHOWN: usize = 300;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -402,21 +402,21 @@ mod tests {
         [&u16::try_from(content.len()).expect("short").to_be_bytes()[..], content].concat()
     }
 
-    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+    pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
         [&kind.to_be_bytes()[..], &vector(content)].concat()
     }
 
-    fn sni(name: &[u8]) -> Vec<u8> {
+    pub(crate) fn sni(name: &[u8]) -> Vec<u8> {
         extension(SERVER_NAME, &vector(&[&[HOST_NAME][..], &vector(name)].concat()))
     }
 
-    fn message(extensions: &[u8]) -> Vec<u8> {
+    pub(crate) fn message(extensions: &[u8]) -> Vec<u8> {
         let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
         let body = [&fixed[..], &vector(extensions)].concat();
         [&[CLIENT_HELLO, 0][..], &vector(&body)].concat()
     }
 
-    fn record(fragment: &[u8]) -> Vec<u8> {
+    pub(crate) fn record(fragment: &[u8]) -> Vec<u8> {
         [&[HANDSHAKE, 3, 1][..], &vector(fragment)].concat()
     }
 

@@ -24,6 +24,7 @@ pub mod reason;
 pub mod record;
 pub mod refusal;
 pub mod relay;
+pub mod retry;
 pub mod server;
 pub mod service;
 pub mod tunnel;

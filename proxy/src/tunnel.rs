@@ -12,6 +12,7 @@ use crate::policy::{Decision, Denial, Permit, Policy};
 use crate::reason::Reason;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::retry::Gate;
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
 use crate::wire::Wire;
 
@@ -122,10 +123,12 @@ impl Shared {
                 stop = &mut stop => Err((None, stop.reason())),
                 checked = check(stream, pipelined, &permit, &self.limits) => checked,
             };
-            let (limits, meters) = (&self.limits.relay, &self.meters);
+            let Limits { hello: hello::Limits { bytes, .. }, rules, relay, .. } = self.limits;
             match checked {
                 Ok(hello) => {
-                    Ok(relay::relay(stream, &mut host, hello.bytes, limits, meters, stop).await)
+                    let gate = Gate::new(&permit, rules, hello.length, bytes);
+                    let (first, meters) = (hello.bytes, &self.meters);
+                    Ok(relay::relay(stream, &mut host, first, gate, &relay, meters, stop).await)
                 }
                 Err(refused) => Err(refused),
             }
@@ -172,7 +175,7 @@ async fn check(
 pub enum Verdict {
     /// A tunnel was carried until the peers or its own limits ended it.
     Tunnel,
-    /// A tunnel was carried until we ended it.
+    /// A tunnel was carried until we ended it; what has gone out by then was in order.
     Ended(Reason),
     /// No tunnel was carried.
     Refused(Reason),
@@ -190,6 +193,7 @@ impl Outcome {
             Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Refused(reason) => Verdict::Ended(reason),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
                     Verdict::Tunnel
                 }
@@ -207,7 +211,10 @@ impl Outcome {
             Self::Unreached(permit, failure) => {
                 response(failure.reason, Some(permit.target().host.as_str()))
             }
-            Self::Closed(.., reason) => refusal::alert(*reason).map(Vec::from),
+            Self::Closed(.., reason)
+            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
+                refusal::alert(*reason).map(Vec::from)
+            }
             Self::Carried(..) | Self::Panicked(_) => None,
         }
     }
