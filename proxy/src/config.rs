@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::client::{Group, GroupName, Listener};
+use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
 use crate::policy::Mode;
 use crate::tunnel::Limits;
@@ -161,6 +162,7 @@ impl Config {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
                 },
+                rules: hello::Rules { early_data: file.hello.early_data, alpn: file.hello.alpn },
                 upstream: upstream::Limits {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
@@ -202,6 +204,7 @@ struct File {
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
+    hello: FileHello,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -276,6 +279,13 @@ struct FileLimits {
     hello_bytes: Size<512>,
 }
 
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHello {
+    early_data: EarlyData,
+    alpn: Protocols,
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = |seconds| Time(Duration::from_secs(seconds));
@@ -298,6 +308,13 @@ impl Default for FileLimits {
             head_bytes: Size(16 * 1024),
             hello_bytes: Size(64 * 1024),
         }
+    }
+}
+
+impl Default for FileHello {
+    /// Neither opens a way round the list.
+    fn default() -> Self {
+        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
     }
 }
 
@@ -377,6 +394,7 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -423,6 +441,8 @@ mod tests {
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
+            ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),

@@ -27,6 +27,7 @@ pub mod reception;
 pub mod record;
 pub mod refusal;
 pub mod relay;
+pub mod retry;
 pub mod server;
 pub mod service;
 pub mod tls;

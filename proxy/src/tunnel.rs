@@ -14,6 +14,7 @@ use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::retry::Gate;
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
 use crate::wire::Wire;
 
@@ -42,6 +43,8 @@ pub struct Limits {
     pub upstream: upstream::Limits,
     /// Reading the ClientHello.
     pub hello: hello::Limits,
+    /// What it may ask for.
+    pub rules: hello::Rules,
     /// Relaying.
     pub relay: relay::Limits,
 }
@@ -156,7 +159,8 @@ impl Shared {
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
         let asked = hello.and_then(|hello| {
-            let (host, port) = (hello.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            let (host, port) = (hello.offer.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            self.limits.rules.check(&hello.offer)?;
             Ok((Target { host, port }, hello))
         });
         let (target, hello) = match asked {
@@ -183,7 +187,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, pipelined, permit, &self.limits.hello) => checked,
+                checked = check(wire, pipelined, permit, &self.limits) => checked,
             }
         };
         match checked {
@@ -196,9 +200,11 @@ impl Shared {
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
-        let (limits, meters) = (&self.limits.relay, &self.meters);
+        let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
+        let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let transfer = relay::relay(wire, &mut host, hello.bytes, limits, meters, stop).await;
+        let (first, meters) = (hello.bytes, &self.meters);
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
@@ -222,14 +228,15 @@ async fn check(
     wire: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
-    limits: &hello::Limits,
+    limits: &Limits,
 ) -> Result<Hello, (Option<ServerName>, Reason)> {
     wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
     wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(wire, pipelined, limits).await.map_err(|reason| (None, reason))?;
-    match permit.check_hello(&hello.name) {
+    let hello = hello::read(wire, pipelined, &limits.hello).await;
+    let hello = hello.map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.offer.name).and_then(|()| limits.rules.check(&hello.offer)) {
         Ok(()) => Ok(hello),
-        Err(reason) => Err((Some(hello.name), reason)),
+        Err(reason) => Err((Some(hello.offer.name), reason)),
     }
 }
 
@@ -238,7 +245,7 @@ async fn check(
 pub enum Verdict {
     /// A tunnel was carried until the peers or its own limits ended it.
     Tunnel,
-    /// A tunnel was carried until we ended it.
+    /// A tunnel was carried until we ended it; what has gone out by then was in order.
     Ended(Reason),
     /// No tunnel was carried.
     Refused(Reason),
@@ -257,6 +264,7 @@ impl Outcome {
             Self::Unidentified(.., reason) | Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Refused(reason) => Verdict::Ended(reason),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
                     Verdict::Tunnel
                 }
@@ -292,7 +300,8 @@ impl Outcome {
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason) => {
+            Self::Closed(.., reason)
+            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
                 return reason.alert().map(|alert| refusal::alert(alert).to_vec());
             }
             Self::Carried(..) | Self::Panicked(_) => return None,
