@@ -120,8 +120,11 @@ impl Stage {
             let converse = || {
                 let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
                 let mut secured = client.connect(stream, NAME)?;
-                secured.write_all(&[b'x'; 10_000])?;
                 let mut byte = [0];
+                secured.write_all(&[b'x'; 10_000])?;
+                // The proxy has answered, and the client hasn't noticed yet.
+                secured.sock.peek(&mut byte)?;
+                secured.write_all(&[b'x'; 10_000])?;
                 secured.read_exact(&mut byte)?;
                 Ok(byte[0])
             };
