@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +13,8 @@ use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
 
 use crate::lists::Sources;
+use crate::parent::{self, Parent};
+use crate::policy::Rules;
 use crate::tunnel::Limits;
 use crate::{head, hello, relay, upstream};
 
@@ -26,6 +29,10 @@ pub struct Config {
     pub sources: Sources,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// What it says about addresses.
+    pub rules: Rules,
+    /// Through whom hosts are reached, if not directly.
+    pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
     /// Connections that may be open at once; more wait in the kernel's queue.
@@ -83,6 +90,9 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
+    /// The parent proxy's section.
+    #[error(transparent)]
+    Parent(#[from] parent::Error),
 }
 
 /// A mistake in the configuration file, and where it is.
@@ -119,11 +129,15 @@ impl Config {
         if sources.is_empty() {
             return Err(Error::NoLists);
         }
+        let rules = Rules { nat64: file.dns.nat64 };
+        let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
             listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             sources,
             resolvers: either(options.resolver, file.resolver),
+            rules,
+            parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
             drain: file.timeouts.drain.0,
@@ -168,8 +182,16 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     workers: Option<NonZeroUsize>,
+    dns: Dns,
+    parent: Option<parent::Section>,
     timeouts: Timeouts,
     limits: FileLimits,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Dns {
+    nat64: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -233,6 +255,7 @@ impl File {
         for path in self.allowlist.iter_mut().chain(&mut self.registry) {
             *path = folder.join(&*path);
         }
+        self.parent = self.parent.map(|parent| parent.relative_to(folder));
         self
     }
 }
@@ -282,6 +305,7 @@ mod tests {
     #[test]
     fn the_sample_shows_every_key_with_its_default() {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
+        assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
@@ -292,7 +316,7 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
-        assert!(all.workers.is_some());
+        assert!(all.workers.is_some() && all.parent.is_some());
     }
 
     #[test]

@@ -20,10 +20,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::Config;
+use crate::dns::Resolver;
 use crate::lists::{self, Changes, Contents, Loaded, Sources};
 use crate::notice::{self, notice};
 use crate::service::{Arrival, Service};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +57,17 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     let listeners = Listeners::bind(config)?;
     let service = Service::start(config, loaded);
     let (alive, gone) = mpsc::channel(1);
+    let own: Arc<[SocketAddr]> = listeners.addresses()?.into();
     for listener in listeners.workers {
-        let resolver =
-            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
-        let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
+        let limits = config.limits.upstream;
+        let outbound = Outbound {
+            resolver: Resolver::new(&config.resolvers, limits.resolve).map_err(Error::Resolver)?,
+            limits,
+            rules: config.rules,
+            listeners: Arc::clone(&own),
+            parent: config.parent.clone(),
+        };
+        let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(listener)?;
     }
     drop(alive);
@@ -158,10 +166,10 @@ async fn reload_on_change(
     }
 }
 
-/// One thread's share of the work: its own listener, resolver and tunnels.
+/// One thread's share of the work: its own listener, way out and tunnels.
 struct Worker {
     service: Arc<Service>,
-    resolver: Resolver,
+    outbound: Outbound,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -192,7 +200,7 @@ impl Worker {
             let slot = closing.run_until_cancelled(slot).await;
             let worker = Rc::clone(&worker);
             connections.spawn_local(async move {
-                worker.service.connection(arrival, &worker.resolver).await;
+                worker.service.connection(arrival, &worker.outbound).await;
                 drop(slot);
             });
         }
@@ -254,6 +262,11 @@ impl Listeners {
             workers.push(listener);
         }
         Ok(Self { clients, workers, admin: bind_alone(config.admin)? })
+    }
+
+    /// Where this process can be connected to.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        Ok(vec![self.clients, self.admin.local_addr().map_err(Error::Start)?])
     }
 }
 

@@ -19,11 +19,11 @@ use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
 use crate::notice::notice;
-use crate::policy::Policy;
+use crate::policy::{Policy, Rules};
 use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 
 /// What the threads of the process share.
 pub struct Service {
@@ -37,6 +37,8 @@ pub struct Service {
     pub reload_error: ArcSwapOption<String>,
     /// The access log.
     pub log: Lines,
+    /// What the configuration says about addresses.
+    rules: Rules,
     connections: AtomicU64,
     /// One for each connection that may be open.
     pub slots: Arc<Semaphore>,
@@ -46,7 +48,7 @@ impl Service {
     /// Makes it, and starts the access log.
     pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
         let metrics = Metrics::default();
-        let policy = Policy::new(&loaded.allowlist, 1);
+        let policy = Policy::new(&loaded.allowlist, 1).with_rules(config.rules);
         metrics.describe(&policy);
         Arc::new(Self {
             shared: Shared {
@@ -60,6 +62,7 @@ impl Service {
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            rules: config.rules,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         })
@@ -84,7 +87,7 @@ impl Service {
             notice(format_args!("read again, and nothing has changed: generation {generation}"));
             return;
         }
-        let policy = Policy::new(&loaded.allowlist, generation + 1);
+        let policy = Policy::new(&loaded.allowlist, generation + 1).with_rules(self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
@@ -94,14 +97,14 @@ impl Service {
     }
 
     /// Serves one connection and records it, once.
-    pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
+    pub async fn connection(&self, arrival: Arrival, outbound: &Outbound) {
         let Arrival { mut stream, peer, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let client = client::identify(peer);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), resolver));
+        let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), outbound));
         // The panic hook says where; one connection ends, the others never notice.
         let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(client));
         let last_words = outcome.last_words();

@@ -13,7 +13,7 @@ use crate::policy::{Decision, Denial, Permit, Policy};
 use crate::reason::Reason;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
-use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 
 /// What every connection of the process shares.
 pub struct Shared {
@@ -73,9 +73,9 @@ impl Shared {
         &self,
         stream: &mut TcpStream,
         client: Client,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Outcome {
-        match self.open(stream, client, resolver).await {
+        match self.open(stream, client, outbound).await {
             Ok(tunnel) => self.carry(stream, tunnel).await,
             Err(outcome) => outcome,
         }
@@ -85,7 +85,7 @@ impl Shared {
         &self,
         stream: &mut TcpStream,
         client: Client,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<Tunnel, Outcome> {
         let head = tokio::select! {
             head = head::read(stream, &self.limits.head) => head,
@@ -101,7 +101,7 @@ impl Shared {
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
         let upstream = tokio::select! {
-            upstream = upstream::connect(&permit, resolver) => upstream,
+            upstream = outbound.connect(&permit) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
         let upstream = match upstream {
@@ -110,7 +110,7 @@ impl Shared {
         };
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.address.ip()) {
+        match policy.renew(&permit, upstream.route.hop) {
             Ok(()) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
             Err(_) => Err(Outcome::Denied(permit.revoke(policy.id.clone()))),
         }
@@ -141,7 +141,7 @@ impl Shared {
     async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.address.ip()).is_err() {
+            if self.policy.load().renew(permit, route.hop).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
