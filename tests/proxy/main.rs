@@ -2,6 +2,8 @@
 
 mod clients;
 mod contoso;
+mod dns;
+mod liar;
 mod lifecycle;
 mod pull;
 mod refusals;
