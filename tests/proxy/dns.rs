@@ -21,11 +21,16 @@ use crate::stage::{
 };
 
 /// Asks for `host`, leaves again if there is a tunnel, and answers with the log line.
-fn ask(stage: &Stage, host: &str) -> Result<Value> {
+pub(crate) fn ask(stage: &Stage, host: &str) -> Result<Value> {
     ask_of(&stage.proxy, stage.client()?, host, stage.origin.port)
 }
 
-fn ask_of(proxy: &Ringfence, mut client: Client, host: &str, port: u16) -> Result<Value> {
+pub(crate) fn ask_of(
+    proxy: &Ringfence,
+    mut client: Client,
+    host: &str,
+    port: u16,
+) -> Result<Value> {
     let address = client.address()?;
     client.send(format!("CONNECT {host}:{port} HTTP/1.1\r\n\r\n").as_bytes())?;
     let head = client.head()?;
@@ -41,14 +46,14 @@ fn ask_of(proxy: &Ringfence, mut client: Client, host: &str, port: u16) -> Resul
 }
 
 /// Checks that `line` is a refusal for `reason`.
-fn refused(line: &Value, reason: Reason) -> Result<()> {
+pub(crate) fn refused(line: &Value, reason: Reason) -> Result<()> {
     ensure!(line["reason"] == reason.code(), "expected {reason}: {line}");
     ensure!(line["outcome"] == reason.kind().name() && line.get("address").is_none(), "{line}");
     Ok(())
 }
 
 /// Checks that `line` is a tunnel to `address`.
-fn opened(line: &Value, address: &str) -> Result<()> {
+pub(crate) fn opened(line: &Value, address: &str) -> Result<()> {
     let dialled: SocketAddr =
         line["address"].as_str().with_context(|| line.to_string())?.parse()?;
     ensure!(dialled.ip().to_string() == address, "{line}");
@@ -707,7 +712,7 @@ fn names_are_absolute_and_the_hosts_file_is_not_read() -> Result<()> {
 }
 
 /// Writes a program.
-fn executable(path: &Path, script: &str) -> Result<String> {
+pub(crate) fn executable(path: &Path, script: &str) -> Result<String> {
     fs::write(path, script)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     Ok(path.to_str().context("a path in UTF-8")?.to_owned())

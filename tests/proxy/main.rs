@@ -5,6 +5,7 @@ mod contoso;
 mod dns;
 mod liar;
 mod lifecycle;
+mod parent;
 mod pull;
 mod refusals;
 mod reload;
