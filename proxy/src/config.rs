@@ -351,6 +351,9 @@ mod tests {
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("[dns]\nnat64 = \"yes\"", "expected a boolean"),
+            ("[parent]\nurl = \"https://a.example:1\"", "only parents that speak plain HTTP"),
+            ("[parent]\nvet = true", "missing field `url`"),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

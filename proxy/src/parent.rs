@@ -64,7 +64,7 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
-    url: Address,
+    url: Url,
     username: Option<Username>,
     password_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "hosts")]
@@ -76,6 +76,9 @@ pub struct Section {
 /// Why there is no [`Parent`], although the section says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A password where everyone sees it.
+    #[error("credentials don't belong into `parent.url`; use `username` and `password_file`")]
+    CredentialsInUrl,
     /// A user without a password, or a password without a user.
     #[error("`parent.username` and `parent.password_file` go together; give both or neither")]
     HalfCredentials,
@@ -110,11 +113,14 @@ impl Section {
             (Some(Username(user)), Some(path)) => Some(Credentials::read(&user, path)?),
             (Some(_), None) | (None, Some(_)) => return Err(Error::HalfCredentials),
         };
-        if let Host::Address(address) = self.url.host {
-            let socket = (address, self.url.port.number()).into();
+        let Url::Address(address) = self.url else {
+            return Err(Error::CredentialsInUrl);
+        };
+        if let Host::Address(ip) = address.host {
+            let socket = (ip, address.port.number()).into();
             rules.admit_parent(socket).map_err(|refused| Error::Inadmissible(refused.class))?;
         }
-        Ok(Parent { address: self.url, vet: self.vet, credentials, direct: self.no_proxy })
+        Ok(Parent { address, vet: self.vet, credentials, direct: self.no_proxy })
     }
 }
 
@@ -229,8 +235,8 @@ pub enum AddressError {
     /// TLS to the proxy, SOCKS, or no scheme at all.
     #[error("only parents that speak plain HTTP are used; write the URL as `http://HOST:PORT`")]
     Scheme,
-    /// A password where everyone sees it.
-    #[error("credentials don't belong into the URL; use `username` and `password_file`")]
+    /// A user, perhaps with a password.
+    #[error("the URL has credentials")]
     Credentials,
     /// A path, a query.
     #[error("a proxy's URL ends after the port; write it as `http://HOST:PORT`")]
@@ -247,11 +253,12 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let authority = text.strip_prefix("http://").ok_or(AddressError::Scheme)?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        if authority.contains('@') {
+        // Whatever else is wrong: with credentials in it, the text is not for showing.
+        if text.contains('@') {
             return Err(AddressError::Credentials);
         }
+        let authority = text.strip_prefix("http://").ok_or(AddressError::Scheme)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?', '#']) {
             return Err(AddressError::Path);
         }
@@ -270,9 +277,21 @@ impl FromStr for Address {
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
+/// What stands in the file for an [`Address`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Url {
+    Address(Address),
+    /// Refused later than other mistakes, which are shown with the line they are in.
+    WithCredentials,
+}
+
+impl<'de> Deserialize<'de> for Url {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        match String::deserialize(deserializer)?.parse() {
+            Ok(address) => Ok(Self::Address(address)),
+            Err(AddressError::Credentials) => Ok(Self::WithCredentials),
+            Err(error) => Err(serde::de::Error::custom(error)),
+        }
     }
 }
 
@@ -318,6 +337,7 @@ mod tests {
             ("socks5://proxy.corp.example:1080", Err(AddressError::Scheme)),
             ("proxy.corp.example:8080", Err(AddressError::Scheme)),
             ("http://user:secret@proxy.corp.example:8080", Err(AddressError::Credentials)),
+            ("https://user:secret@proxy.corp.example", Err(AddressError::Credentials)),
             ("http://proxy.corp.example:8080/path", Err(AddressError::Path)),
             ("http://proxy.corp.example", Err(AddressError::Port)),
             ("http://proxy.corp.example:+8080", Err(AddressError::Port)),

@@ -389,7 +389,7 @@ fn a_parent_that_cannot_be_used_is_a_mistake_at_the_start() -> Result<()> {
         ),
         (
             "url = \"http://a:secret@proxy.corp.example:8080\"",
-            "credentials don't belong into the URL",
+            "credentials don't belong into `parent.url`",
         ),
         ("url = \"http://169.254.169.254:80\"", "a cloud platform address"),
         ("", "missing field `url`"),
@@ -404,6 +404,7 @@ fn a_parent_that_cannot_be_used_is_a_mistake_at_the_start() -> Result<()> {
         let check = Program::new(env!("CARGO_BIN_EXE_ringfence")).args(["check", "--config"]);
         let checked = check.arg(&config).run()?.failed_saying(expected)?;
         ensure!(checked.status.code() == Some(2), "{checked}");
+        ensure!(!checked.stderr.contains("secret"), "a password is shown: {checked}");
     }
     Ok(())
 }
