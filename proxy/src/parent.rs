@@ -41,6 +41,16 @@ pub struct Address {
     pub port: Port,
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            Host::Address(IpAddr::V4(address)) => write!(f, "{address}:{}", self.port),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
 /// A machine, by address or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -319,6 +329,8 @@ const EARLY: &str = "the parent sent more than its answer before it got a byte t
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn section(text: &str) -> Result<Section, String> {
@@ -369,6 +381,18 @@ mod tests {
             let section = section(&format!("url = \"http://{address}:1\"")).expect("a section");
             let refused = section.load(Rules::default());
             assert!(matches!(refused, Err(Error::Inadmissible(_))), "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_a_whole_2xx_answer_opens(bytes: Vec<u8>, status in 100_u16..1000, end: prop::sample::Index) {
+            prop_assert_ne!(parse(&bytes).ok(), Some(Progress::Open));
+            let answer = format!("HTTP/1.1 {status} Whatever\r\nVia: 1.1 corp\r\n\r\n");
+            let whole = parse(answer.as_bytes());
+            prop_assert_eq!(whole == Ok(Progress::Open), (200..300).contains(&status));
+            let part = &answer.as_bytes()[..end.index(answer.len())];
+            prop_assert_eq!(parse(part), Ok(Progress::More));
         }
     }
 

@@ -75,6 +75,9 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     loaded.announce(1);
     notice(format_args!("listening on {}", listeners.clients));
     notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
+    if let Some(parent) = &config.parent {
+        notice(format_args!("through the parent proxy at {}", parent.address));
+    }
     if let Some(url) = loaded.sample_url() {
         notice(format_args!("try curl -x http://{} {url}", listeners.clients));
     }

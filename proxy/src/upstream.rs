@@ -69,7 +69,7 @@ pub struct Route {
 pub struct Failure {
     /// The reason.
     pub reason: Reason,
-    /// The addresses that were not admitted.
+    /// The addresses that were not admitted, or the first of them if they are many.
     pub rejected: Vec<Inadmissible>,
     /// What the resolver, the kernel or the parent proxy said.
     pub detail: Option<String>,
@@ -110,6 +110,8 @@ impl Failure {
         // The vaguer reason for a mixture: there is more to look into than a setting.
         let nat64 = rejected.iter().all(|address| address.reason == Reason::Nat64Disabled);
         let reason = if nat64 { Reason::Nat64Disabled } else { Reason::AddressForbidden };
+        // A name server may send thousands, and each of them would be in the log.
+        let rejected = rejected.into_iter().take(MAX_ADDRESSES).collect();
         Self { rejected, ..Self::from(reason) }
     }
 
@@ -246,11 +248,16 @@ fn all<T>(verdicts: impl Iterator<Item = Result<T, Inadmissible>>) -> Result<Vec
     if rejected.is_empty() { Ok(admitted) } else { Err(Failure::inadmissible(rejected)) }
 }
 
-/// IPv6 and IPv4 by turns, in the resolver's order (RFC 8305 §4).
+/// IPv6 and IPv4 by turns, in the resolver's order (RFC 8305 §4), and no more of them than are worth trying.
 fn in_turn(hops: &[Hop]) -> VecDeque<Hop> {
     let (v6, v4): (Vec<Hop>, Vec<Hop>) = hops.iter().partition(|hop| hop.address().is_ipv6());
     let longest = v6.len().max(v4.len());
-    (0..longest).flat_map(|i| [v6.get(i), v4.get(i)]).flatten().copied().collect()
+    (0..longest)
+        .flat_map(|i| [v6.get(i), v4.get(i)])
+        .flatten()
+        .copied()
+        .take(MAX_ADDRESSES)
+        .collect()
 }
 
 /// Dials one address after another, the next one when the last has failed or was given a quarter of a
@@ -322,3 +329,5 @@ fn is_local(address: IpAddr) -> bool {
 }
 
 const STAGGER: Duration = Duration::from_millis(250);
+/// Of one host, dialled or shown. Registries have one to three.
+const MAX_ADDRESSES: usize = 16;

@@ -542,6 +542,34 @@ fn a_truncated_answer_is_fetched_over_tcp() -> Result<()> {
     Ok(())
 }
 
+/// D12: an answer of a thousand addresses costs sixteen attempts, or sixteen of them in the log.
+#[test]
+fn a_thousand_addresses_are_as_good_as_a_few() -> Result<()> {
+    let liar = Liar::start(|question| {
+        let (block, end) =
+            if question.name == HOST { ("127.1", "127.0.0.1") } else { ("10.1", "10.0.0.1") };
+        let address = |i: usize| Data::address(&format!("{block}.{}.{}", i / 250, i % 250 + 1));
+        let all = (0..1000).map(address).chain([Data::address(end)]);
+        match (question.kind, question.over_tcp) {
+            (A, true) => {
+                vec![all.fold(question.reply(), |m, data| m.answer(&question.name, &data)).say()]
+            }
+            (A, false) => vec![question.reply().truncated().say()],
+            _ => vec![question.reply().say()],
+        }
+    })?;
+    let stage = Stage::asking(liar.address, "")?;
+    let hosts = [HOST, DATA].map(str::to_owned);
+    stage.enforce(&pinned(&hosts, stage.origin.port, "[\"127.0.0.0/8\"]"))?;
+    // Nobody is at the first thousand, and the last is not tried any more.
+    refused(&ask(&stage, HOST)?, Reason::ConnectRefused)?;
+    ensure!(stage.origin.connections() == 0);
+    let line = ask(&stage, DATA)?;
+    refused(&line, Reason::AddressForbidden)?;
+    ensure!(line["rejected"].as_array().is_some_and(|rejected| rejected.len() == 16), "{line}");
+    Ok(())
+}
+
 /// D12
 #[test]
 fn malformed_answers_are_an_error_and_no_more() -> Result<()> {

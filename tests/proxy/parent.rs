@@ -113,6 +113,8 @@ fn through(line: &Value, parent: &Parent) -> Result<()> {
 fn a_tunnel_goes_through_the_parent_and_carries() -> Result<()> {
     let parent = Parent::saying(OPEN)?;
     let stage = Stage::with_settings(&parent.settings())?;
+    let told = format!("ringfence: through the parent proxy at {}", parent.address);
+    stage.proxy.stderr().wait_for_line(|line| line == told)?;
     let mut client = stage.client()?;
     let target = format!("{HOST}:{}", stage.origin.port);
     let request = format!(
