@@ -2,8 +2,11 @@
 
 mod clients;
 mod contoso;
+mod dns;
 mod handshakes;
+mod liar;
 mod lifecycle;
+mod parent;
 mod pull;
 mod refusals;
 mod reload;
