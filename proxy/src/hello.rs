@@ -546,8 +546,8 @@ pub(crate) mod tests {
     #[test]
     fn versions_count_as_the_client_means_them() {
         let (ok, old) = (Ok(()), Err(Reason::TlsVersion));
-        let rows: Vec<(&str, u16, Vec<u8>, Result<(), Reason>)> = vec![
-            ("1.2 without a list", 0x0303, vec![], ok),
+        let rows = [
+            ("1.2 without a list", 0x0303_u16, vec![], ok),
             ("1.1 without a list", 0x0302, vec![], old),
             ("1.0 without a list", 0x0301, vec![], old),
             ("3.0 without a list", 0x0300, vec![], old),

@@ -287,9 +287,8 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
     /// What `from` sends next; nothing when it has finished.
     async fn read(&self) -> io::Result<Vec<u8>> {
         let read = |context: &mut Context<'_>| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                self.poll_read(context, scratch).map_ok(|bytes| bytes.to_vec())
-            })
+            SCRATCH
+                .with_borrow_mut(|scratch| self.poll_read(context, scratch).map_ok(<[u8]>::to_vec))
         };
         poll_fn(read).await
     }

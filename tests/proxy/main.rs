@@ -2,6 +2,8 @@
 
 mod clients;
 mod contoso;
+mod heads;
+mod hellos;
 mod lifecycle;
 mod pull;
 mod refusals;

@@ -197,6 +197,7 @@ impl Client {
 pub(crate) struct Origin {
     pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<u8>>>,
+    greeting: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Origin {
@@ -204,15 +205,22 @@ impl Origin {
         let listener = TcpListener::bind((LOOPBACK, 0))?;
         let port = listener.local_addr()?.port();
         let arrived = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&arrived);
+        let greeting = Arc::new(Mutex::new(None::<Vec<u8>>));
+        let (record, greet) = (Arc::clone(&arrived), Arc::clone(&greeting));
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let record = Arc::clone(&record);
-                std::thread::spawn(move || echo(stream, &record));
+                let greeting = lock(&greet).clone();
+                std::thread::spawn(move || echo(stream, &record, greeting));
             }
         });
-        Ok(Self { port, arrived })
+        Ok(Self { port, arrived, greeting })
+    }
+
+    /// From now on it sends this back instead of the first bytes of each connection.
+    pub(crate) fn greet(&self, greeting: &[u8]) {
+        *lock(&self.greeting) = Some(greeting.to_vec());
     }
 
     /// Every byte of every connection.
@@ -221,11 +229,15 @@ impl Origin {
     }
 }
 
-fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
+fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>, mut greeting: Option<Vec<u8>>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         lock(record).extend(&buffer[..count]);
-        if stream.write_all(&buffer[..count]).is_err() {
+        let written = match greeting.take() {
+            Some(greeting) => stream.write_all(&greeting),
+            None => stream.write_all(&buffer[..count]),
+        };
+        if written.is_err() {
             return;
         }
     }
@@ -383,13 +395,16 @@ pub(crate) fn hello(host: Option<&str>) -> Vec<u8> {
     hello_with(&host.map(|host| server_name(host.as_bytes())).unwrap_or_default())
 }
 
-/// A ClientHello with these extensions.
+/// A ClientHello for TLS 1.3 with these extensions.
 pub(crate) fn hello_with(extensions: &[u8]) -> Vec<u8> {
-    let versions = extension(43, &[2, 3, 4]);
-    let extensions = [extensions, &versions].concat();
-    let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
-    let body = [fixed, vector(&extensions)].concat();
-    record(&[&[1, 0][..], &vector(&body)].concat())
+    record(&message([3, 3], &[extension(43, &[2, 3, 4]), extensions.to_vec()].concat()))
+}
+
+/// The message of a ClientHello, with this in its old field for the version.
+pub(crate) fn message(version: [u8; 2], extensions: &[u8]) -> Vec<u8> {
+    let fixed = [&version[..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
+    let body = [fixed, vector(extensions)].concat();
+    [&[1, 0][..], &vector(&body)].concat()
 }
 
 /// A handshake record.
@@ -407,7 +422,8 @@ pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
     [&kind.to_be_bytes()[..], &vector(content)].concat()
 }
 
-fn vector(content: &[u8]) -> Vec<u8> {
+/// Two octets of length, then the content.
+pub(crate) fn vector(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes()[..], content].concat()
 }
