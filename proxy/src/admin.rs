@@ -60,7 +60,8 @@ struct Readiness {
     reason: Option<&'static str>,
     entries: usize,
     generation: u64,
-    allowlist: String,
+    /// The hash of each group's list, in the order of the groups.
+    allowlists: Vec<String>,
     /// The last reload failed: what is enforced is older than the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
@@ -79,8 +80,8 @@ fn readiness(service: &Service) -> Response<Full<Bytes>> {
         ready: reason.is_none(),
         reason,
         entries: policy.len(),
-        generation: policy.id.generation,
-        allowlist: policy.id.hash.to_string(),
+        generation: policy.generation(),
+        allowlists: policy.lists().iter().map(|list| list.id().hash.to_string()).collect(),
         warning: service.reload_error.load().as_deref().cloned(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

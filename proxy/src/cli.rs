@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::client::GroupName;
 use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
@@ -47,6 +48,9 @@ enum Command {
         /// The host, with or without port; 443 if there is none.
         #[arg(value_name = "HOST[:PORT]")]
         target: String,
+        /// For clients of this group; without it, for those who need no group.
+        #[arg(long, value_name = "GROUP")]
+        client: Option<GroupName>,
         /// How to show it.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -102,9 +106,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Explain { target, format, options } => {
+        Command::Explain { target, client, format, options } => {
             let (_, loaded) = load(options)?;
-            let explanation = Explanation::new(&target, &loaded.allowlist);
+            let explanation = Explanation::new(&target, loaded.list_for(client.as_ref())?);
             match format {
                 Format::Text => print(format_args!("{explanation}"))?,
                 Format::Json => {
@@ -121,7 +125,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
-    let loaded = config.sources.read()?.load()?;
+    let loaded = config.catalog.read()?.load()?;
     Ok((config, loaded))
 }
 

@@ -8,23 +8,31 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
+use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
-use crate::lists::Sources;
+use crate::lists::{Catalog, Sources};
+use crate::policy::Mode;
 use crate::tunnel::Limits;
 use crate::{head, hello, relay, upstream};
 
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect, and what they speak there.
+    pub listeners: Vec<(Listener, SocketAddr)>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub admin: SocketAddr,
-    /// What is allowed.
-    pub sources: Sources,
+    /// The load balancers that begin with a PROXY header.
+    pub balancers: Vec<IpNet>,
+    /// Who clients are.
+    pub groups: Vec<Group>,
+    /// What each group is allowed.
+    pub catalog: Catalog,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
     /// Threads that serve connections.
@@ -113,17 +121,37 @@ impl Config {
                 File::parse(&path.display().to_string(), &text)?.relative_to(folder)
             }
         };
-        let sources = Sources {
+        let everyone = Sources {
+            group: GroupName::everyone(),
+            mode: file.mode,
             allowlists: either(options.allowlist, file.allowlist),
             registries: either(options.registry, file.registry),
         };
-        if sources.is_empty() {
+        let (mut groups, mut lists) = (Vec::new(), Vec::new());
+        for client in file.client {
+            let (group, sources) = client.split(file.mode);
+            groups.push(group);
+            lists.push(sources);
+        }
+        if !everyone.is_empty() {
+            groups.push(Group::everyone());
+            lists.push(everyone);
+        }
+        if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let transparent = file.transparent.map(|section| section.listen);
+        let plain = options.listen.or(file.listen);
+        // Without a word about listeners there is the usual one.
+        let plain = plain.or(transparent.is_none().then_some(DEFAULT_LISTEN));
+        let listeners = [(Listener::Plain, plain), (Listener::Transparent, transparent)];
+        let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         Ok(Self {
-            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            listeners,
+            balancers: file.proxy_protocol.from,
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
-            sources,
+            groups,
+            catalog: Catalog(lists),
             resolvers: either(options.resolver, file.resolver),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
@@ -169,10 +197,66 @@ struct File {
     allowlist: Vec<PathBuf>,
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
+    mode: Mode,
+    transparent: Option<Transparent>,
+    proxy_protocol: ProxyProtocol,
+    client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transparent {
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxyProtocol {
+    from: Vec<IpNet>,
+}
+
+/// A group of clients.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileClient {
+    name: Spanned<GroupName>,
+    #[serde(default)]
+    address: Vec<IpNet>,
+    #[serde(default)]
+    allowlist: Vec<PathBuf>,
+    #[serde(default)]
+    registry: Vec<PathBuf>,
+    mode: Option<Mode>,
+}
+
+impl FileClient {
+    fn split(self, mode: Mode) -> (Group, Sources) {
+        let name = self.name.into_inner();
+        let sources = Sources {
+            group: name.clone(),
+            mode: self.mode.unwrap_or(mode),
+            allowlists: self.allowlist,
+            registries: self.registry,
+        };
+        (Group { name, addresses: self.address }, sources)
+    }
+
+    /// What the types can't say.
+    fn problem(&self, before: &[Self]) -> Option<&'static str> {
+        if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
+            Some("two groups have this name")
+        } else if self.address.is_empty() {
+            Some("nothing says who belongs to this group: give `address`")
+        } else if self.allowlist.is_empty() && self.registry.is_empty() {
+            Some("nothing says what this group is allowed: give `allowlist` or `registry`")
+        } else {
+            None
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -236,18 +320,27 @@ impl Default for FileHello {
 
 impl File {
     fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        toml::from_str(text).map_err(|error| {
-            Error::File(FileError {
-                source: Source { name: name.to_owned(), text: text.to_owned() },
-                span: error.span().unwrap_or(0..0),
-                message: error.message().to_owned(),
-            })
-        })
+        let mistake = |span, message| {
+            let source = Source { name: name.to_owned(), text: text.to_owned() };
+            Error::File(FileError { source, span, message })
+        };
+        let file: Self = toml::from_str(text)
+            .map_err(|error| mistake(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        for (number, client) in file.client.iter().enumerate() {
+            if let Some(problem) = client.problem(&file.client[..number]) {
+                return Err(mistake(client.name.span(), problem.to_owned()));
+            }
+        }
+        Ok(file)
     }
 
     /// Paths in a file are meant from where the file is.
     fn relative_to(mut self, folder: &Path) -> Self {
-        for path in self.allowlist.iter_mut().chain(&mut self.registry) {
+        let ours = self.allowlist.iter_mut().chain(&mut self.registry);
+        let clients = self.client.iter_mut();
+        let theirs =
+            clients.flat_map(|client| client.allowlist.iter_mut().chain(&mut client.registry));
+        for path in ours.chain(theirs) {
             *path = folder.join(&*path);
         }
         self
@@ -310,7 +403,10 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
-        assert!(all.workers.is_some());
+        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
+        assert!(all.workers.is_some() && all.mode == sample.mode);
+        let [client] = &all.client[..] else { panic!("one group") };
+        assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
     }
 
     #[test]
@@ -329,8 +425,9 @@ mod tests {
             ..Options::default()
         };
         let config = Config::load(options).expect("a configuration");
-        assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
-        assert_eq!(config.sources.allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.listeners[0].1.port(), 3);
+        assert_eq!(config.admin.port(), 2);
+        assert_eq!(config.catalog.0[0].allowlists, [folder.join("a.toml")]);
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
 
@@ -347,6 +444,15 @@ mod tests {
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("mode = \"off\"", "expected `enforce` or `audit`"),
+            ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
+            ("[[client]]\nname = \"a\"\nallowlist = [\"x\"]", "give `address`"),
+            ("[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]", "give `allowlist`"),
+            (
+                "[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]\n\
+                 [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",
+                "two groups have this name",
+            ),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

@@ -112,6 +112,18 @@ impl Rules {
     }
 }
 
+impl ServerName {
+    /// The host it names, if it names one that can be compared.
+    pub fn host(&self) -> Result<&Hostname, Reason> {
+        match self {
+            Self::Host(host) => Ok(host),
+            Self::Invalid(_) => Err(Reason::SniInvalid),
+            Self::Missing => Err(Reason::SniMissing),
+            Self::Hidden => Err(Reason::EchForbidden),
+        }
+    }
+}
+
 /// Reads from `stream`, after what is already in `bytes`, until one ClientHello is whole.
 pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Result<Hello, Reason> {
     let mut assembly = Assembly::default();
@@ -120,7 +132,12 @@ pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Res
             if let Progress::Done(offer) = assembly.advance(&bytes, limits.bytes)? {
                 return Ok(offer);
             }
-            match stream.read_buf(&mut bytes).await {
+            // The assembly bounds the message; cut into tiny records it could still be six times as long.
+            let room = (2 * limits.bytes).saturating_sub(bytes.len());
+            if room == 0 {
+                return Err(Reason::ClientHelloTooLarge);
+            }
+            match stream.take(room as u64).read_buf(&mut bytes).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Err(Reason::ClientClosed),
             }
@@ -172,10 +189,6 @@ impl Assembly {
                 None => {}
             }
             let rest = &bytes[self.at..];
-            // Cut into tiny records, a message within its limit could still be six times as long.
-            if self.at > 2 * limit {
-                return Err(Reason::ClientHelloTooLarge);
-            }
             if self.left > 0 {
                 if rest.is_empty() {
                     return Ok(Progress::NeedsMore);

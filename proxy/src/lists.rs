@@ -16,11 +16,21 @@ use ringfence_config::{Allowlist, HostPattern, Port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::client::GroupName;
 use crate::notice::notice;
+use crate::policy::{Mode, Policy};
 
-/// The files that say what is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The files of every group of clients, in the order of the groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog(pub Vec<Sources>);
+
+/// The files that say what a group is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
+    /// Whose they are.
+    pub group: GroupName,
+    /// Whether what they say is enforced.
+    pub mode: Mode,
     /// Lists.
     pub allowlists: Vec<PathBuf>,
     /// Registry metadata, from which lists are derived.
@@ -52,16 +62,29 @@ pub enum Error {
     Stuck,
 }
 
-/// What the files hold.
+/// What the files of every group hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct Contents(Vec<Texts>);
+
+/// What the files of a group hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Texts {
+    group: GroupName,
+    mode: Mode,
     allowlists: Vec<Source>,
     registries: Vec<Source>,
 }
 
 impl Contents {
-    /// Joins what the files say into one list.
+    /// Joins what the files of each group say into one list.
     pub fn load(self) -> Result<Loaded, Error> {
+        let lists = self.0.iter().map(Texts::load).collect::<Result<_, _>>()?;
+        Ok(Loaded { lists, contents: self })
+    }
+}
+
+impl Texts {
+    fn load(&self) -> Result<LoadedList, Error> {
         let mut documents = self
             .allowlists
             .iter()
@@ -80,19 +103,30 @@ impl Contents {
             documents.push(document.map_err(Error::List)?);
         }
         let allowlist = document::merge(&documents).map_err(Error::List)?;
-        Ok(Loaded { allowlist, findings, contents: self })
+        Ok(LoadedList { group: self.group.clone(), mode: self.mode, allowlist, findings })
     }
 }
 
 /// What the files allow.
 #[derive(Debug)]
 pub struct Loaded {
+    /// To each group, in the order of the groups.
+    pub lists: Vec<LoadedList>,
+    /// What it was loaded from.
+    pub contents: Contents,
+}
+
+/// What the files allow to a group.
+#[derive(Debug)]
+pub struct LoadedList {
+    /// Whose list it is.
+    pub group: GroupName,
+    /// Whether it is enforced.
+    pub mode: Mode,
     /// The list.
     pub allowlist: Allowlist,
     /// What a person should know about the metadata.
     pub findings: Vec<allowlist_gen::Finding>,
-    /// What it was loaded from.
-    pub contents: Contents,
 }
 
 impl Sources {
@@ -101,12 +135,20 @@ impl Sources {
         self.allowlists.is_empty() && self.registries.is_empty()
     }
 
-    /// Reads all files.
-    pub fn read(&self) -> Result<Contents, Error> {
-        Ok(Contents {
+    fn read(&self) -> Result<Texts, Error> {
+        Ok(Texts {
+            group: self.group.clone(),
+            mode: self.mode,
             allowlists: read_all(&self.allowlists)?,
             registries: read_all(&self.registries)?,
         })
+    }
+}
+
+impl Catalog {
+    /// Reads all files.
+    pub fn read(&self) -> Result<Contents, Error> {
+        self.0.iter().map(Sources::read).collect::<Result<_, _>>().map(Contents)
     }
 
     /// Reads all files once nobody has written to them for a moment: half a list is a list, too. A writer
@@ -134,7 +176,7 @@ impl Sources {
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.allowlists.iter().chain(&self.registries)
+        self.0.iter().flat_map(|sources| sources.allowlists.iter().chain(&sources.registries))
     }
 
     /// The folders in which a change can change what the files say.
@@ -192,26 +234,52 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
+    /// Compiles what is allowed.
+    pub fn policy(&self, generation: u64) -> Policy {
+        Policy::new(generation, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
+    }
+
+    /// The list of `group`, or of those who need no group.
+    pub fn list_for(&self, group: Option<&GroupName>) -> Result<&LoadedList, UnknownGroup> {
+        let everyone = GroupName::everyone();
+        let wanted = group.unwrap_or(&everyone);
+        self.lists.iter().find(|list| list.group == *wanted).ok_or_else(|| UnknownGroup {
+            wanted: group.cloned(),
+            known: self.lists.iter().map(|list| list.group.to_string()).collect(),
+        })
+    }
+
     /// Tells the operator what is in force from now on, and what to look at.
     pub fn announce(&self, generation: u64) {
         notice(format_args!("generation {generation}: {self}"));
-        if self.allowlist.is_empty() {
-            notice("the list has no entries, so everything is denied");
+        for list in &self.lists {
+            if list.allowlist.is_empty() {
+                notice(format_args!(
+                    "the list{} has no entries, so everything is denied",
+                    list.whose()
+                ));
+            } else if list.mode == Mode::Audit {
+                notice(format_args!(
+                    "audit mode{}: what isn't listed is carried and logged with `would_deny`",
+                    list.whose()
+                ));
+            }
         }
         self.tell_findings();
     }
 
     /// Tells the operator what to look at.
     pub fn tell_findings(&self) {
-        if !self.findings.is_empty() {
-            let findings = report::Findings(&self.findings).to_string();
-            notice(format_args!("about the metadata:\n{}", findings.trim_end()));
+        for list in self.lists.iter().filter(|list| !list.findings.is_empty()) {
+            let findings = report::Findings(&list.findings).to_string();
+            notice(format_args!("about the metadata{}:\n{}", list.whose(), findings.trim_end()));
         }
     }
 
     /// Something to try on the first exact host.
     pub fn sample_url(&self) -> Option<String> {
-        self.allowlist.entries().iter().find_map(|entry| match (&entry.host, entry.ports.first()) {
+        let mut entries = self.lists.iter().flat_map(|list| list.allowlist.entries());
+        entries.find_map(|entry| match (&entry.host, entry.ports.first()) {
             (HostPattern::Exact(host), Port::HTTPS) => Some(format!("https://{host}/v2/")),
             (HostPattern::Exact(host), port) => Some(format!("https://{host}:{port}/v2/")),
             (HostPattern::Wildcard(_), _) => None,
@@ -219,10 +287,53 @@ impl Loaded {
     }
 }
 
+/// There is no list for whom it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownGroup {
+    wanted: Option<GroupName>,
+    known: Vec<String>,
+}
+
+impl std::error::Error for UnknownGroup {}
+
+impl fmt::Display for UnknownGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.wanted {
+            Some(group) => write!(f, "no client group `{group}`")?,
+            None => write!(f, "every client needs a group here, so say which one")?,
+        }
+        write!(f, "; there are: {}", self.known.join(", "))
+    }
+}
+
+impl LoadedList {
+    /// ` of group NAME`, unless it is everyone's.
+    fn whose(&self) -> String {
+        if self.group == GroupName::everyone() {
+            String::new()
+        } else {
+            format!(" of group `{}`", self.group)
+        }
+    }
+}
+
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, list) in self.lists.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            list.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for LoadedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
-        write!(f, "allowlist {} with {}", self.allowlist.hash(), count(entries.len()))?;
+        let (hash, count) = (self.allowlist.hash(), count(entries.len()));
+        write!(f, "allowlist{} {hash} with {count}", self.whose())?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
         }
@@ -249,7 +360,7 @@ pub struct Changes {
 
 impl Changes {
     /// Begins to watch. To be called before the files are read, so that no change falls between.
-    pub fn watch(sources: &Sources) -> Self {
+    pub fn watch(catalog: &Catalog) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| is_complete(&event)) {
@@ -258,7 +369,7 @@ impl Changes {
             }
         };
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in sources.folders() {
+            for folder in catalog.folders() {
                 watcher.watch(&folder, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)

@@ -22,6 +22,8 @@ pub struct Metrics {
     connections: IntCounterVec,
     /// Tunnels by the role of their host.
     tunnels: IntCounterVec,
+    /// Tunnels that only audit mode carried, by the reason for which they would have been refused.
+    would_deny: IntCounterVec,
     /// Tunnels by their end.
     ends: IntCounterVec,
     tunnel_seconds: Histogram,
@@ -65,7 +67,13 @@ impl Default for Metrics {
                 "ringfence_tunnels_total",
                 "Tunnels that have ended, by the role of the host",
                 "role",
-                ROLE_NAMES,
+                ROLE_NAMES.into_iter().chain([UNLISTED]),
+            ),
+            would_deny: new.counters(
+                "ringfence_would_deny_total",
+                "Tunnels carried in audit mode that enforcing would refuse, by reason",
+                "reason",
+                [Reason::NotInPolicy, Reason::PortNotAllowed].map(Reason::code),
             ),
             ends: new.counters(
                 "ringfence_tunnel_ends_total",
@@ -124,7 +132,11 @@ impl Metrics {
             Verdict::Panicked => self.panics.inc(),
         }
         if let Outcome::Carried(permit, route, transfer) = outcome {
-            self.tunnels.with_label_values(&[permit.entry().role.name()]).inc();
+            let role = permit.entry().map_or(UNLISTED, |entry| entry.role.name());
+            self.tunnels.with_label_values(&[role]).inc();
+            if let Some(reason) = permit.would_deny() {
+                self.would_deny.with_label_values(&[reason.code()]).inc();
+            }
             self.ends.with_label_values(&[transfer.end.name()]).inc();
             self.tunnel_seconds.observe(lasted.as_secs_f64());
             self.resolve_seconds.observe(route.resolve.as_secs_f64());
@@ -135,7 +147,7 @@ impl Metrics {
     /// Shows which list is in force.
     pub fn describe(&self, policy: &Policy) {
         self.entries.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
-        self.generation.set(i64::try_from(policy.id.generation).unwrap_or(i64::MAX));
+        self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format.
@@ -193,5 +205,7 @@ impl Registrar {
     }
 }
 
+/// The role of a host that is on no list; audit mode carries those.
+const UNLISTED: &str = "unlisted";
 const TUNNEL_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0];
 const STEP_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0];

@@ -103,6 +103,8 @@ impl Closed<'_> {
             return Err(Reason::MalformedTls);
         };
         match assembly.advance(bytes, self.limit)? {
+            // The assembly bounds the message; cut into tiny records it could still be six times as long.
+            Progress::NeedsMore if bytes.len() > 2 * self.limit => Err(Reason::ClientHelloTooLarge),
             Progress::NeedsMore => Ok(false),
             Progress::Done(offer) => {
                 self.permit.check_hello(&offer.name)?;
@@ -213,9 +215,10 @@ mod tests {
     use test_support::Authority;
 
     use super::*;
+    use crate::client::Client;
     use crate::hello::tests::{extension, message, record, sni};
     use crate::hello::{EarlyData, Protocols};
-    use crate::policy::{Decision, Policy, Target};
+    use crate::policy::{Decision, Mode, Policy, Target};
 
     const HOST: &str = "contoso.azurecr.io";
     const LIMIT: usize = 4096;
@@ -226,8 +229,9 @@ mod tests {
             HOST.parse().expect("a host"),
             Role::Login("contoso".parse().expect("a registry")),
         );
-        let policy = Policy::new(&Allowlist::new([entry]).expect("a list"), 1);
-        let client = crate::client::identify("10.0.0.4:50000".parse().expect("an address"));
+        let list = Allowlist::new([entry]).expect("a list");
+        let policy = Policy::new(1, [(&list, Mode::Enforce)]);
+        let client = Client::anyone("10.0.0.4:50000".parse().expect("an address"));
         let target = Target { host: HOST.parse().expect("a host"), port: Port::HTTPS };
         match policy.decide(client, target) {
             Decision::Allow(permit) => permit,
