@@ -99,6 +99,18 @@ pub enum ServerName {
     Hidden,
 }
 
+impl ServerName {
+    /// The host it names, if it names one that can be compared.
+    pub fn host(&self) -> Result<&Hostname, Reason> {
+        match self {
+            Self::Host(host) => Ok(host),
+            Self::Invalid(_) => Err(Reason::SniInvalid),
+            Self::Missing => Err(Reason::SniMissing),
+            Self::Hidden => Err(Reason::EchForbidden),
+        }
+    }
+}
+
 impl Rules {
     /// Checks what a ClientHello asks for beside its server.
     pub fn check(&self, offer: &Offer) -> Result<(), Reason> {
@@ -109,18 +121,6 @@ impl Rules {
             return Err(Reason::AlpnForbidden);
         }
         Ok(())
-    }
-}
-
-impl ServerName {
-    /// The host it names, if it names one that can be compared.
-    pub fn host(&self) -> Result<&Hostname, Reason> {
-        match self {
-            Self::Host(host) => Ok(host),
-            Self::Invalid(_) => Err(Reason::SniInvalid),
-            Self::Missing => Err(Reason::SniMissing),
-            Self::Hidden => Err(Reason::EchForbidden),
-        }
     }
 }
 

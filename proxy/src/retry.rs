@@ -229,8 +229,7 @@ mod tests {
             HOST.parse().expect("a host"),
             Role::Login("contoso".parse().expect("a registry")),
         );
-        let list = Allowlist::new([entry]).expect("a list");
-        let policy = Policy::new(1, [(&list, Mode::Enforce)]);
+        let policy = Policy::new(1, [(&Allowlist::new([entry]).expect("a list"), Mode::Enforce)]);
         let client = Client::anyone("10.0.0.4:50000".parse().expect("an address"));
         let target = Target { host: HOST.parse().expect("a host"), port: Port::HTTPS };
         match policy.decide(client, target) {

@@ -159,9 +159,8 @@ impl Shared {
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
         let asked = hello.and_then(|hello| {
-            let host = hello.offer.name.host()?.clone();
+            let (host, port) = (hello.offer.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
             self.limits.rules.check(&hello.offer)?;
-            let port = port.ok_or(Reason::BadPort)?;
             Ok((Target { host, port }, hello))
         });
         let (target, hello) = match asked {
@@ -201,11 +200,11 @@ impl Shared {
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
-        let Limits { hello: hello::Limits { bytes: limit, .. }, rules, relay, .. } = self.limits;
-        let gate = Gate::new(&permit, rules, hello.length, limit);
-        let (first, meters) = (hello.bytes, &self.meters);
+        let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
+        let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let transfer = relay::relay(wire, &mut host, first, gate, &relay, meters, stop).await;
+        let (first, meters) = (hello.bytes, &self.meters);
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
