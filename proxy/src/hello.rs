@@ -556,11 +556,14 @@ pub(crate) mod tests {
         }
     }
 
+    /// What it is, the legacy version, the extensions, the verdict.
+    type Row = (&'static str, u16, Vec<u8>, Result<(), Reason>);
+
     #[test]
     fn versions_count_as_the_client_means_them() {
         let (ok, old) = (Ok(()), Err(Reason::TlsVersion));
-        let rows = [
-            ("1.2 without a list", 0x0303_u16, vec![], ok),
+        let rows: Vec<Row> = vec![
+            ("1.2 without a list", 0x0303, vec![], ok),
             ("1.1 without a list", 0x0302, vec![], old),
             ("1.0 without a list", 0x0301, vec![], old),
             ("3.0 without a list", 0x0300, vec![], old),

@@ -2,6 +2,7 @@
 
 mod clients;
 mod contoso;
+mod handshakes;
 mod heads;
 mod hellos;
 mod lifecycle;
