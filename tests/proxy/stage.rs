@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -197,6 +198,7 @@ impl Client {
 pub(crate) struct Origin {
     pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<u8>>>,
+    accepted: Arc<AtomicUsize>,
     greeting: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
@@ -207,15 +209,23 @@ impl Origin {
         let arrived = Arc::new(Mutex::new(Vec::new()));
         let greeting = Arc::new(Mutex::new(None::<Vec<u8>>));
         let (record, greet) = (Arc::clone(&arrived), Arc::clone(&greeting));
+        let accepted = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&accepted);
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::Relaxed);
                 let record = Arc::clone(&record);
                 let greeting = lock(&greet).clone();
                 std::thread::spawn(move || echo(stream, &record, greeting));
             }
         });
-        Ok(Self { port, arrived, greeting })
+        Ok(Self { port, arrived, accepted, greeting })
+    }
+
+    /// How many connections there were, with and without a byte.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// From now on it sends this back instead of the first bytes of each connection.
