@@ -14,6 +14,7 @@ pub mod client;
 pub mod config;
 pub mod credentials;
 pub mod explain;
+pub mod h2;
 pub mod head;
 pub mod hello;
 pub mod lines;
