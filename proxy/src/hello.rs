@@ -189,10 +189,6 @@ impl Assembly {
                 None => {}
             }
             let rest = &bytes[self.at..];
-            // Cut into tiny records, a message within its limit could still be six times as long.
-            if self.at > 2 * limit {
-                return Err(Reason::ClientHelloTooLarge);
-            }
             if self.left > 0 {
                 if rest.is_empty() {
                     return Ok(Progress::NeedsMore);

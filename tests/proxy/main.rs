@@ -4,6 +4,8 @@ mod clients;
 mod contoso;
 mod dns;
 mod handshakes;
+mod heads;
+mod hellos;
 mod liar;
 mod lifecycle;
 mod parent;
