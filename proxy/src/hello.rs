@@ -205,7 +205,13 @@ fn server_name(body: &[u8]) -> Option<ServerName> {
             return None;
         }
         match kind {
-            SERVER_NAME if name == ServerName::Missing => name = server_name_list(content)?,
+            SERVER_NAME => {
+                let listed = server_name_list(content)?;
+                // A hidden name stays hidden, whichever comes first.
+                if name == ServerName::Missing {
+                    name = listed;
+                }
+            }
             ENCRYPTED_CLIENT_HELLO | ENCRYPTED_SERVER_NAME => name = ServerName::Hidden,
             _ => {}
         }
