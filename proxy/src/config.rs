@@ -13,7 +13,8 @@ use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::client::{Group, GroupName};
+use crate::client::{Group, GroupName, Listener};
+use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
 use crate::policy::Mode;
 use crate::tunnel::Limits;
@@ -22,10 +23,12 @@ use crate::{head, hello, relay, upstream};
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect, and what they speak there.
+    pub listeners: Vec<(Listener, SocketAddr)>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub admin: SocketAddr,
+    /// The load balancers that begin with a PROXY header.
+    pub balancers: Vec<IpNet>,
     /// Who clients are.
     pub groups: Vec<Group>,
     /// What each group is allowed.
@@ -137,8 +140,15 @@ impl Config {
         if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let transparent = file.transparent.map(|section| section.listen);
+        let plain = options.listen.or(file.listen);
+        // Without a word about listeners there is the usual one.
+        let plain = plain.or(transparent.is_none().then_some(DEFAULT_LISTEN));
+        let listeners = [(Listener::Plain, plain), (Listener::Transparent, transparent)];
+        let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         Ok(Self {
-            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            listeners,
+            balancers: file.proxy_protocol.from,
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
             catalog: Catalog(lists),
@@ -152,6 +162,7 @@ impl Config {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
                 },
+                rules: hello::Rules { early_data: file.hello.early_data, alpn: file.hello.alpn },
                 upstream: upstream::Limits {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
@@ -187,10 +198,25 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     mode: Mode,
+    transparent: Option<Transparent>,
+    proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
+    hello: FileHello,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transparent {
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxyProtocol {
+    from: Vec<IpNet>,
 }
 
 /// A group of clients.
@@ -253,6 +279,13 @@ struct FileLimits {
     hello_bytes: Size<512>,
 }
 
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHello {
+    early_data: EarlyData,
+    alpn: Protocols,
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = |seconds| Time(Duration::from_secs(seconds));
@@ -275,6 +308,13 @@ impl Default for FileLimits {
             head_bytes: Size(16 * 1024),
             hello_bytes: Size(64 * 1024),
         }
+    }
+}
+
+impl Default for FileHello {
+    /// Neither opens a way round the list.
+    fn default() -> Self {
+        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
     }
 }
 
@@ -354,6 +394,7 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -362,6 +403,7 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
+        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
         assert!(all.workers.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
@@ -383,7 +425,8 @@ mod tests {
             ..Options::default()
         };
         let config = Config::load(options).expect("a configuration");
-        assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
+        assert_eq!(config.listeners[0].1.port(), 3);
+        assert_eq!(config.admin.port(), 2);
         assert_eq!(config.catalog.0[0].allowlists, [folder.join("a.toml")]);
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
@@ -398,6 +441,8 @@ mod tests {
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
+            ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),

@@ -13,6 +13,7 @@ use crate::head::Malformed;
 use crate::hello::ServerName;
 use crate::policy::{Inadmissible, ListId, Permit, Target};
 use crate::reason::Reason;
+use crate::reception::Unreceived;
 use crate::relay::Transfer;
 use crate::tunnel::{Outcome, Verdict};
 use crate::upstream::{Failure, Route};
@@ -182,6 +183,10 @@ impl<'a> Line<'a> {
             ..permitted(permit)
         };
         match outcome {
+            Outcome::Unreceived(Unreceived { source, detail, .. }) => {
+                let detail = Some(detail.as_str()).filter(|detail| !detail.is_empty());
+                Self { failure: Some(Attempt { detail, rejected: Vec::new() }), ..about(source) }
+            }
             Outcome::Malformed(source, Malformed { authority, .. }) => {
                 let authority = authority.as_deref();
                 let request = authority.map(|authority| Request::Unread { authority });

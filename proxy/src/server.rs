@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
+use crate::client::{Listener, Source};
 use crate::config::Config;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
@@ -53,23 +55,19 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         let _inside = runtime.enter();
         Signals::install()?
     };
-    let listeners = Listeners::bind(config)?;
+    let mut listeners = Listeners::bind(config)?;
     let service = Service::start(config, loaded);
     let (alive, gone) = mpsc::channel(1);
-    for listener in listeners.workers {
+    for sockets in std::mem::take(&mut listeners.workers) {
         let resolver =
             Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
         let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
-        worker.start(listener)?;
+        worker.start(sockets)?;
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone());
     loaded.announce(1);
-    notice(format_args!("listening on {}", listeners.clients));
-    notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
-    if let Some(url) = loaded.sample_url() {
-        notice(format_args!("try curl -x http://{} {url}", listeners.clients));
-    }
+    listeners.announce(loaded)?;
     let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
     let control =
         Control { service: Arc::clone(&service), signals, catalog, seen, drain: config.drain };
@@ -167,38 +165,50 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(self, listener: StdListener) -> Result<(), Error> {
+    fn start(self, sockets: Vec<(Listener, StdListener)>) -> Result<(), Error> {
         let runtime = runtime()?;
-        let serve = move || LocalSet::new().block_on(&runtime, self.serve(listener));
+        let serve = move || LocalSet::new().block_on(&runtime, self.serve(sockets));
         std::thread::Builder::new().name("worker".into()).spawn(serve).map_err(Error::Start)?;
         Ok(())
     }
 
     /// Accepts until closing, then waits for its connections to end.
-    async fn serve(self, listener: StdListener) {
-        let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
+    async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
         let worker = Rc::new(self);
-        let closing = &worker.service.closing;
         let connections = TaskTracker::new();
-        while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
-            let Ok((stream, peer)) = accepted else {
-                // The peer has gone, or descriptors have run out; those come back when tunnels end.
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let arrival = Arrival::now(stream, peer);
-            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-            let slot = Arc::clone(&worker.service.slots).acquire_owned();
-            let slot = closing.run_until_cancelled(slot).await;
-            let worker = Rc::clone(&worker);
-            connections.spawn_local(async move {
-                worker.service.connection(arrival, &worker.resolver).await;
-                drop(slot);
-            });
-        }
-        drop(listener);
+        let accepting = sockets.into_iter().map(|(kind, socket)| {
+            let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
+            accept(Rc::clone(&worker), kind, socket, &connections)
+        });
+        join_all(accepting).await;
         connections.close();
         connections.wait().await;
+    }
+}
+
+/// Accepts on one socket until closing.
+async fn accept(
+    worker: Rc<Worker>,
+    kind: Listener,
+    socket: TcpListener,
+    connections: &TaskTracker,
+) {
+    let closing = &worker.service.closing;
+    while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
+        let Ok((stream, peer)) = accepted else {
+            // The peer has gone, or descriptors have run out; those come back when tunnels end.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let arrival = Arrival::now(stream, Source::new(peer, kind));
+        // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+        let slot = Arc::clone(&worker.service.slots).acquire_owned();
+        let slot = closing.run_until_cancelled(slot).await;
+        let worker = Rc::clone(&worker);
+        connections.spawn_local(async move {
+            worker.service.connection(arrival, &worker.resolver).await;
+            drop(slot);
+        });
     }
 }
 
@@ -235,25 +245,49 @@ impl Stop {
 
 /// All listeners of the process.
 struct Listeners {
-    /// Where clients connect.
-    clients: SocketAddr,
-    /// One for each worker, all on that address.
-    workers: Vec<StdListener>,
+    /// Where clients connect, in the order of the configuration.
+    clients: Vec<(Listener, SocketAddr)>,
+    /// For each worker, one socket on each of those addresses.
+    workers: Vec<Vec<(Listener, StdListener)>>,
     admin: StdListener,
 }
 
 impl Listeners {
     fn bind(config: &Config) -> Result<Self, Error> {
-        // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we are alone.
-        let mut clients = bind_alone(config.listen)?.local_addr().map_err(Error::Start)?;
-        let mut workers = Vec::new();
-        for _ in 0..config.workers.get() {
-            let listener = bind_shared(clients)
-                .map_err(|source| Error::Listen { address: clients, source })?;
-            clients = listener.local_addr().map_err(Error::Start)?;
-            workers.push(listener);
+        let mut clients = Vec::new();
+        let mut workers: Vec<_> = (0..config.workers.get()).map(|_| Vec::new()).collect();
+        for (kind, address) in &config.listeners {
+            // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we
+            // are alone.
+            let mut address = bind_alone(*address)?.local_addr().map_err(Error::Start)?;
+            for worker in &mut workers {
+                let listener =
+                    bind_shared(address).map_err(|source| Error::Listen { address, source })?;
+                address = listener.local_addr().map_err(Error::Start)?;
+                worker.push((*kind, listener));
+            }
+            clients.push((*kind, address));
         }
         Ok(Self { clients, workers, admin: bind_alone(config.admin)? })
+    }
+
+    /// Says where clients can connect, and what to try.
+    fn announce(&self, loaded: &Loaded) -> Result<(), Error> {
+        for (kind, address) in &self.clients {
+            match kind {
+                Listener::Plain => notice(format_args!("listening on {address}")),
+                Listener::Tls | Listener::H2 | Listener::Transparent => {
+                    notice(format_args!("listening on {address} ({})", kind.name()));
+                }
+            }
+        }
+        notice(format_args!("admin on {}", self.admin.local_addr().map_err(Error::Start)?));
+        if let (Some((Listener::Plain, address)), Some(url)) =
+            (self.clients.first(), loaded.sample_url())
+        {
+            notice(format_args!("try curl -x http://{address} {url}"));
+        }
+        Ok(())
     }
 }
 

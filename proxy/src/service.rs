@@ -1,7 +1,6 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
 use std::io;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +18,7 @@ use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
 use crate::notice::notice;
+use crate::reception::Reception;
 use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
@@ -27,6 +27,8 @@ use crate::wire::Wire;
 
 /// What the threads of the process share.
 pub struct Service {
+    /// How connections are received.
+    pub reception: Reception,
     /// What connections share.
     pub shared: Shared,
     /// The counters.
@@ -49,6 +51,10 @@ impl Service {
         let policy = loaded.policy(1);
         metrics.describe(&policy);
         Arc::new(Self {
+            reception: Reception {
+                balancers: config.balancers.clone(),
+                time: config.limits.head.time,
+            },
             shared: Shared {
                 clients: Clients::new(config.groups.clone()),
                 policy: ArcSwap::from_pointee(policy),
@@ -97,41 +103,73 @@ impl Service {
 
     /// Serves one connection and records it, once.
     pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
-        let Arrival { stream, peer, accepted, started } = arrival;
+        let Arrival { stream, source, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let source = Source::new(peer, Listener::Plain);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let mut stream = Wire::Tcp(stream);
-        let served = AssertUnwindSafe(self.shared.serve(&mut stream, source.clone(), resolver));
+        let (outcome, wire) = match self.reception.receive(stream, source).await {
+            Ok((mut wire, source)) => (self.serve(&mut wire, source, resolver).await, Some(wire)),
+            Err(unreceived) => (Outcome::Unreceived(unreceived), None),
+        };
+        self.conclude(outcome, wire, Beginning { id, accepted, started }).await;
+        self.metrics.open.dec();
+    }
+
+    async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
+        let panicked = Outcome::Panicked(source.clone());
+        let served = async {
+            match source.listener {
+                Listener::Plain | Listener::Tls | Listener::H2 => {
+                    self.shared.serve(wire, source, resolver).await
+                }
+                Listener::Transparent => {
+                    self.shared.serve_transparent(wire, source, resolver).await
+                }
+            }
+        };
         // The panic hook says where; one connection ends, the others never notice.
-        let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(source));
-        let last_words = outcome.last_words();
-        if let Some(words) = &last_words {
-            refusal::send(&mut stream, words).await;
-        }
+        AssertUnwindSafe(served).catch_unwind().await.unwrap_or(panicked)
+    }
+
+    /// Tells the client, the counters and the log what became of it.
+    async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+        let Beginning { id, accepted, started } = beginning;
+        let farewell = wire.zip(outcome.last_words());
+        let farewell = match farewell {
+            Some((mut wire, words)) => {
+                refusal::send(&mut wire, &words).await;
+                Some(wire)
+            }
+            None => None,
+        };
         let lasted = started.elapsed();
         self.metrics.count(&outcome, lasted);
         self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
-        if last_words.is_some() {
-            refusal::linger(stream).await;
+        if let Some(wire) = farewell {
+            refusal::linger(wire).await;
         }
-        self.metrics.open.dec();
     }
+}
+
+/// When a connection came, and its number.
+struct Beginning {
+    id: u64,
+    accepted: SystemTime,
+    started: Instant,
 }
 
 /// A connection, and when it came.
 pub struct Arrival {
     stream: TcpStream,
-    peer: SocketAddr,
+    source: Source,
     accepted: SystemTime,
     started: Instant,
 }
 
 impl Arrival {
     /// Notes that it came now.
-    pub fn now(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { stream, peer, accepted: SystemTime::now(), started: Instant::now() }
+    pub fn now(stream: TcpStream, source: Source) -> Self {
+        Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
     }
 }

@@ -11,8 +11,10 @@ use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
+use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::retry::Gate;
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
 use crate::wire::Wire;
 
@@ -41,6 +43,8 @@ pub struct Limits {
     pub upstream: upstream::Limits,
     /// Reading the ClientHello.
     pub hello: hello::Limits,
+    /// What it may ask for.
+    pub rules: hello::Rules,
     /// Relaying.
     pub relay: relay::Limits,
 }
@@ -48,6 +52,8 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It did not get as far as a request.
+    Unreceived(Unreceived),
     /// No acceptable request was read.
     Malformed(Source, Malformed),
     /// The client is nobody we know.
@@ -86,10 +92,9 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        port: Port,
         resolver: &Resolver,
     ) -> Outcome {
-        match self.open_transparent(wire, source, port, resolver).await {
+        match self.open_transparent(wire, source, resolver).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -146,16 +151,17 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        port: Port,
         resolver: &Resolver,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
             () = self.cut.cancelled() => Err(Reason::Draining),
         };
-        let asked = hello.and_then(|hello| match hello.name.host() {
-            Ok(host) => Ok((Target { host: host.clone(), port }, hello)),
-            Err(reason) => Err(reason),
+        let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
+        let asked = hello.and_then(|hello| {
+            let (host, port) = (hello.offer.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            self.limits.rules.check(&hello.offer)?;
+            Ok((Target { host, port }, hello))
         });
         let (target, hello) = match asked {
             Ok(asked) => asked,
@@ -181,7 +187,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, pipelined, permit, &self.limits.hello) => checked,
+                checked = check(wire, pipelined, permit, &self.limits) => checked,
             }
         };
         match checked {
@@ -194,9 +200,11 @@ impl Shared {
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
-        let (limits, meters) = (&self.limits.relay, &self.meters);
+        let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
+        let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let transfer = relay::relay(wire, &mut host, hello.bytes, limits, meters, stop).await;
+        let (first, meters) = (hello.bytes, &self.meters);
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
@@ -220,14 +228,15 @@ async fn check(
     wire: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
-    limits: &hello::Limits,
+    limits: &Limits,
 ) -> Result<Hello, (Option<ServerName>, Reason)> {
     wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
     wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(wire, pipelined, limits).await.map_err(|reason| (None, reason))?;
-    match permit.check_hello(&hello.name) {
+    let hello = hello::read(wire, pipelined, &limits.hello).await;
+    let hello = hello.map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.offer.name).and_then(|()| limits.rules.check(&hello.offer)) {
         Ok(()) => Ok(hello),
-        Err(reason) => Err((Some(hello.name), reason)),
+        Err(reason) => Err((Some(hello.offer.name), reason)),
     }
 }
 
@@ -236,7 +245,7 @@ async fn check(
 pub enum Verdict {
     /// A tunnel was carried until the peers or its own limits ended it.
     Tunnel,
-    /// A tunnel was carried until we ended it.
+    /// A tunnel was carried until we ended it; what has gone out by then was in order.
     Ended(Reason),
     /// No tunnel was carried.
     Refused(Reason),
@@ -248,12 +257,14 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
             Self::Unreached(_, failure) => Verdict::Refused(failure.reason),
             Self::Unidentified(.., reason) | Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Refused(reason) => Verdict::Ended(reason),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
                     Verdict::Tunnel
                 }
@@ -265,6 +276,7 @@ impl Outcome {
     /// Whose connection it was.
     pub fn source(&self) -> &Source {
         match self {
+            Self::Unreceived(unreceived) => &unreceived.source,
             Self::Malformed(source, _)
             | Self::Unidentified(source, ..)
             | Self::Panicked(source) => source,
@@ -279,18 +291,28 @@ impl Outcome {
     /// one asked for a response.
     pub fn last_words(&self) -> Option<Vec<u8>> {
         let (reason, host) = match self {
+            // Only who speaks plain HTTP can be told.
+            Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
+                return None;
+            }
+            Self::Unreceived(unreceived) => (unreceived.reason, None),
             Self::Malformed(_, malformed) => (malformed.reason, None),
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason) => return refusal::alert(*reason).map(Vec::from),
+            Self::Closed(.., reason)
+            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
+                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
+            }
             Self::Carried(..) | Self::Panicked(_) => return None,
         };
         match self.source().listener {
             Listener::Plain | Listener::Tls | Listener::H2 => {
                 refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
             }
-            Listener::Transparent => refusal::alert(reason).map(Vec::from),
+            Listener::Transparent => {
+                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
+            }
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What must hold for a client's first TLS bytes.
 
-use ringfence::hello::{self, Limits, ServerName};
+use ringfence::hello::{self, Alpn, Limits, Offer, ServerName};
 use ringfence::reason::Reason;
 use ringfence_config::Hostname;
-use tls_parser::{SNIType, TlsExtension, TlsMessage, TlsMessageHandshake, TlsRecordType};
+use tls_parser::{
+    SNIType, TlsExtension, TlsMessage, TlsMessageHandshake, TlsRecordType,
+    parse_tls_extension_alpn_content, parse_tls_extension_sni,
+};
 
 use crate::pieces::{LENGTHS, LONG, Pieces, wait};
 
@@ -11,18 +14,21 @@ use crate::pieces::{LENGTHS, LONG, Pieces, wait};
 ///
 /// - However they arrive, the answer is the same, and what is forwarded is what came.
 /// - However an accepted message is cut into records, the answer is the same.
-/// - The server name is the one that `tls-parser` finds; it is missing only where that finds none.
+/// - The server name and the protocols are those that `tls-parser` finds; they are missing only where that
+///   finds none. The message ends where its own length says.
 pub fn hello(bytes: &[u8]) {
     let whole = read(bytes, bytes.len());
     for length in LENGTHS {
         assert_eq!(read(bytes, length), whole, "in pieces of {length}");
     }
-    let Ok(name) = whole else { return };
-    let message = message(bytes);
-    check_name(&name, &message);
+    let Ok((offer, length)) = whole else { return };
+    let (message, end) = message(bytes);
+    assert_eq!(length, end);
+    check(&offer, &message);
     for length in [16, 100, MAX_FRAGMENT] {
         let again = records(&message, length);
-        assert_eq!(read(&again, again.len()), Ok(name.clone()), "in records of {length}");
+        let expected = Ok((offer.clone(), again.len()));
+        assert_eq!(read(&again, again.len()), expected, "in records of {length}");
     }
 }
 
@@ -39,24 +45,26 @@ const LIMITS: Limits = Limits { bytes: 2048, time: LONG };
 /// RFC 8446 §5.1.
 const MAX_FRAGMENT: usize = 1 << 14;
 
-fn read(bytes: &[u8], length: usize) -> Result<ServerName, Reason> {
+/// What the ClientHello asks for, and how many bytes it took.
+fn read(bytes: &[u8], length: usize) -> Result<(Offer, usize), Reason> {
     let hello = wait(hello::read(&mut Pieces::new(bytes, length), Vec::new(), &LIMITS))?;
-    assert!(bytes.starts_with(&hello.bytes));
-    Ok(hello.name)
+    assert!(bytes.starts_with(&hello.bytes) && hello.length <= hello.bytes.len());
+    Ok((hello.offer, hello.length))
 }
 
-/// The handshake message at the start of `bytes`, as `tls-parser` takes it out of its records.
-fn message(mut bytes: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
+/// The handshake message at the start of `bytes`, as `tls-parser` takes it out of its records, and where the
+/// last of them ends.
+fn message(bytes: &[u8]) -> (Vec<u8>, usize) {
+    let (mut message, mut left) = (Vec::new(), bytes);
     loop {
-        let (rest, record) = tls_parser::parse_tls_raw_record(bytes).expect("a record");
+        let (rest, record) = tls_parser::parse_tls_raw_record(left).expect("a record");
         assert_eq!(record.hdr.record_type, TlsRecordType::Handshake);
         message.extend_from_slice(record.data);
-        bytes = rest;
+        left = rest;
         if let [_, a, b, c, body @ ..] = &message[..]
             && body.len() >= u32::from_be_bytes([0, *a, *b, *c]) as usize
         {
-            return message;
+            return (message, bytes.len() - left.len());
         }
     }
 }
@@ -79,7 +87,7 @@ fn vector(content: &[u8]) -> Option<Vec<u8>> {
     Some([&length.to_be_bytes()[..], content].concat())
 }
 
-fn check_name(name: &ServerName, message: &[u8]) {
+fn check(offer: &Offer, message: &[u8]) {
     let (rest, parsed) =
         tls_parser::parse_tls_message_handshake(message).expect("a handshake message");
     assert!(rest.is_empty(), "bytes behind the message");
@@ -87,23 +95,33 @@ fn check_name(name: &ServerName, message: &[u8]) {
         panic!("no ClientHello");
     };
     let extensions = split(hello.ext.unwrap_or_default());
-    let hidden = extensions.iter().any(|(kind, _)| matches!(kind, 0xfe0d | 0xffce));
-    let named: Vec<&[u8]> =
-        extensions.iter().filter(|(kind, _)| *kind == 0).flat_map(|(_, all)| names(all)).collect();
+    let of_kind = |wanted| extensions.iter().filter(move |(kind, _)| *kind == wanted);
+    let is_hidden = of_kind(0xfe0d).chain(of_kind(0xffce)).next().is_some();
+    check_name(
+        &offer.name,
+        is_hidden,
+        &of_kind(0).flat_map(|(_, all)| names(all)).collect::<Vec<_>>(),
+    );
+    assert_eq!(offer.early_data, of_kind(42).next().is_some());
+    let offered: Vec<&[u8]> = of_kind(16).flat_map(|(_, all)| protocols(all)).collect();
+    let is_http = offered.iter().any(|name| matches!(*name, b"h2" | b"http/1.1"));
+    assert_eq!(offer.alpn == Alpn::Unsaid, of_kind(16).next().is_none());
+    assert_eq!(offer.alpn == Alpn::Http, is_http);
+}
+
+fn check_name(name: &ServerName, is_hidden: bool, named: &[&[u8]]) {
+    assert_eq!(*name == ServerName::Hidden, is_hidden);
     match name {
-        ServerName::Hidden => assert!(hidden),
-        ServerName::Missing => assert!(!hidden && named.is_empty()),
+        ServerName::Hidden => {}
+        ServerName::Missing => assert!(named.is_empty()),
         ServerName::Host(host) => {
-            assert!(!hidden);
-            assert_eq!(
-                named.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>(),
-                [host.as_str().as_bytes()]
-            );
+            let folded: Vec<Vec<u8>> = named.iter().map(|name| name.to_ascii_lowercase()).collect();
+            assert_eq!(folded, [host.as_str().as_bytes()]);
         }
         ServerName::Invalid(_) => {
-            assert!(!hidden && named.len() == 1);
+            let [name] = named else { panic!("not one name but {}", named.len()) };
             let host =
-                std::str::from_utf8(named[0]).ok().and_then(|name| name.parse::<Hostname>().ok());
+                std::str::from_utf8(name).ok().and_then(|name| name.parse::<Hostname>().ok());
             assert_eq!(host, None);
         }
     }
@@ -124,11 +142,16 @@ fn split(mut extensions: &[u8]) -> Vec<(u16, &[u8])> {
 }
 
 fn names(extension: &[u8]) -> Vec<&[u8]> {
-    let (_, parsed) =
-        tls_parser::parse_tls_extension_sni(extension).expect("a server name extension");
+    let (_, parsed) = parse_tls_extension_sni(extension).expect("a server name extension");
     let TlsExtension::SNI(names) = parsed else { panic!("no server name extension") };
     assert!(names.iter().all(|(kind, _)| *kind == SNIType::HostName));
     names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn protocols(extension: &[u8]) -> Vec<&[u8]> {
+    let (_, parsed) = parse_tls_extension_alpn_content(&extension[4..]).expect("protocols");
+    let TlsExtension::ALPN(protocols) = parsed else { panic!("no protocols") };
+    protocols
 }
 
 #[cfg(test)]
@@ -154,7 +177,8 @@ mod tests {
             let extensions = [extension(21, &vec![0; pad]), server_names(0, host.as_bytes())].concat();
             let bytes = records(&message_with(&extensions).expect("short"), length);
             hello(&bytes);
-            prop_assert_eq!(read(&bytes, bytes.len()), Ok(ServerName::Host(host.parse().expect("a host"))));
+            let (offer, _) = read(&bytes, bytes.len()).expect("a sound hello");
+            prop_assert_eq!(offer.name, ServerName::Host(host.parse().expect("a host")));
         }
 
         #[test]
