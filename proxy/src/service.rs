@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::credentials::Users;
 use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
@@ -46,17 +48,19 @@ pub struct Service {
 
 impl Service {
     /// Makes it, and starts the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
+    pub fn start(
+        config: &Config,
+        loaded: &Loaded,
+        reception: Reception,
+        clients: Clients,
+    ) -> Arc<Self> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1);
         metrics.describe(&policy);
         Arc::new(Self {
-            reception: Reception {
-                balancers: config.balancers.clone(),
-                time: config.limits.head.time,
-            },
+            reception,
             shared: Shared {
-                clients: Clients::new(config.groups.clone()),
+                clients,
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
@@ -99,6 +103,27 @@ impl Service {
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation + 1);
         loaded.announce(generation + 1);
+    }
+
+    /// Reads certificates and users again, for who comes from now on. This blocks.
+    pub fn reload_identities(&self, users: Option<&Path>) {
+        if let Some(tls) = &self.reception.tls {
+            match tls.reload() {
+                Ok(warnings) => warnings.into_iter().for_each(notice),
+                Err(error) => self.keep("certificates", &error),
+            }
+        }
+        if let (Some(path), Some(verifier)) = (users, self.shared.clients.verifier()) {
+            match Users::load(path) {
+                Ok(users) => verifier.replace(users),
+                Err(error) => self.keep("users", &error),
+            }
+        }
+    }
+
+    fn keep(&self, what: &str, error: &dyn std::error::Error) {
+        self.metrics.reload_failures.inc();
+        notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
     /// Serves one connection and records it, once.
