@@ -1,12 +1,16 @@
-//! The command line: `run`, `check`, `explain`.
+//! The command line: `run`, `check`, `explain`, `test`.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use crate::config::{Config, Options};
+use crate::expectations::{Expectations, Lists, Report};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
@@ -18,7 +22,8 @@ use crate::server;
 /// that is not on the list, every storage host, every tunnel whose TLS server name is another host, and
 /// every private address that the list does not pin to the host.
 ///
-/// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny), 2 couldn't do it.
+/// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny, `test` finds something else than
+/// expected), 2 couldn't do it.
 #[derive(Debug, Parser)]
 #[command(name = "ringfence", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
@@ -48,6 +53,21 @@ enum Command {
         #[arg(value_name = "HOST[:PORT]")]
         target: String,
         /// How to show it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Check that the lists allow and deny what files of expectations say.
+    ///
+    /// A file has one expectation a line: `allow HOST[:PORT]`, or `deny HOST[:PORT] [REASON]` with a code of
+    /// docs/reasons.md; the port is 443 if there is none. ` as GROUP` behind either asks for a client of
+    /// that group. `#` begins a comment.
+    Test {
+        /// Expectations, one a line.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// How to show what came of them.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
         #[command(flatten)]
@@ -105,16 +125,22 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Explain { target, format, options } => {
             let (_, loaded) = load(options)?;
             let explanation = Explanation::new(&target, &loaded.allowlist);
-            match format {
-                Format::Text => print(format_args!("{explanation}"))?,
-                Format::Json => {
-                    print(format_args!("{}", serde_json::to_string_pretty(&explanation)?))?;
-                }
-            }
+            show(format, &explanation)?;
             Ok(match explanation.verdict() {
                 Verdict::Allow => ExitCode::SUCCESS,
                 Verdict::Deny => ExitCode::from(1),
             })
+        }
+        Command::Test { files, format, options } => {
+            let (_, loaded) = load(options)?;
+            let lists = Lists::new(&loaded);
+            let mut results = Vec::new();
+            for file in files {
+                results.extend(Expectations::read(&file)?.check(&lists)?);
+            }
+            let report = Report::new(results);
+            show(format, &report)?;
+            Ok(if report.all_held() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
 }
@@ -147,6 +173,18 @@ fn describe(what: Description) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     print(format_args!("{}", String::from_utf8_lossy(&text)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a value in the format asked for.
+fn show<T: Display + Serialize>(
+    format: Format,
+    value: &T,
+) -> Result<(), Box<dyn std::error::Error>> {
+    match format {
+        Format::Text => print(format_args!("{value}"))?,
+        Format::Json => print(format_args!("{}", serde_json::to_string_pretty(value)?))?,
+    }
+    Ok(())
 }
 
 /// Prints a line; a reader that has had enough is no error.

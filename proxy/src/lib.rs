@@ -12,6 +12,7 @@ pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod expectations;
 pub mod explain;
 pub mod head;
 pub mod hello;
