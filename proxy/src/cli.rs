@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `explain`, `test`.
+//! The command line: `run`, `check`, `explain`, `test`, `selftest`.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use crate::expectations::{Expectations, Lists, Report};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
-use crate::server;
+use crate::{selftest, server};
 
 /// Let clients reach exactly the hosts on an allowlist.
 ///
@@ -23,7 +23,7 @@ use crate::server;
 /// every private address that the list does not pin to the host.
 ///
 /// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny, `test` finds something else than
-/// expected), 2 couldn't do it.
+/// expected, `selftest` finds something that does not hold), 2 couldn't do it.
 #[derive(Debug, Parser)]
 #[command(name = "ringfence", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
@@ -72,6 +72,23 @@ enum Command {
         format: Format,
         #[command(flatten)]
         options: Options,
+    },
+    /// Attack a running proxy, this one or another, with every way round we know.
+    ///
+    /// Prints one line a case: `held`; `leaked`, an attack got through; `tried`, it failed only after the
+    /// proxy had tried to reach the host; `lax`, a request for the allowed host was served that can be read
+    /// in two ways; `broken`, an ordinary client was refused; or `unclear`.
+    ///
+    /// It connects to the proxy and to nothing else. But a proxy that does not refuse looks up names and
+    /// opens connections: to hosts made from the allowed one, to the loopback and the cloud's platform
+    /// addresses, and to storage hosts of an account that nobody has. docs/selftest.md says what each
+    /// verdict rests on.
+    Selftest {
+        #[command(flatten)]
+        options: selftest::Options,
+        /// How to show the scorecard.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
 }
 
@@ -141,6 +158,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let report = Report::new(results);
             show(format, &report)?;
             Ok(if report.all_held() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Selftest { options, format } => {
+            let scorecard = selftest::run(options)?;
+            show(format, &scorecard)?;
+            Ok(if scorecard.all_held() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
 }

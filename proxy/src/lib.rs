@@ -25,6 +25,7 @@ pub mod reason;
 pub mod record;
 pub mod refusal;
 pub mod relay;
+pub mod selftest;
 pub mod server;
 pub mod service;
 pub mod tunnel;

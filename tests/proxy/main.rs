@@ -7,5 +7,6 @@ mod lifecycle;
 mod pull;
 mod refusals;
 mod reload;
+mod selftest;
 mod stage;
 mod tunnels;
