@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-use test_support::{Finished, Namespace, Program, Ringfence, Running, require};
+use test_support::{Finished, Namespace, PATIENCE, Program, Ringfence, Running, require};
 
 use crate::stage::{Answer, DATA, EVERYTHING, HOST, LOOPBACK, Stage, document};
 
@@ -91,6 +91,63 @@ fn proxy_of_one_answer(answer: &'static str) -> Result<SocketAddr> {
     Ok(address)
 }
 
+/// Everything goes through a proxy that only connects, and the far end sees it.
+#[test]
+fn a_proxy_that_does_not_look_into_tunnels_is_found_out() -> Result<()> {
+    let port = free_port()?;
+    let far_end = SocketAddr::new(LOOPBACK, port);
+    let program = selftest(open_relay(far_end)?, port);
+    let tested = program.args(["--far-end", &far_end.to_string()]).run()?;
+    ensure!(tested.status.code() == Some(1), "{tested}");
+    let card = scorecard(&tested)?;
+    for case in card["cases"].as_array().context("cases")? {
+        let expected = match case["section"].as_str() {
+            Some("controls") => "held",
+            Some("tunnel") => "leaked",
+            _ => continue,
+        };
+        ensure!(case["verdict"] == expected, "{case}");
+    }
+    ensure!(verdict(&card, "H13", "authority")? == "leaked", "{card}");
+    ensure!(verdict(&card, "H01", "authority")? == "leaked", "{card}");
+    ensure!(verdict(&card, "H02", "authority")? == "lax", "{card}");
+    Ok(())
+}
+
+/// Says yes to every head, and connects to the same place.
+fn open_relay(far_end: SocketAddr) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((LOOPBACK, 0))?;
+    let address = listener.local_addr()?;
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || relay(client, far_end));
+        }
+    });
+    Ok(address)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's proxy dials the test's far end")]
+fn relay(mut client: TcpStream, far_end: SocketAddr) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let mut host = TcpStream::connect_timeout(&far_end, PATIENCE)?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let (mut from_client, mut to_host) = (client.try_clone()?, host.try_clone()?);
+    let there = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_host);
+        to_host.shutdown(Shutdown::Write)
+    });
+    let _ = std::io::copy(&mut host, &mut client);
+    let _ = client.shutdown(Shutdown::Write);
+    let _ = there.join();
+    Ok(())
+}
+
 fn verdict<'a>(card: &'a Value, row: &str, section: &str) -> Result<&'a str> {
     let cases = card["cases"].as_array().context("cases")?;
     let case = cases.iter().find(|case| case["row"] == row && case["section"] == section);
@@ -125,6 +182,8 @@ fn the_documentation_compares_proxies_as_they_are() -> Result<()> {
     ];
     let [(_, ours), others @ ..] = &columns;
     ensure!(ours["held"] == ours["total"], "{ours}");
+    let all = format!("all           {} of {} held\n", ours["held"], ours["total"]);
+    ensure!(include_str!("../../README.md").contains(&all), "README.md should have: {all}");
     for (name, card) in others {
         // Their controls must work, or their refusals would say nothing.
         ensure!(verdict(card, "H05", "controls")? == "held", "{name}: {card}");
@@ -214,7 +273,7 @@ impl Street {
     fn judge(&self, proxy: SocketAddr) -> Result<Value> {
         let far_end = format!("127.0.0.1:{PORT}");
         let program = selftest(proxy, PORT).inside(&self.namespace);
-        scorecard(&program.args(["--far-end", &far_end, "--timeout", "2s"]).run()?)
+        scorecard(&program.args(["--far-end", &far_end]).run()?)
     }
 
     fn ringfence(&self) -> Result<Ringfence> {

@@ -104,12 +104,14 @@ fn refused(
 ) -> Judgement {
     wire.send(request);
     let end = wire.read_until(Wire::has_answer);
-    if head_end(request).is_some_and(|end| end < request.len()) {
+    let more = head_end(request).is_some_and(|end| end < request.len());
+    if more {
         // What stands behind a refused request may get an answer of its own, or go through.
         wire.limit = QUIET;
         wire.read_until(|_| false);
     }
-    let arrived = watch.is_some_and(|watch| !watch.settled(QUIET).is_empty());
+    let limit = if more { QUIET } else { Duration::ZERO };
+    let arrived = watch.is_some_and(|watch| !watch.settled(limit).is_empty());
     match wire.success() {
         _ if arrived => leaked(ARRIVED),
         None => refusal(&wire, end),
@@ -166,12 +168,12 @@ fn answered(mut wire: Wire, request: &[u8]) -> Judgement {
 /// A tunnel through which nothing may go.
 fn smuggled(mut wire: Wire, tunnel: &Tunnel, watch: Option<&Watch<'_>>) -> Judgement {
     if let Err(refusal) = wire.open(tunnel) {
-        return match watch.is_some_and(|watch| !watch.settled(QUIET).is_empty()) {
-            true => leaked(ARRIVED),
-            // What came ahead may be why there is no tunnel.
-            false if !tunnel.ahead.is_empty() => refusal,
-            false => unclear(format!("no tunnel: {}", refusal.seen)),
-        };
+        if watch.is_some_and(|watch| !watch.settled(QUIET).is_empty()) {
+            return leaked(ARRIVED);
+        }
+        // What came ahead may be why there is no tunnel; otherwise the tunnel was not the question.
+        let none = unclear(format!("no tunnel: {}", refusal.seen));
+        return if tunnel.ahead.is_empty() { none } else { refusal };
     }
     wire.send_pieces(&tunnel.pieces);
     let deadline = Instant::now() + wire.limit;
@@ -306,11 +308,9 @@ impl Wire {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Sends each piece in a segment of its own, if the kernel will.
+    /// Sends each piece in a segment of its own, if the kernel will, as long as the proxy takes them.
     fn send_pieces(&mut self, pieces: &[Vec<u8>]) {
-        for piece in pieces {
-            self.send(piece);
-        }
+        let _ = pieces.iter().try_for_each(|piece| self.stream.write_all(piece));
     }
 
     /// Opens a tunnel, or answers what came instead. What the proxy sends behind its answer stays to be read.
@@ -339,9 +339,12 @@ impl Wire {
         End::Enough
     }
 
-    /// Reads once; [`End::Enough`] if something came.
+    /// Reads once; [`End::Enough`] if something came. A proxy that never stops talking is not listened to.
     fn read_some(&mut self, limit: Duration) -> End {
-        if limit.is_zero() || self.received.len() > MAX_RECEIVED {
+        if self.received.len() > MAX_RECEIVED {
+            return End::Closed;
+        }
+        if limit.is_zero() {
             return End::Late;
         }
         let mut buffer = [0; 16 * 1024];
