@@ -77,7 +77,7 @@ enum Command {
     ///
     /// Prints one line a case: `held`; `leaked`, an attack got through; `tried`, it failed only after the
     /// proxy had tried to reach the host; `lax`, a request for the allowed host was served that can be read
-    /// in two ways; `broken`, an ordinary client was refused; or `unclear`.
+    /// in two ways; `broken`, an ordinary client was refused, or could not read why; or `unclear`.
     ///
     /// It connects to the proxy and to nothing else. But a proxy that does not refuse looks up names and
     /// opens connections: to hosts made from the allowed one, to the loopback and the cloud's platform

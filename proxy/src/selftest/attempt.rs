@@ -36,7 +36,7 @@ pub enum Verdict {
     Lax,
     /// An attack was not refused but failed: the proxy tried to reach what it must not.
     Tried,
-    /// What must be carried was not.
+    /// What must be carried was not, or a refusal could not be read.
     Broken,
     /// An attack got through.
     Leaked,
@@ -78,7 +78,7 @@ impl Range {
     /// Does one deed.
     pub(super) fn attempt(&self, deed: &Deed) -> Judgement {
         let watch = self.far_end.as_ref().map(FarEnd::watch);
-        let wire = match self.dial() {
+        let mut wire = match self.dial() {
             Ok(stream) => Wire { stream, limit: self.limit, received: Vec::new() },
             Err(error) => return unclear(format!("can't connect: {}", error.kind())),
         };
@@ -87,7 +87,8 @@ impl Range {
             Deed::Odd(request) => refused(wire, request, Verdict::Lax, watch.as_ref()),
             Deed::Secret { request, secret } => secretive(wire, request, secret),
             Deed::Answer(request) => answered(wire, request),
-            Deed::Smuggle(tunnel) => smuggled(wire, tunnel, watch.as_ref()),
+            Deed::Smuggle(tunnel) => smuggled(&mut wire, tunnel, watch.as_ref()),
+            Deed::Alert(tunnel) => alerted(wire, tunnel, watch.as_ref()),
             Deed::Carry(tunnel) => carried(wire, tunnel, watch.as_ref()),
             Deed::Drip(head) => dripped(wire, head, self.slow),
             Deed::Silence(request) => silent(wire, request, self.slow),
@@ -166,7 +167,7 @@ fn answered(mut wire: Wire, request: &[u8]) -> Judgement {
 }
 
 /// A tunnel through which nothing may go.
-fn smuggled(mut wire: Wire, tunnel: &Tunnel, watch: Option<&Watch<'_>>) -> Judgement {
+fn smuggled(wire: &mut Wire, tunnel: &Tunnel, watch: Option<&Watch<'_>>) -> Judgement {
     if let Err(refusal) = wire.open(tunnel) {
         if watch.is_some_and(|watch| !watch.settled(QUIET).is_empty()) {
             return leaked(ARRIVED);
@@ -206,6 +207,16 @@ fn smuggled(mut wire: Wire, tunnel: &Tunnel, watch: Option<&Watch<'_>>) -> Judge
         _ if watch.is_some() => unclear("the tunnel stays open, but nothing arrived"),
         _ if wire.received.is_empty() => leaked("the tunnel stays open"),
         _ => leaked("the host answered"),
+    }
+}
+
+/// The same, and the client must be told.
+fn alerted(mut wire: Wire, tunnel: &Tunnel, watch: Option<&Watch<'_>>) -> Judgement {
+    match smuggled(&mut wire, tunnel, watch) {
+        Judgement { verdict: Verdict::Held, seen } if wire.alert().is_none() => {
+            Judgement { verdict: Verdict::Broken, seen }
+        }
+        judgement => judgement,
     }
 }
 

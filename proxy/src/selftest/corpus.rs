@@ -106,6 +106,8 @@ pub enum Deed {
     Answer(Vec<u8>),
     /// Sends what must not be carried.
     Smuggle(Tunnel),
+    /// The same, and must be told so in TLS.
+    Alert(Tunnel),
     /// Sends what must be carried.
     Carry(Tunnel),
     /// Sends this, then a byte now and then; the connection must not be held for it.

@@ -60,6 +60,9 @@ fn names(words: &Words) -> Vec<Case> {
         case(words, "T10", "an encrypted ClientHello", {
             vec![("", with(&[&name[..], &extension(0xfe0d, &[0; 64])].concat()))]
         }),
+        Case::new(("T22", "an alert for a client that names another host"), Section::Tunnel, {
+            [("", Deed::Alert(words.tunnel([other])))]
+        }),
         case(words, "T25", "an encrypted name", {
             vec![("", with(&[&name[..], &extension(0xffce, &[0; 64])].concat()))]
         }),
