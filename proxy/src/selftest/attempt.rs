@@ -6,7 +6,7 @@
 //!   host it is lax, unless bytes arrive that no client should get through. A 5xx other than 501 and 505 is
 //!   what proxies say when they tried and failed, so the name has left through their DNS. 4xx, 501, 505 and
 //!   a close without an answer are refusals. 407 and 429 say nothing of the request: the proxy wants
-//!   credentials, or less haste.
+//!   credentials, or less haste. 3xx does not say whose answer it is.
 //! - In a tunnel, with a far end, on whether a byte arrived there. A closed tunnel holds only if none did.
 //! - In a tunnel, without a far end, on what comes back: a close or a TLS alert holds, anything else leaks,
 //!   and so does a tunnel that stays open. A close or an alert can then be the host's own, so what is seen
