@@ -3,6 +3,7 @@
 mod clients;
 mod contoso;
 mod dns;
+mod expectations;
 mod handshakes;
 mod heads;
 mod hellos;
@@ -12,5 +13,6 @@ mod parent;
 mod pull;
 mod refusals;
 mod reload;
+mod selftest;
 mod stage;
 mod tunnels;
