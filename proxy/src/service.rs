@@ -5,7 +5,6 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
