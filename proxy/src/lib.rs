@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod relay;
 pub mod server;
 pub mod service;
+pub mod signature;
 pub mod tunnel;
 pub mod upstream;
 pub mod wire;
