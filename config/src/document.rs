@@ -181,6 +181,10 @@ impl Problem {
                  `<registry>.<region>.geo` below its cloud's domain; a custom domain is listed with \
                  `role = \"other\"` and a `why`",
             ),
+            Self::Host(..) => Some(
+                "write each host by its exact name, as in `contoso.azurecr.io`; \
+                 `allowlist-gen generate` derives a registry's, and private addresses go into `addresses`",
+            ),
             Self::PatternNotAllowed(_) => {
                 Some("list the exact hosts, or write `allow_patterns = true` above the entries")
             }

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::reason::Reason;
 use crate::service::Service;
 
 /// Serves until the future is dropped.
@@ -61,7 +62,7 @@ struct Readiness {
     entries: usize,
     generation: u64,
     allowlist: String,
-    /// The last reload failed: what is enforced is older than the files.
+    /// The last reload failed, so that what is enforced is older than the files; or a list is too old.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -69,9 +70,11 @@ struct Readiness {
 fn readiness(service: &Service) -> Response<Full<Bytes>> {
     let policy = service.shared.policy.load();
     let reason = if service.closing.is_cancelled() {
-        Some("draining")
+        Some(Reason::Draining.code())
     } else if policy.is_empty() {
-        Some("no_policy")
+        Some(Reason::NoPolicy.code())
+    } else if policy.is_expired() {
+        Some(Reason::PolicyExpired.code())
     } else {
         None
     };
@@ -81,7 +84,7 @@ fn readiness(service: &Service) -> Response<Full<Bytes>> {
         entries: policy.len(),
         generation: policy.id.generation,
         allowlist: policy.id.hash.to_string(),
-        warning: service.reload_error.load().as_deref().cloned(),
+        warning: service.warning(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).expect("strings and numbers are JSON") + "\n";

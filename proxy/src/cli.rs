@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
+use crate::ledger::Ledger;
 use crate::lists::Loaded;
 use crate::notice::notice;
 use crate::server;
@@ -92,18 +94,19 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Run { options } => {
-            let (config, loaded) = load(options)?;
-            server::run(&config, &loaded)?;
+            let (config, loaded, mut ledger) = load(options)?;
+            let loaded = loaded.remembered(&mut ledger)?;
+            server::run(&config, &loaded, ledger)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { options } => {
-            let (_, loaded) = load(options)?;
+            let (_, loaded, _) = load(options)?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Explain { target, format, options } => {
-            let (_, loaded) = load(options)?;
+            let (_, loaded, _) = load(options)?;
             let explanation = Explanation::new(&target, &loaded.allowlist);
             match format {
                 Format::Text => print(format_args!("{explanation}"))?,
@@ -119,10 +122,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
 }
 
-fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>> {
+fn load(options: Options) -> Result<(Config, Loaded, Ledger), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
-    let loaded = config.sources.read()?.load()?;
-    Ok((config, loaded))
+    let ledger = Ledger::open(config.rules, config.state.as_deref())?;
+    let loaded = config.sources.read()?.load()?.judged(&ledger, SystemTime::now())?;
+    Ok((config, loaded, ledger))
 }
 
 fn describe(what: Description) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -12,7 +12,9 @@ use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
 
 use crate::lists::Sources;
+use crate::signature::Keys;
 use crate::tunnel::Limits;
+use crate::vintage::{Rule, Rules};
 use crate::{head, hello, relay, upstream};
 
 /// Everything a running proxy was told.
@@ -24,6 +26,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// What is allowed.
     pub sources: Sources,
+    /// What happens to lists that are too old.
+    pub rules: Rules,
+    /// Where their serials are remembered over restarts.
+    pub state: Option<PathBuf>,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
     /// Threads that serve connections.
@@ -115,6 +121,7 @@ impl Config {
         let sources = Sources {
             allowlists: either(options.allowlist, file.allowlist),
             registries: either(options.registry, file.registry),
+            keys: file.lists.public_keys,
         };
         if sources.is_empty() {
             return Err(Error::NoLists);
@@ -123,6 +130,8 @@ impl Config {
             listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             sources,
+            rules: Rules { rollback: file.lists.rollback, expired: file.lists.expired },
+            state: file.lists.state,
             resolvers: either(options.resolver, file.resolver),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
@@ -168,8 +177,19 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     workers: Option<NonZeroUsize>,
+    lists: Lists,
     timeouts: Timeouts,
     limits: FileLimits,
+}
+
+/// How far the files that say what is allowed are trusted.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lists {
+    public_keys: Keys,
+    state: Option<PathBuf>,
+    rollback: Rule,
+    expired: Rule,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -230,7 +250,8 @@ impl File {
 
     /// Paths in a file are meant from where the file is.
     fn relative_to(mut self, folder: &Path) -> Self {
-        for path in self.allowlist.iter_mut().chain(&mut self.registry) {
+        let lists = self.allowlist.iter_mut().chain(&mut self.registry);
+        for path in lists.chain(&mut self.lists.state) {
             *path = folder.join(&*path);
         }
         self
@@ -284,6 +305,7 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.lists, Lists::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -293,6 +315,7 @@ mod tests {
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
         assert!(all.workers.is_some());
+        assert!(!all.lists.public_keys.is_empty() && all.lists.state.is_some());
     }
 
     #[test]
@@ -302,7 +325,8 @@ mod tests {
         let path = folder.join("ringfence.toml");
         std::fs::write(
             &path,
-            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n",
+            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n\
+             [lists]\nstate = \"state.json\"\n",
         )
         .expect("a file");
         let options = Options {
@@ -313,6 +337,7 @@ mod tests {
         let config = Config::load(options).expect("a configuration");
         assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
         assert_eq!(config.sources.allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.state, Some(folder.join("state.json")));
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
 
@@ -326,6 +351,12 @@ mod tests {
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[lists]\npublic_keys = []", "without keys no signature is checked"),
+            ("[lists]\npublic_keys = [\"RWx\"]", "`RWx` is not a minisign public key"),
+            ("[lists]\npublic_keys = \"RWx\"", "expected a sequence"),
+            ("[lists]\npublic_key = [\"RWx\"]", "unknown field `public_key`"),
+            ("[lists]\nrollback = \"ignore\"", "expected `refuse` or `warn`"),
+            ("[lists]\nexpired = false", "wanted string or table"),
             ("listen = \"localhost:1\"", "invalid socket address"),
         ];
         for (text, expected) in rows {

@@ -12,9 +12,12 @@ pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod difference;
+pub mod expiry;
 pub mod explain;
 pub mod head;
 pub mod hello;
+pub mod ledger;
 pub mod lines;
 pub mod lists;
 pub mod metrics;
@@ -29,6 +32,7 @@ pub mod service;
 pub mod signature;
 pub mod tunnel;
 pub mod upstream;
+pub mod vintage;
 pub mod wire;
 
 /// An error and its causes, as one text.

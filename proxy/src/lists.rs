@@ -16,7 +16,10 @@ use ringfence_config::{Allowlist, HostPattern, Port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::ledger::{self, Ledger};
 use crate::notice::notice;
+use crate::signature::{self, Keys};
+use crate::vintage::{self, Standing};
 
 /// The files that say what is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Sources {
     pub allowlists: Vec<PathBuf>,
     /// Registry metadata, from which lists are derived.
     pub registries: Vec<PathBuf>,
+    /// Who has to have signed them.
+    pub keys: Keys,
 }
 
 /// Why the files make no list.
@@ -47,6 +52,15 @@ pub enum Error {
     /// Metadata is wrong, or a registry in it has no exact hosts.
     #[error("{}", report::Failure(.0).to_string().trim_end())]
     Metadata(allowlist_gen::Error),
+    /// A file doesn't come from whom it should.
+    #[error(transparent)]
+    Signature(signature::Error),
+    /// A list is too old.
+    #[error(transparent)]
+    Vintage(vintage::Problem),
+    /// Which issue it is can't be remembered.
+    #[error(transparent)]
+    Ledger(ledger::Error),
     /// A file is being read, and does not come.
     #[error("the files can't be read in time; is a file system stuck?")]
     Stuck,
@@ -68,6 +82,7 @@ impl Contents {
             .map(|source| Document::parse(&source.name, &source.text))
             .collect::<Result<Vec<_>, _>>()
             .map_err(Error::List)?;
+        let standing = Standing::of(&documents);
         let mut findings = Vec::new();
         if !self.registries.is_empty() {
             let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
@@ -80,7 +95,7 @@ impl Contents {
             documents.push(document.map_err(Error::List)?);
         }
         let allowlist = document::merge(&documents).map_err(Error::List)?;
-        Ok(Loaded { allowlist, findings, contents: self })
+        Ok(Loaded { allowlist, findings, standing, contents: self })
     }
 }
 
@@ -91,6 +106,8 @@ pub struct Loaded {
     pub allowlist: Allowlist,
     /// What a person should know about the metadata.
     pub findings: Vec<allowlist_gen::Finding>,
+    /// Which issues of the lists they are.
+    pub standing: Standing,
     /// What it was loaded from.
     pub contents: Contents,
 }
@@ -104,8 +121,8 @@ impl Sources {
     /// Reads all files.
     pub fn read(&self) -> Result<Contents, Error> {
         Ok(Contents {
-            allowlists: read_all(&self.allowlists)?,
-            registries: read_all(&self.registries)?,
+            allowlists: read_all(&self.allowlists, &self.keys)?,
+            registries: read_all(&self.registries, &self.keys)?,
         })
     }
 
@@ -126,22 +143,27 @@ impl Sources {
 
     /// When each file was written to, and how long it is.
     fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let stamp = |path: &PathBuf| {
+        let stamp = |path: PathBuf| {
             let metadata = path.metadata().ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
         self.paths().map(stamp).collect()
     }
 
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.allowlists.iter().chain(&self.registries)
+    /// Every file that is read, signatures among them.
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let signed = !self.keys.is_empty();
+        let files = self.allowlists.iter().chain(&self.registries);
+        files.flat_map(move |path| {
+            [Some(path.clone()), signed.then(|| signature::beside(path))].into_iter().flatten()
+        })
     }
 
     /// The folders in which a change can change what the files say.
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for path in self.paths() {
-            trail(path, &mut folders);
+            trail(&path, &mut folders);
         }
         folders
     }
@@ -176,7 +198,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
     path.components().filter(leads).map(|part| PathBuf::from(part.as_os_str())).rev().collect()
 }
 
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
+fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
@@ -185,6 +207,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
                 return Err(Error::NotAFile(path.clone()));
             }
             let bytes = std::fs::read(path).map_err(read)?;
+            keys.verify(path, &bytes).map_err(Error::Signature)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
         })
@@ -192,6 +215,19 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
+    /// Judges how old the lists are. To be called before anything else is done with them.
+    pub fn judged(mut self, ledger: &Ledger, now: SystemTime) -> Result<Self, Error> {
+        let tolerated = ledger.judge(&self.standing.vintages, now).map_err(Error::Vintage)?;
+        self.standing.problems = tolerated;
+        Ok(self)
+    }
+
+    /// Remembers which issues they are. To be called before they are in force.
+    pub fn remembered(self, ledger: &mut Ledger) -> Result<Self, Error> {
+        ledger.remember(&self.standing.vintages).map_err(Error::Ledger)?;
+        Ok(self)
+    }
+
     /// Tells the operator what is in force from now on, and what to look at.
     pub fn announce(&self, generation: u64) {
         notice(format_args!("generation {generation}: {self}"));
@@ -203,6 +239,9 @@ impl Loaded {
 
     /// Tells the operator what to look at.
     pub fn tell_findings(&self) {
+        for problem in &self.standing.problems {
+            notice(problem);
+        }
         if !self.findings.is_empty() {
             let findings = report::Findings(&self.findings).to_string();
             notice(format_args!("about the metadata:\n{}", findings.trim_end()));
@@ -223,6 +262,7 @@ impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
         write!(f, "allowlist {} with {}", self.allowlist.hash(), count(entries.len()))?;
+        write!(f, "{}", self.standing)?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
         }

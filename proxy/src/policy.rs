@@ -25,7 +25,7 @@ pub struct ListId {
 }
 
 /// A compiled allowlist.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Which list it was compiled from.
     pub id: ListId,
@@ -33,6 +33,8 @@ pub struct Policy {
     patterns: PatternSet,
     /// What `patterns` answers with the position of.
     wildcards: Vec<Arc<Entry>>,
+    /// It is past its end, and no longer allows anything.
+    expired: bool,
 }
 
 /// What a client asks for: one host, one port.
@@ -106,7 +108,23 @@ impl Policy {
         }
         let patterns = PatternSet::new(globs);
         let id = ListId { generation, hash: allowlist.hash().into() };
-        Self { id, exact, patterns, wildcards }
+        Self { id, exact, patterns, wildcards, expired: false }
+    }
+
+    /// The same list past its end.
+    #[must_use]
+    pub fn expire(&self) -> Self {
+        Self { expired: true, ..self.clone() }
+    }
+
+    /// Whether it is past its end.
+    pub fn is_expired(&self) -> bool {
+        self.expired
+    }
+
+    /// The entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.exact.values().chain(&self.wildcards).map(Arc::as_ref)
     }
 
     /// How many entries the list has.
@@ -159,6 +177,9 @@ impl Policy {
     fn judge(&self, target: &Target) -> Result<&Arc<Entry>, Reason> {
         if self.is_empty() {
             return Err(Reason::NoPolicy);
+        }
+        if self.expired {
+            return Err(Reason::PolicyExpired);
         }
         let entry = self.lookup(&target.host);
         // Guarded when the list was loaded, and once more here: a storage host passes only by the entry
@@ -373,6 +394,22 @@ mod tests {
         let moved = text.replace("10.1.1.22", "10.1.1.99");
         assert_eq!(policy(&moved).renew(&pinned, address), Err(Reason::PolicyRevoked));
         assert_eq!(policy("schema = 1").renew(&pinned, address), Err(Reason::PolicyRevoked));
+    }
+
+    #[test]
+    fn a_list_past_its_end_allows_nothing() {
+        let list = sample();
+        let tunnel = permit(&list, "contoso.azurecr.io");
+        let expired = list.expire();
+        for host in ["contoso.azurecr.io", "eastus.data.mcr.microsoft.com", "evil.example"] {
+            let Decision::Deny(denial) = expired.decide(client(), target(host)) else {
+                panic!("{host}");
+            };
+            assert_eq!((denial.reason, &denial.list), (Reason::PolicyExpired, &list.id));
+        }
+        let address = "20.62.128.1".parse().expect("an address");
+        assert_eq!(expired.renew(&tunnel, address), Err(Reason::PolicyRevoked));
+        assert_eq!(expired.entries().count(), list.len());
     }
 
     proptest! {

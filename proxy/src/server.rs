@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hickory_resolver::net::NetError;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::Config;
+use crate::expiry;
+use crate::ledger::Ledger;
 use crate::lists::{self, Changes, Contents, Loaded, Sources};
 use crate::notice::{self, notice};
 use crate::service::{Arrival, Service};
@@ -45,7 +47,7 @@ pub enum Error {
 }
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
-pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
+pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error> {
     raise_descriptor_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
@@ -71,8 +73,8 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         notice(format_args!("try curl -x http://{} {url}", listeners.clients));
     }
     let (sources, seen) = (config.sources.clone(), loaded.contents.clone());
-    let control =
-        Control { service: Arc::clone(&service), signals, sources, seen, drain: config.drain };
+    let drain = config.drain;
+    let control = Control { service: Arc::clone(&service), signals, sources, seen, ledger, drain };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
     notice::flush(FAREWELL);
@@ -88,6 +90,8 @@ struct Control {
     sources: Sources,
     /// What the list in force was loaded from.
     seen: Contents,
+    /// What lists have been in force.
+    ledger: Ledger,
     drain: Duration,
 }
 
@@ -97,11 +101,12 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, sources, seen, drain } = self;
+        let Self { service, mut signals, sources, seen, ledger, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(sources, seen, Arc::clone(&service), signals.hangup);
+        let reloads = reload_on_change(sources, seen, ledger, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
+        spawn_local(expiry::run(Arc::clone(&service)));
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -123,6 +128,7 @@ impl Control {
 async fn reload_on_change(
     sources: Sources,
     seen: Contents,
+    mut ledger: Ledger,
     service: Arc<Service>,
     mut hangup: Signal,
 ) {
@@ -149,7 +155,11 @@ async fn reload_on_change(
         // A folder may hold other files, too; what we have seen before needs no second look.
         let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
         if seen.replace(now.clone()) != Some(now) {
-            service.reload(read.and_then(Contents::load));
+            let loaded = read
+                .and_then(Contents::load)
+                .and_then(|loaded| loaded.judged(&ledger, SystemTime::now()))
+                .and_then(|loaded| loaded.remembered(&mut ledger));
+            service.reload(loaded);
         }
         tokio::select! {
             () = changes.changed() => {}

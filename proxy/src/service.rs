@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client;
 use crate::config::Config;
+use crate::difference::Difference;
 use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Resolver;
+use crate::vintage::{Rule, Standing};
 use crate::wire::Wire;
 
 /// What the threads of the process share.
@@ -36,6 +38,10 @@ pub struct Service {
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
+    /// How old the list in force is.
+    pub standing: watch::Sender<Standing>,
+    /// What happens to a list that is past its end.
+    expired: Rule,
     /// The access log.
     pub log: Lines,
     connections: AtomicU64,
@@ -49,6 +55,7 @@ impl Service {
         let metrics = Metrics::default();
         let policy = Policy::new(&loaded.allowlist, 1);
         metrics.describe(&policy);
+        metrics.describe_end(loaded.standing.end());
         Arc::new(Self {
             shared: Shared {
                 policy: ArcSwap::from_pointee(policy),
@@ -61,6 +68,8 @@ impl Service {
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            standing: watch::Sender::new(loaded.standing.clone()),
+            expired: config.rules.expired,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         })
@@ -68,30 +77,72 @@ impl Service {
 
     /// Enforces what was loaded, or keeps what is in force and says so.
     pub fn reload(&self, loaded: Result<Loaded, ListError>) {
+        let current = self.shared.policy.load();
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.metrics.reload_failures.inc();
                 let error = crate::chain(&error);
-                notice(format_args!("the old list stays in force: {error}"));
+                let stays = if current.is_expired() { "past its end" } else { "in force" };
+                notice(format_args!("the old list stays {stays}: {error}"));
                 self.reload_error.store(Some(Arc::new(error)));
                 return;
             }
         };
         self.reload_error.store(None);
-        let current = self.shared.policy.load();
+        self.metrics.describe_end(loaded.standing.end());
+        let renewed = self.standing.send_replace(loaded.standing.clone()) != loaded.standing;
         let generation = current.id.generation;
-        if *loaded.allowlist.hash() == *current.id.hash {
-            notice(format_args!("read again, and nothing has changed: generation {generation}"));
+        if *loaded.allowlist.hash() == *current.id.hash && !current.is_expired() {
+            let what = if renewed { "only its age" } else { "nothing" };
+            notice(format_args!("read again, and {what} has changed: generation {generation}"));
+            if renewed {
+                notice(&loaded);
+                loaded.tell_findings();
+            }
             return;
         }
         let policy = Policy::new(&loaded.allowlist, generation + 1);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
+        let difference = Difference::between(current.entries(), policy.entries());
         self.shared.policy.store(Arc::new(policy));
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation + 1);
         loaded.announce(generation + 1);
+        notice(format_args!("since generation {generation}: {difference}"));
+    }
+
+    /// Looks which lists are past their end, and says so once. Unless that is tolerated, nothing is allowed
+    /// from then on, until there is a later list.
+    pub fn expire(&self, now: SystemTime) {
+        let mut passed = Vec::new();
+        self.standing.send_if_modified(|standing| {
+            passed = standing.pass(now);
+            !passed.is_empty()
+        });
+        if passed.is_empty() {
+            return;
+        }
+        for problem in passed {
+            notice(problem);
+        }
+        if self.expired == Rule::Refuse {
+            let current = self.shared.policy.load();
+            self.shared.policy.store(Arc::new(current.expire()));
+            // Live tunnels ask again now.
+            self.shared.generation.send_replace(current.id.generation);
+            notice("everything is denied until there is a later list");
+        }
+    }
+
+    /// What an operator should look at while everything goes on.
+    pub fn warning(&self) -> Option<String> {
+        let reload_error = self.reload_error.load().as_deref().cloned();
+        let standing = self.standing.borrow();
+        let problems = standing.problems.iter().map(ToString::to_string);
+        let warnings: Vec<String> = reload_error.into_iter().chain(problems).collect();
+        (!warnings.is_empty()).then(|| warnings.join("\n"))
     }
 
     /// Serves one connection and records it, once.
