@@ -2,7 +2,9 @@
 
 mod clients;
 mod contoso;
+mod issues;
 mod lifecycle;
+mod lists;
 mod pull;
 mod refusals;
 mod reload;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,12 +36,21 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        Self::prepared(settings, |_, _| Ok(()))
+    }
+
+    /// The same, after `prepare` has been given the list's path and the origin's port.
+    pub(crate) fn prepared(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
         let directory = TempDir::new()?;
         let (dns, origin) = (Dns::start()?, Origin::start()?);
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
+        prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
         let resolver = dns.address;
         fs::write(
@@ -58,12 +67,17 @@ impl Stage {
         self.enforce(&document(hosts, self.origin.port))
     }
 
+    /// Puts this document in place, by rename.
+    pub(crate) fn put(&self, document: &str) -> Result<()> {
+        let new = self.directory.path().join("allowlist.new");
+        fs::write(&new, document)?;
+        Ok(fs::rename(new, &self.list)?)
+    }
+
     /// Puts this document in place, by rename, and waits until it is in force.
     pub(crate) fn enforce(&self, document: &str) -> Result<()> {
         let generation = self.proxy.metric("ringfence_allowlist_generation")?;
-        let new = self.directory.path().join("allowlist.new");
-        fs::write(&new, document)?;
-        fs::rename(new, &self.list)?;
+        self.put(document)?;
         self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
     }
 
@@ -173,6 +187,14 @@ impl Client {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).context("receive")?;
         Ok(bytes)
+    }
+
+    /// Sends something through a tunnel to an origin that echoes, and has it back.
+    pub(crate) fn echo(&mut self) -> Result<()> {
+        let bytes = b"there and back";
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
     }
 
     /// Everything until the other side closes. A reset counts as an error: it may have eaten an answer.
