@@ -61,29 +61,24 @@ struct Readiness {
     reason: Option<&'static str>,
     entries: usize,
     generation: u64,
-    allowlist: String,
-    /// The last reload failed, so that what is enforced is older than the files; or a list is too old.
+    /// The hash of each group's list, in the order of the groups.
+    allowlists: Vec<String>,
+    /// What an operator should look at: the last reload failed, so that what is enforced is older than the
+    /// files; or a group's list is empty or too old.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
 
 fn readiness(service: &Service) -> Response<Full<Bytes>> {
     let policy = service.shared.policy.load();
-    let reason = if service.closing.is_cancelled() {
-        Some(Reason::Draining.code())
-    } else if policy.is_empty() {
-        Some(Reason::NoPolicy.code())
-    } else if policy.is_expired() {
-        Some(Reason::PolicyExpired.code())
-    } else {
-        None
-    };
+    let reason =
+        if service.closing.is_cancelled() { Some(Reason::Draining) } else { policy.closed() };
     let readiness = Readiness {
         ready: reason.is_none(),
-        reason,
+        reason: reason.map(Reason::code),
         entries: policy.len(),
-        generation: policy.id.generation,
-        allowlist: policy.id.hash.to_string(),
+        generation: policy.generation(),
+        allowlists: policy.lists().iter().map(|list| list.id().hash.to_string()).collect(),
         warning: service.warning(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -7,11 +7,13 @@ use std::time::SystemTime;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::client::{Clients, GroupName};
 use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
 use crate::ledger::Ledger;
 use crate::lists::Loaded;
 use crate::notice::notice;
+use crate::reception::Reception;
 use crate::server;
 
 /// Let clients reach exactly the hosts on an allowlist.
@@ -49,6 +51,9 @@ enum Command {
         /// The host, with or without port; 443 if there is none.
         #[arg(value_name = "HOST[:PORT]")]
         target: String,
+        /// For clients of this group; without it, for those who need no group.
+        #[arg(long, value_name = "GROUP")]
+        client: Option<GroupName>,
         /// How to show it.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -100,14 +105,16 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { options } => {
-            let (_, loaded, _) = load(options)?;
+            let (config, loaded, _) = load(options)?;
+            Reception::new(&config)?;
+            Clients::load(&config)?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Explain { target, format, options } => {
+        Command::Explain { target, client, format, options } => {
             let (_, loaded, _) = load(options)?;
-            let explanation = Explanation::new(&target, &loaded.allowlist);
+            let explanation = Explanation::new(&target, loaded.list_for(client.as_ref())?);
             match format {
                 Format::Text => print(format_args!("{explanation}"))?,
                 Format::Json => {
@@ -125,7 +132,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 fn load(options: Options) -> Result<(Config, Loaded, Ledger), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
     let ledger = Ledger::open(config.rules, config.state.as_deref())?;
-    let loaded = config.sources.read()?.load()?.judged(&ledger, SystemTime::now())?;
+    let loaded = config.catalog.read()?.load()?.judged(&ledger, SystemTime::now())?;
     Ok((config, loaded, ledger))
 }
 

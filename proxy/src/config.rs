@@ -5,14 +5,21 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 use ringfence_config::snippet::{self, Place, Source};
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
-use crate::lists::Sources;
+use crate::client::{Group, GroupName, Listener};
+use crate::hello::{EarlyData, Protocols};
+use crate::lists::{Catalog, Sources};
+use crate::policy::Mode;
 use crate::signature::Keys;
+use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::vintage::{Rule, Rules};
 use crate::{head, hello, relay, upstream};
@@ -20,12 +27,20 @@ use crate::{head, hello, relay, upstream};
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect, and what they speak there.
+    pub listeners: Vec<(Listener, SocketAddr)>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub admin: SocketAddr,
-    /// What is allowed.
-    pub sources: Sources,
+    /// The load balancers that begin with a PROXY header.
+    pub balancers: Vec<IpNet>,
+    /// How TLS is spoken on its listener.
+    pub tls: Option<tls::Settings>,
+    /// The users that clients can be.
+    pub users: Option<PathBuf>,
+    /// Who clients are.
+    pub groups: Vec<Group>,
+    /// What each group is allowed.
+    pub catalog: Catalog,
     /// What happens to lists that are too old.
     pub rules: Rules,
     /// Where their serials are remembered over restarts.
@@ -118,18 +133,42 @@ impl Config {
                 File::parse(&path.display().to_string(), &text)?.relative_to(folder)
             }
         };
-        let sources = Sources {
+        let everyone = Sources {
+            group: GroupName::everyone(),
+            mode: file.mode,
             allowlists: either(options.allowlist, file.allowlist),
             registries: either(options.registry, file.registry),
-            keys: file.lists.public_keys,
         };
-        if sources.is_empty() {
+        let (mut groups, mut lists) = (Vec::new(), Vec::new());
+        for client in file.client {
+            let (group, sources) = client.split(file.mode);
+            groups.push(group);
+            lists.push(sources);
+        }
+        if !everyone.is_empty() {
+            groups.push(Group::everyone());
+            lists.push(everyone);
+        }
+        if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let tls = file.tls.as_ref().map(|section| section.listen);
+        let transparent = file.transparent.map(|section| section.listen);
+        let plain = options.listen.or(file.listen);
+        // Without a word about listeners there is the usual one.
+        let alone = tls.or(transparent).is_none();
+        let plain = plain.or(alone.then_some(DEFAULT_LISTEN));
+        let listeners =
+            [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
+        let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         Ok(Self {
-            listen: options.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            listeners,
+            balancers: file.proxy_protocol.from,
+            tls: file.tls.map(Tls::settings),
+            users: file.credentials.map(|section| section.users),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
-            sources,
+            groups,
+            catalog: Catalog { groups: lists, keys: file.lists.public_keys },
             rules: Rules { rollback: file.lists.rollback, expired: file.lists.expired },
             state: file.lists.state,
             resolvers: either(options.resolver, file.resolver),
@@ -142,6 +181,7 @@ impl Config {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
                 },
+                rules: hello::Rules { early_data: file.hello.early_data, alpn: file.hello.alpn },
                 upstream: upstream::Limits {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
@@ -149,6 +189,20 @@ impl Config {
                 relay: relay::Limits { idle: file.timeouts.idle.0, total: file.timeouts.total.0 },
             },
         })
+    }
+}
+
+impl Config {
+    /// The files that say who clients are, and who we are to them.
+    pub fn identity_files(&self) -> Vec<PathBuf> {
+        let tls = self.tls.iter().flat_map(|tls| {
+            let clients = tls.clients.iter();
+            let clients = clients.flat_map(|clients| {
+                std::iter::once(&clients.authorities).chain(&clients.revocations)
+            });
+            [&tls.certificate, &tls.key].into_iter().chain(clients)
+        });
+        tls.chain(&self.users).cloned().collect()
     }
 }
 
@@ -176,10 +230,110 @@ struct File {
     allowlist: Vec<PathBuf>,
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
+    mode: Mode,
+    tls: Option<Tls>,
+    transparent: Option<Transparent>,
+    credentials: Option<Credentials>,
+    proxy_protocol: ProxyProtocol,
+    client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     lists: Lists,
     timeouts: Timeouts,
     limits: FileLimits,
+    hello: FileHello,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    listen: SocketAddr,
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    #[serde(default)]
+    crl: Vec<PathBuf>,
+    #[serde(default = "yes")]
+    http2: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Tls {
+    fn settings(self) -> tls::Settings {
+        let Self { certificate, key, client_ca, crl, http2, .. } = self;
+        let clients = client_ca.map(|authorities| tls::Clients { authorities, revocations: crl });
+        tls::Settings { certificate, key, clients, http2 }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    users: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transparent {
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxyProtocol {
+    from: Vec<IpNet>,
+}
+
+/// A group of clients.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileClient {
+    name: Spanned<GroupName>,
+    #[serde(default)]
+    address: Vec<IpNet>,
+    #[serde(default)]
+    certificate: Vec<Parsed<SanName>>,
+    #[serde(default)]
+    user: Vec<String>,
+    #[serde(default)]
+    allowlist: Vec<PathBuf>,
+    #[serde(default)]
+    registry: Vec<PathBuf>,
+    mode: Option<Mode>,
+}
+
+impl FileClient {
+    fn split(self, mode: Mode) -> (Group, Sources) {
+        let name = self.name.into_inner();
+        let sources = Sources {
+            group: name.clone(),
+            mode: self.mode.unwrap_or(mode),
+            allowlists: self.allowlist,
+            registries: self.registry,
+        };
+        let certificates = self.certificate.into_iter().map(|name| name.0).collect();
+        (Group { name, addresses: self.address, certificates, users: self.user }, sources)
+    }
+
+    /// What the types can't say.
+    fn problem(&self, before: &[Self], file: &File) -> Option<&'static str> {
+        let any_certificate = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
+            Some("two groups have this name")
+        } else if self.address.is_empty() && self.certificate.is_empty() && self.user.is_empty() {
+            Some("nothing says who belongs to this group: give `address`, `certificate` or `user`")
+        } else if !self.certificate.is_empty() && !any_certificate {
+            Some("nobody is asked for a certificate: give `client_ca` under `[tls]`")
+        } else if !self.user.is_empty() && file.credentials.is_none() {
+            Some("nobody has a password: give `users` under `[credentials]`")
+        } else if self.allowlist.is_empty() && self.registry.is_empty() {
+            Some("nothing says what this group is allowed: give `allowlist` or `registry`")
+        } else {
+            None
+        }
+    }
 }
 
 /// How far the files that say what is allowed are trusted.
@@ -212,6 +366,13 @@ struct FileLimits {
     hello_bytes: Size<512>,
 }
 
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHello {
+    early_data: EarlyData,
+    alpn: Protocols,
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = |seconds| Time(Duration::from_secs(seconds));
@@ -237,24 +398,65 @@ impl Default for FileLimits {
     }
 }
 
+impl Default for FileHello {
+    /// Neither opens a way round the list.
+    fn default() -> Self {
+        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
+    }
+}
+
 impl File {
     fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        toml::from_str(text).map_err(|error| {
-            Error::File(FileError {
-                source: Source { name: name.to_owned(), text: text.to_owned() },
-                span: error.span().unwrap_or(0..0),
-                message: error.message().to_owned(),
-            })
-        })
+        let mistake = |span, message| {
+            let source = Source { name: name.to_owned(), text: text.to_owned() };
+            Error::File(FileError { source, span, message })
+        };
+        let file: Self = toml::from_str(text)
+            .map_err(|error| mistake(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        for (number, client) in file.client.iter().enumerate() {
+            if let Some(problem) = client.problem(&file.client[..number], &file) {
+                return Err(mistake(client.name.span(), problem.to_owned()));
+            }
+        }
+        if let Some(tls) = &file.tls
+            && tls.client_ca.is_none()
+            && !tls.crl.is_empty()
+        {
+            let message = "`crl` is about client certificates: give `client_ca` under `[tls]`, too";
+            return Err(mistake(0..0, message.to_owned()));
+        }
+        Ok(file)
     }
 
     /// Paths in a file are meant from where the file is.
     fn relative_to(mut self, folder: &Path) -> Self {
-        let lists = self.allowlist.iter_mut().chain(&mut self.registry);
-        for path in lists.chain(&mut self.lists.state) {
+        let ours = self.allowlist.iter_mut().chain(&mut self.registry);
+        let clients = self.client.iter_mut();
+        let theirs =
+            clients.flat_map(|client| client.allowlist.iter_mut().chain(&mut client.registry));
+        let tls = self.tls.iter_mut().flat_map(|tls| {
+            let Tls { certificate, key, client_ca, crl, .. } = tls;
+            [certificate, key].into_iter().chain(client_ca).chain(crl)
+        });
+        let users = self.credentials.iter_mut().map(|section| &mut section.users);
+        let state = &mut self.lists.state;
+        for path in ours.chain(theirs).chain(tls).chain(users).chain(state) {
             *path = folder.join(&*path);
         }
         self
+    }
+}
+
+/// What a text says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
     }
 }
 
@@ -306,6 +508,7 @@ mod tests {
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!(sample.lists, Lists::default());
+        assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -314,7 +517,17 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
-        assert!(all.workers.is_some());
+        let tls = all.tls.expect("TLS");
+        assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
+        assert!(
+            all.transparent.is_some()
+                && all.credentials.is_some()
+                && !all.proxy_protocol.from.is_empty()
+        );
+        assert!(all.workers.is_some() && all.mode == sample.mode);
+        let [client] = &all.client[..] else { panic!("one group") };
+        assert!(!client.certificate.is_empty() && !client.user.is_empty());
+        assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
         assert!(!all.lists.public_keys.is_empty() && all.lists.state.is_some());
     }
 
@@ -335,8 +548,9 @@ mod tests {
             ..Options::default()
         };
         let config = Config::load(options).expect("a configuration");
-        assert_eq!((config.listen.port(), config.admin.port()), (3, 2));
-        assert_eq!(config.sources.allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.listeners[0].1.port(), 3);
+        assert_eq!(config.admin.port(), 2);
+        assert_eq!(config.catalog.groups[0].allowlists, [folder.join("a.toml")]);
         assert_eq!(config.state, Some(folder.join("state.json")));
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
@@ -357,7 +571,34 @@ mod tests {
             ("[lists]\npublic_key = [\"RWx\"]", "unknown field `public_key`"),
             ("[lists]\nrollback = \"ignore\"", "expected `refuse` or `warn`"),
             ("[lists]\nexpired = false", "wanted string or table"),
+            ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
+            ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("mode = \"off\"", "expected `enforce` or `audit`"),
+            ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
+            (
+                "[[client]]\nname = \"a\"\nallowlist = [\"x\"]",
+                "give `address`, `certificate` or `user`",
+            ),
+            ("[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]", "give `allowlist`"),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"build\"]",
+                "`build`: a certificate's name begins with `dns:`, `uri:` or `email:`",
+            ),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"dns:b\"]",
+                "give `client_ca` under `[tls]`",
+            ),
+            ("[[client]]\nname = \"a\"\nuser = [\"b\"]", "give `users` under `[credentials]`"),
+            (
+                "[tls]\nlisten = \"[::]:1\"\ncertificate = \"a\"\nkey = \"b\"\ncrl = [\"c\"]",
+                "give `client_ca` under `[tls]`, too",
+            ),
+            (
+                "[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]\n\
+                 [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",
+                "two groups have this name",
+            ),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

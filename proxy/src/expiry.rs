@@ -1,4 +1,4 @@
-//! Ends the list in force when it is past its end, without anybody's doing.
+//! Ends each group's list when it is past its end, without anybody's doing.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use ringfence_config::issue::Moment;
 use tokio::time::sleep;
 
 use crate::service::Service;
+use crate::vintage::Standing;
 
 /// Waits for one end after the other, until the future is dropped.
 pub async fn run(service: Arc<Service>) {
-    let mut standing = service.standing.subscribe();
+    let mut standings = service.standings.subscribe();
     loop {
-        let end = standing.borrow_and_update().next_end();
+        let end = standings.borrow_and_update().iter().filter_map(Standing::next_end).min();
         tokio::select! {
             () = passed(end) => service.expire(SystemTime::now()),
-            changed = standing.changed() => if changed.is_err() { return },
+            changed = standings.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use ringfence_config::Allowlist;
+use ringfence_config::Entry;
 use serde::Serialize;
 
-use crate::client;
+use crate::client::{Client, GroupName};
 use crate::head;
-use crate::lists;
+use crate::lists::{self, LoadedList};
 use crate::policy::{Decision, Policy};
 use crate::reason::Reason;
 
@@ -18,6 +18,8 @@ pub struct Explanation {
     schema: u32,
     /// What was asked, as given.
     asked: String,
+    /// The clients for whom this is so.
+    group: GroupName,
     /// The canonical target, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
@@ -28,6 +30,9 @@ pub struct Explanation {
     meaning: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
+    /// Why it would be refused, if the list were enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_deny: Option<Reason>,
     /// The entry that admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<Admission>,
@@ -64,20 +69,23 @@ struct Admission {
 }
 
 impl Explanation {
-    /// Explains `asked`, which is `HOST` or `HOST:PORT`, under `allowlist`.
-    pub fn new(asked: &str, allowlist: &Allowlist) -> Self {
-        let policy = Policy::new(allowlist, 1);
+    /// Explains what becomes of `asked`, which is `HOST` or `HOST:PORT`, for a client whose list `list` is.
+    pub fn new(asked: &str, list: &LoadedList) -> Self {
+        let LoadedList { group, mode, allowlist, .. } = list;
+        let policy = Policy::new(1, [(allowlist, *mode)]);
         let unanswered = Self {
             schema: 1,
             asked: asked.to_owned(),
+            group: group.clone(),
             target: None,
             verdict: Verdict::Deny,
             reason: None,
             meaning: None,
             remedy: None,
+            would_deny: None,
             entry: None,
             listed: Vec::new(),
-            allowlist: policy.id.hash.to_string(),
+            allowlist: allowlist.hash().clone(),
             entries: policy.len(),
         };
         let target = match head::parse_authority(asked) {
@@ -91,7 +99,7 @@ impl Explanation {
             Err(reason) => return unanswered.denied(reason),
         };
         let unanswered = Self { target: Some(target.to_string()), ..unanswered };
-        match policy.decide(client::identify(SOMEONE), target) {
+        match policy.decide(Client::anyone(SOMEONE), target) {
             Decision::Deny(denial) => {
                 let label = denial.target.host.first_label();
                 let hosts = allowlist.entries().iter().map(|entry| &entry.host);
@@ -100,18 +108,12 @@ impl Explanation {
                     .map(ToString::to_string);
                 Self { listed: listed.collect(), ..unanswered.denied(denial.reason) }
             }
-            Decision::Allow(permit) => {
-                let entry = permit.entry();
-                let admission = Admission {
-                    host: entry.host.to_string(),
-                    role: entry.role.name(),
-                    registry: entry.role.registry().map(ToString::to_string),
-                    region: entry.role.region().map(ToString::to_string),
-                    pins: entry.addresses.iter().map(ToString::to_string).collect(),
-                    why: entry.why.clone(),
-                };
-                Self { verdict: Verdict::Allow, entry: Some(admission), ..unanswered }
-            }
+            Decision::Allow(permit) => Self {
+                verdict: Verdict::Allow,
+                would_deny: permit.would_deny(),
+                entry: permit.entry().map(Admission::of),
+                ..unanswered
+            },
         }
     }
 
@@ -131,11 +133,27 @@ impl Explanation {
     }
 }
 
+impl Admission {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            host: entry.host.to_string(),
+            role: entry.role.name(),
+            registry: entry.role.registry().map(ToString::to_string),
+            region: entry.role.region().map(ToString::to_string),
+            pins: entry.addresses.iter().map(ToString::to_string).collect(),
+            why: entry.why.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "asked      {}", self.asked.escape_debug())?;
         if let Some(target) = &self.target {
             writeln!(f, "target     {target}")?;
+        }
+        if self.group != GroupName::everyone() {
+            writeln!(f, "client     of group {}", self.group)?;
         }
         writeln!(f, "allowlist  {}, {}", self.allowlist, lists::count(self.entries))?;
         if let Some(entry) = &self.entry {
@@ -157,6 +175,9 @@ impl fmt::Display for Explanation {
         }
         for host in &self.listed {
             writeln!(f, "listed     {host}")?;
+        }
+        if let Some(reason) = self.would_deny {
+            writeln!(f, "audit      would be denied: {reason}")?;
         }
         match self.reason {
             None => write!(f, "verdict    allow"),

@@ -85,7 +85,10 @@ impl Ledger {
 
     /// Remembers what is about to be in force. If it can't be written down, it must not be: after a restart
     /// nobody would know.
-    pub fn remember(&mut self, vintages: &[Vintage]) -> Result<(), Error> {
+    pub fn remember<'a>(
+        &mut self,
+        vintages: impl IntoIterator<Item = &'a Vintage>,
+    ) -> Result<(), Error> {
         let mut serials = self.serials.clone();
         for vintage in vintages {
             if let Some(serial) = vintage.issue.serial {

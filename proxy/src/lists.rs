@@ -11,25 +11,39 @@ use allowlist_gen::{DataEndpoints, report};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::document::{self, Document};
+use ringfence_config::issue::Moment;
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, HostPattern, Port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::client::GroupName;
 use crate::ledger::{self, Ledger};
 use crate::notice::notice;
+use crate::policy::{Mode, Policy};
 use crate::signature::{self, Keys};
 use crate::vintage::{self, Standing};
 
-/// The files that say what is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The files of every group of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// Those of each group, in the order of the groups.
+    pub groups: Vec<Sources>,
+    /// Who has to have signed them.
+    pub keys: Keys,
+}
+
+/// The files that say what a group is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
+    /// Whose they are.
+    pub group: GroupName,
+    /// Whether what they say is enforced.
+    pub mode: Mode,
     /// Lists.
     pub allowlists: Vec<PathBuf>,
     /// Registry metadata, from which lists are derived.
     pub registries: Vec<PathBuf>,
-    /// Who has to have signed them.
-    pub keys: Keys,
 }
 
 /// Why the files make no list.
@@ -66,16 +80,29 @@ pub enum Error {
     Stuck,
 }
 
-/// What the files hold.
+/// What the files of every group hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct Contents(Vec<Texts>);
+
+/// What the files of a group hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Texts {
+    group: GroupName,
+    mode: Mode,
     allowlists: Vec<Source>,
     registries: Vec<Source>,
 }
 
 impl Contents {
-    /// Joins what the files say into one list.
+    /// Joins what the files of each group say into one list.
     pub fn load(self) -> Result<Loaded, Error> {
+        let lists = self.0.iter().map(Texts::load).collect::<Result<_, _>>()?;
+        Ok(Loaded { lists, contents: self })
+    }
+}
+
+impl Texts {
+    fn load(&self) -> Result<LoadedList, Error> {
         let mut documents = self
             .allowlists
             .iter()
@@ -95,21 +122,33 @@ impl Contents {
             documents.push(document.map_err(Error::List)?);
         }
         let allowlist = document::merge(&documents).map_err(Error::List)?;
-        Ok(Loaded { allowlist, findings, standing, contents: self })
+        let (group, mode) = (self.group.clone(), self.mode);
+        Ok(LoadedList { group, mode, allowlist, findings, standing })
     }
 }
 
 /// What the files allow.
 #[derive(Debug)]
 pub struct Loaded {
+    /// To each group, in the order of the groups.
+    pub lists: Vec<LoadedList>,
+    /// What it was loaded from.
+    pub contents: Contents,
+}
+
+/// What the files allow to a group.
+#[derive(Debug)]
+pub struct LoadedList {
+    /// Whose list it is.
+    pub group: GroupName,
+    /// Whether it is enforced.
+    pub mode: Mode,
     /// The list.
     pub allowlist: Allowlist,
     /// What a person should know about the metadata.
     pub findings: Vec<allowlist_gen::Finding>,
-    /// Which issues of the lists they are.
+    /// Which issues of its files it was made of.
     pub standing: Standing,
-    /// What it was loaded from.
-    pub contents: Contents,
 }
 
 impl Sources {
@@ -118,12 +157,21 @@ impl Sources {
         self.allowlists.is_empty() && self.registries.is_empty()
     }
 
+    fn read(&self, keys: &Keys) -> Result<Texts, Error> {
+        Ok(Texts {
+            group: self.group.clone(),
+            mode: self.mode,
+            allowlists: read_all(&self.allowlists, keys)?,
+            registries: read_all(&self.registries, keys)?,
+        })
+    }
+}
+
+impl Catalog {
     /// Reads all files.
     pub fn read(&self) -> Result<Contents, Error> {
-        Ok(Contents {
-            allowlists: read_all(&self.allowlists, &self.keys)?,
-            registries: read_all(&self.registries, &self.keys)?,
-        })
+        let texts = self.groups.iter().map(|group| group.read(&self.keys));
+        texts.collect::<Result<_, _>>().map(Contents)
     }
 
     /// Reads all files once nobody has written to them for a moment: half a list is a list, too. A writer
@@ -151,22 +199,23 @@ impl Sources {
     }
 
     /// Every file that is read, signatures among them.
-    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
         let signed = !self.keys.is_empty();
-        let files = self.allowlists.iter().chain(&self.registries);
+        let files =
+            self.groups.iter().flat_map(|group| group.allowlists.iter().chain(&group.registries));
         files.flat_map(move |path| {
             [Some(path.clone()), signed.then(|| signature::beside(path))].into_iter().flatten()
         })
     }
+}
 
-    /// The folders in which a change can change what the files say.
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
-        for path in self.paths() {
-            trail(&path, &mut folders);
-        }
-        folders
+/// The folders in which a change can change what the files at `paths` say.
+fn folders(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for path in paths {
+        trail(path.as_ref(), &mut folders);
     }
+    folders
 }
 
 /// Follows `path` as the kernel does, and collects the folders that hold a symbolic link of the way, its
@@ -215,42 +264,81 @@ fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
-    /// Judges how old the lists are. To be called before anything else is done with them.
+    /// Judges how old the lists are, all of them. To be called before anything else is done with them.
     pub fn judged(mut self, ledger: &Ledger, now: SystemTime) -> Result<Self, Error> {
-        let tolerated = ledger.judge(&self.standing.vintages, now).map_err(Error::Vintage)?;
-        self.standing.problems = tolerated;
+        for Standing { vintages, problems } in self.lists.iter_mut().map(|list| &mut list.standing)
+        {
+            *problems = ledger.judge(vintages, now).map_err(Error::Vintage)?;
+        }
         Ok(self)
     }
 
-    /// Remembers which issues they are. To be called before they are in force.
+    /// Remembers which issues they are. To be called when all are judged, and before they are in force.
     pub fn remembered(self, ledger: &mut Ledger) -> Result<Self, Error> {
-        ledger.remember(&self.standing.vintages).map_err(Error::Ledger)?;
+        let vintages = self.lists.iter().flat_map(|list| &list.standing.vintages);
+        ledger.remember(vintages).map_err(Error::Ledger)?;
         Ok(self)
+    }
+
+    /// How old the list of each group is.
+    pub fn standings(&self) -> Vec<Standing> {
+        self.lists.iter().map(|list| list.standing.clone()).collect()
+    }
+
+    /// When the first of all files ends.
+    pub fn end(&self) -> Option<Moment> {
+        self.lists.iter().filter_map(|list| list.standing.end()).min()
+    }
+
+    /// Compiles what is allowed.
+    pub fn policy(&self, generation: u64) -> Policy {
+        Policy::new(generation, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
+    }
+
+    /// The list of `group`, or of those who need no group.
+    pub fn list_for(&self, group: Option<&GroupName>) -> Result<&LoadedList, UnknownGroup> {
+        let everyone = GroupName::everyone();
+        let wanted = group.unwrap_or(&everyone);
+        self.lists.iter().find(|list| list.group == *wanted).ok_or_else(|| UnknownGroup {
+            wanted: group.cloned(),
+            known: self.lists.iter().map(|list| list.group.to_string()).collect(),
+        })
     }
 
     /// Tells the operator what is in force from now on, and what to look at.
     pub fn announce(&self, generation: u64) {
         notice(format_args!("generation {generation}: {self}"));
-        if self.allowlist.is_empty() {
-            notice("the list has no entries, so everything is denied");
+        for list in &self.lists {
+            if list.allowlist.is_empty() {
+                notice(format_args!(
+                    "the list{} has no entries, so everything is denied",
+                    list.whose()
+                ));
+            } else if list.mode == Mode::Audit {
+                notice(format_args!(
+                    "audit mode{}: what isn't listed is carried and logged with `would_deny`",
+                    list.whose()
+                ));
+            }
         }
         self.tell_findings();
     }
 
     /// Tells the operator what to look at.
     pub fn tell_findings(&self) {
-        for problem in &self.standing.problems {
+        for problem in self.lists.iter().flat_map(|list| &list.standing.problems) {
             notice(problem);
         }
-        if !self.findings.is_empty() {
-            let findings = report::Findings(&self.findings).to_string();
-            notice(format_args!("about the metadata:\n{}", findings.trim_end()));
+        for list in self.lists.iter().filter(|list| !list.findings.is_empty()) {
+            let findings = report::Findings(&list.findings).to_string();
+            notice(format_args!("about the metadata{}:\n{}", list.whose(), findings.trim_end()));
         }
     }
 
     /// Something to try on the first exact host.
     pub fn sample_url(&self) -> Option<String> {
-        self.allowlist.entries().iter().find_map(|entry| match (&entry.host, entry.ports.first()) {
+        let mut entries = self.lists.iter().flat_map(|list| list.allowlist.entries());
+        entries.find_map(|entry| match (&entry.host, entry.ports.first()) {
             (HostPattern::Exact(host), Port::HTTPS) => Some(format!("https://{host}/v2/")),
             (HostPattern::Exact(host), port) => Some(format!("https://{host}:{port}/v2/")),
             (HostPattern::Wildcard(_), _) => None,
@@ -258,10 +346,49 @@ impl Loaded {
     }
 }
 
+/// There is no list for whom it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownGroup {
+    wanted: Option<GroupName>,
+    known: Vec<String>,
+}
+
+impl std::error::Error for UnknownGroup {}
+
+impl fmt::Display for UnknownGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.wanted {
+            Some(group) => write!(f, "no client group `{group}`")?,
+            None => write!(f, "every client needs a group here, so say which one")?,
+        }
+        write!(f, "; there are: {}", self.known.join(", "))
+    }
+}
+
+impl LoadedList {
+    /// ` of group NAME`, unless it is everyone's.
+    fn whose(&self) -> String {
+        self.group.whose()
+    }
+}
+
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, list) in self.lists.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            list.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for LoadedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
-        write!(f, "allowlist {} with {}", self.allowlist.hash(), count(entries.len()))?;
+        let (hash, count) = (self.allowlist.hash(), count(entries.len()));
+        write!(f, "allowlist{} {hash} with {count}", self.whose())?;
         write!(f, "{}", self.standing)?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
@@ -288,8 +415,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Begins to watch. To be called before the files are read, so that no change falls between.
-    pub fn watch(sources: &Sources) -> Self {
+    /// Begins to watch files. To be called before they are read, so that no change falls between.
+    pub fn watch(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| is_complete(&event)) {
@@ -298,7 +425,7 @@ impl Changes {
             }
         };
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in sources.folders() {
+            for folder in folders(paths) {
                 watcher.watch(&folder, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)

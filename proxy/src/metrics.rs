@@ -23,6 +23,8 @@ pub struct Metrics {
     connections: IntCounterVec,
     /// Tunnels by the role of their host.
     tunnels: IntCounterVec,
+    /// Tunnels that only audit mode carried, by the reason for which they would have been refused.
+    would_deny: IntCounterVec,
     /// Tunnels by their end.
     ends: IntCounterVec,
     tunnel_seconds: Histogram,
@@ -67,7 +69,13 @@ impl Default for Metrics {
                 "ringfence_tunnels_total",
                 "Tunnels that have ended, by the role of the host",
                 "role",
-                ROLE_NAMES,
+                ROLE_NAMES.into_iter().chain([UNLISTED]),
+            ),
+            would_deny: new.counters(
+                "ringfence_would_deny_total",
+                "Tunnels carried in audit mode that enforcing would refuse, by reason",
+                "reason",
+                [Reason::NotInPolicy, Reason::PortNotAllowed].map(Reason::code),
             ),
             ends: new.counters(
                 "ringfence_tunnel_ends_total",
@@ -105,7 +113,7 @@ impl Default for Metrics {
                 .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
             not_after: new.gauge(
                 "ringfence_allowlist_not_after_seconds",
-                "When the list in force ends, in seconds since 1970; 0 if it doesn't",
+                "When the first of the lists in force ends, in seconds since 1970; 0 if none does",
             ),
             log_lost: new
                 .counter("ringfence_log_lost_total", "Access log lines that were not written"),
@@ -130,7 +138,11 @@ impl Metrics {
             Verdict::Panicked => self.panics.inc(),
         }
         if let Outcome::Carried(permit, route, transfer) = outcome {
-            self.tunnels.with_label_values(&[permit.entry().role.name()]).inc();
+            let role = permit.entry().map_or(UNLISTED, |entry| entry.role.name());
+            self.tunnels.with_label_values(&[role]).inc();
+            if let Some(reason) = permit.would_deny() {
+                self.would_deny.with_label_values(&[reason.code()]).inc();
+            }
             self.ends.with_label_values(&[transfer.end.name()]).inc();
             self.tunnel_seconds.observe(lasted.as_secs_f64());
             self.resolve_seconds.observe(route.resolve.as_secs_f64());
@@ -141,10 +153,10 @@ impl Metrics {
     /// Shows which list is in force.
     pub fn describe(&self, policy: &Policy) {
         self.entries.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
-        self.generation.set(i64::try_from(policy.id.generation).unwrap_or(i64::MAX));
+        self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
     }
 
-    /// Shows when the list in force ends.
+    /// Shows when the first of the lists in force ends.
     pub fn describe_end(&self, end: Option<Moment>) {
         let since_1970 = end.and_then(|end| end.time().duration_since(UNIX_EPOCH).ok());
         let seconds = since_1970.map_or(0, |duration| duration.as_secs());
@@ -206,5 +218,7 @@ impl Registrar {
     }
 }
 
+/// The role of a host that is on no list; audit mode carries those.
+const UNLISTED: &str = "unlisted";
 const TUNNEL_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0];
 const STEP_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0];

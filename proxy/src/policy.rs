@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ringfence_config::address::Class;
 use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, PatternSet, Port, Role, guard};
+use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::hello::ServerName;
@@ -24,11 +25,30 @@ pub struct ListId {
     pub hash: Arc<str>,
 }
 
-/// A compiled allowlist.
+/// What every group of clients may reach.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Which list it was compiled from.
-    pub id: ListId,
+    generation: u64,
+    lists: Vec<List>,
+}
+
+/// Whether a list is enforced.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// What isn't listed is refused.
+    #[default]
+    Enforce,
+    /// What isn't listed is carried, and logged as what would be refused: to learn what a list lacks.
+    /// Storage hosts, addresses, requests and hellos are refused as ever, and an empty list is none.
+    Audit,
+}
+
+/// One group's compiled allowlist.
+#[derive(Debug, Clone)]
+pub struct List {
+    id: ListId,
+    mode: Mode,
     exact: HashMap<Hostname, Arc<Entry>>,
     patterns: PatternSet,
     /// What `patterns` answers with the position of.
@@ -60,8 +80,17 @@ pub enum Decision {
 pub struct Permit {
     client: Client,
     target: Target,
-    entry: Arc<Entry>,
+    grounds: Grounds,
     list: ListId,
+}
+
+/// Why a target is permitted.
+#[derive(Debug, Clone)]
+enum Grounds {
+    /// An entry admits it.
+    Entry(Arc<Entry>),
+    /// It would be refused for this reason, if the list were enforced.
+    Audit(Reason),
 }
 
 /// A no, with its question.
@@ -91,8 +120,104 @@ pub struct Inadmissible {
 }
 
 impl Policy {
-    /// Compiles `allowlist`.
-    pub fn new(allowlist: &Allowlist, generation: u64) -> Self {
+    /// Compiles the list of each group, in the order in which clients' groups are counted.
+    pub fn new<'a>(
+        generation: u64,
+        lists: impl IntoIterator<Item = (&'a Allowlist, Mode)>,
+    ) -> Self {
+        let compile = |(allowlist, mode)| List::new(allowlist, mode, generation);
+        Self { generation, lists: lists.into_iter().map(compile).collect() }
+    }
+
+    /// Counts the policies this process has enforced, from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The list of each group.
+    pub fn lists(&self) -> &[List] {
+        &self.lists
+    }
+
+    /// How many entries the lists have.
+    pub fn len(&self) -> usize {
+        self.lists.iter().map(List::len).sum()
+    }
+
+    /// Whether nothing is allowed to anyone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Why nothing at all is allowed to anyone, if so.
+    pub fn closed(&self) -> Option<Reason> {
+        let closed: Option<Vec<Reason>> = self.lists.iter().map(List::closed).collect();
+        let expired = closed?.contains(&Reason::PolicyExpired);
+        Some(if expired { Reason::PolicyExpired } else { Reason::NoPolicy })
+    }
+
+    /// The same policy, with the lists of these groups past their end.
+    #[must_use]
+    pub fn expire(&self, groups: &[usize]) -> Self {
+        let mut policy = self.clone();
+        for group in groups {
+            if let Some(list) = policy.lists.get_mut(*group) {
+                list.expired = true;
+            }
+        }
+        policy
+    }
+
+    /// Decides.
+    ///
+    /// ```
+    /// use ringfence::client::Client;
+    /// use ringfence::policy::{Decision, Mode, Policy, Target};
+    /// use ringfence::reason::Reason;
+    /// use ringfence_config::{Allowlist, Entry, Port, Role};
+    ///
+    /// let entry = Entry::new("contoso.azurecr.io".parse()?, Role::Login("contoso".parse()?));
+    /// let policy = Policy::new(1, [(&Allowlist::new([entry])?, Mode::Enforce)]);
+    /// let client = || Client::anyone("10.0.0.4:50000".parse().unwrap());
+    /// let ask = |host: &str| Target { host: host.parse().unwrap(), port: Port::HTTPS };
+    ///
+    /// assert!(matches!(policy.decide(client(), ask("contoso.azurecr.io")), Decision::Allow(_)));
+    /// let Decision::Deny(denial) = policy.decide(client(), ask("exfil.blob.core.windows.net")) else {
+    ///     panic!("a storage host is never allowed");
+    /// };
+    /// assert_eq!(denial.reason, Reason::StorageForbidden);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn decide(&self, client: Client, target: Target) -> Decision {
+        let (list, id) = (self.list_of(&client), self.id_for(&client));
+        match list.ok_or(Reason::NoPolicy).and_then(|list| list.judge(&target)) {
+            Ok(grounds) => Decision::Allow(Permit { client, target, grounds, list: id }),
+            Err(reason) => Decision::Deny(Denial { client, target, reason, list: id }),
+        }
+    }
+
+    /// Asks again for a tunnel to `address` that was permitted under an earlier policy.
+    pub fn renew(&self, permit: &Permit, address: IpAddr) -> Result<(), Reason> {
+        let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
+        match list.judge(&permit.target) {
+            // A pin may have gone or moved; one that was added takes nothing away.
+            Ok(grounds) if grounds.admit(address) => Ok(()),
+            Ok(_) | Err(_) => Err(Reason::PolicyRevoked),
+        }
+    }
+
+    fn id_for(&self, client: &Client) -> ListId {
+        let none = || ListId { generation: self.generation, hash: "none".into() };
+        self.list_of(client).map_or_else(none, |list| list.id.clone())
+    }
+
+    fn list_of(&self, client: &Client) -> Option<&List> {
+        self.lists.get(client.group.index)
+    }
+}
+
+impl List {
+    fn new(allowlist: &Allowlist, mode: Mode, generation: u64) -> Self {
         let mut exact = HashMap::new();
         let (mut wildcards, mut globs) = (Vec::new(), Vec::new());
         for entry in allowlist.entries() {
@@ -108,13 +233,18 @@ impl Policy {
         }
         let patterns = PatternSet::new(globs);
         let id = ListId { generation, hash: allowlist.hash().into() };
-        Self { id, exact, patterns, wildcards, expired: false }
+        Self { id, mode, exact, patterns, wildcards, expired: false }
     }
 
-    /// The same list past its end.
-    #[must_use]
-    pub fn expire(&self) -> Self {
-        Self { expired: true, ..self.clone() }
+    /// Why it allows nothing at all, if so.
+    pub fn closed(&self) -> Option<Reason> {
+        if self.is_empty() {
+            Some(Reason::NoPolicy)
+        } else if self.expired {
+            Some(Reason::PolicyExpired)
+        } else {
+            None
+        }
     }
 
     /// Whether it is past its end.
@@ -127,7 +257,12 @@ impl Policy {
         self.exact.values().chain(&self.wildcards).map(Arc::as_ref)
     }
 
-    /// How many entries the list has.
+    /// Which list it was compiled from.
+    pub fn id(&self) -> &ListId {
+        &self.id
+    }
+
+    /// How many entries it has.
     pub fn len(&self) -> usize {
         self.exact.len() + self.wildcards.len()
     }
@@ -137,51 +272,22 @@ impl Policy {
         self.len() == 0
     }
 
-    /// Decides.
-    ///
-    /// ```
-    /// use ringfence::client::identify;
-    /// use ringfence::policy::{Decision, Policy, Target};
-    /// use ringfence::reason::Reason;
-    /// use ringfence_config::{Allowlist, Entry, Port, Role};
-    ///
-    /// let entry = Entry::new("contoso.azurecr.io".parse()?, Role::Login("contoso".parse()?));
-    /// let policy = Policy::new(&Allowlist::new([entry])?, 1);
-    /// let client = || identify("10.0.0.4:50000".parse().unwrap());
-    /// let ask = |host: &str| Target { host: host.parse().unwrap(), port: Port::HTTPS };
-    ///
-    /// assert!(matches!(policy.decide(client(), ask("contoso.azurecr.io")), Decision::Allow(_)));
-    /// let Decision::Deny(denial) = policy.decide(client(), ask("exfil.blob.core.windows.net")) else {
-    ///     panic!("a storage host is never allowed");
-    /// };
-    /// assert_eq!(denial.reason, Reason::StorageForbidden);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn decide(&self, client: Client, target: Target) -> Decision {
-        let list = self.id.clone();
-        match self.judge(&target) {
-            Ok(entry) => Decision::Allow(Permit { client, target, entry: Arc::clone(entry), list }),
-            Err(reason) => Decision::Deny(Denial { client, target, reason, list }),
+    fn judge(&self, target: &Target) -> Result<Grounds, Reason> {
+        match (self.look_up(target), self.mode) {
+            (Ok(entry), _) => Ok(Grounds::Entry(Arc::clone(entry))),
+            (Err(reason @ (Reason::NotInPolicy | Reason::PortNotAllowed)), Mode::Audit) => {
+                Ok(Grounds::Audit(reason))
+            }
+            (Err(reason), _) => Err(reason),
         }
     }
 
-    /// Asks again for a tunnel to `address` that was permitted under an earlier list.
-    pub fn renew(&self, permit: &Permit, address: IpAddr) -> Result<(), Reason> {
-        match self.judge(&permit.target) {
-            // A pin may have gone or moved; one that was added takes nothing away.
-            Ok(entry) if is_admitted(entry, address) => Ok(()),
-            Ok(_) | Err(_) => Err(Reason::PolicyRevoked),
+    fn look_up(&self, target: &Target) -> Result<&Arc<Entry>, Reason> {
+        if let Some(reason) = self.closed() {
+            return Err(reason);
         }
-    }
-
-    fn judge(&self, target: &Target) -> Result<&Arc<Entry>, Reason> {
-        if self.is_empty() {
-            return Err(Reason::NoPolicy);
-        }
-        if self.expired {
-            return Err(Reason::PolicyExpired);
-        }
-        let entry = self.lookup(&target.host);
+        let position = || self.patterns.first_match(&target.host);
+        let entry = self.exact.get(&target.host).or_else(|| Some(&self.wildcards[position()?]));
         // Guarded when the list was loaded, and once more here: a storage host passes only by the entry
         // that names that very account.
         let is_account = entry.is_some_and(|entry| entry.role == Role::StorageAccount);
@@ -191,11 +297,18 @@ impl Policy {
         let entry = entry.ok_or(Reason::NotInPolicy)?;
         if entry.ports.contains(target.port) { Ok(entry) } else { Err(Reason::PortNotAllowed) }
     }
+}
 
-    fn lookup(&self, host: &Hostname) -> Option<&Arc<Entry>> {
-        self.exact
-            .get(host)
-            .or_else(|| self.patterns.first_match(host).map(|position| &self.wildcards[position]))
+impl Grounds {
+    /// A public address, or a private or loopback one that the entry pins.
+    fn admit(&self, address: IpAddr) -> bool {
+        let pins = match self {
+            Self::Entry(entry) => entry.addresses.as_slice(),
+            Self::Audit(_) => &[],
+        };
+        let class = Class::of(address);
+        class == Class::Public
+            || (class.is_pinnable() && pins.iter().any(|pin| pin.contains(address)))
     }
 }
 
@@ -210,9 +323,20 @@ impl Permit {
         &self.target
     }
 
-    /// By which entry.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
+    /// By which entry, if one admits it.
+    pub fn entry(&self) -> Option<&Entry> {
+        match &self.grounds {
+            Grounds::Entry(entry) => Some(entry),
+            Grounds::Audit(_) => None,
+        }
+    }
+
+    /// Why it would be refused, if the list were enforced.
+    pub fn would_deny(&self) -> Option<Reason> {
+        match self.grounds {
+            Grounds::Entry(_) => None,
+            Grounds::Audit(reason) => Some(reason),
+        }
     }
 
     /// Of which list.
@@ -220,15 +344,16 @@ impl Permit {
         &self.list
     }
 
-    /// Turns into the refusal of a permit that a newer list, `by`, has taken back.
-    pub fn revoke(self, by: ListId) -> Denial {
+    /// Turns into the refusal of a permit that a newer policy has taken back.
+    pub fn revoke(self, by: &Policy) -> Denial {
         let Self { client, target, .. } = self;
-        Denial { client, target, reason: Reason::PolicyRevoked, list: by }
+        let list = by.id_for(&client);
+        Denial { client, target, reason: Reason::PolicyRevoked, list }
     }
 
     /// Admits `address` for this target: a public one, or one that the entry pins.
     pub fn admit(&self, address: IpAddr) -> Result<Admitted, Inadmissible> {
-        if is_admitted(&self.entry, address) {
+        if self.grounds.admit(address) {
             Ok(Admitted(SocketAddr::new(address, self.target.port.number())))
         } else {
             Err(Inadmissible { address, class: Class::of(address) })
@@ -237,21 +362,8 @@ impl Permit {
 
     /// Checks the ClientHello's server name: the host asked for, and no other.
     pub fn check_hello(&self, name: &ServerName) -> Result<(), Reason> {
-        match name {
-            ServerName::Hidden => Err(Reason::EchForbidden),
-            ServerName::Missing => Err(Reason::SniMissing),
-            ServerName::Invalid(_) => Err(Reason::SniInvalid),
-            ServerName::Host(host) if *host == self.target.host => Ok(()),
-            ServerName::Host(_) => Err(Reason::SniMismatch),
-        }
+        if *name.host()? == self.target.host { Ok(()) } else { Err(Reason::SniMismatch) }
     }
-}
-
-/// A public address, or a private or loopback one that the entry pins.
-fn is_admitted(entry: &Entry, address: IpAddr) -> bool {
-    let class = Class::of(address);
-    class == Class::Public
-        || (class.is_pinnable() && entry.addresses.iter().any(|pin| pin.contains(address)))
 }
 
 impl Admitted {
@@ -276,7 +388,7 @@ mod tests {
 
     fn policy(text: &str) -> Policy {
         let document = Document::parse("test.toml", text).expect("a valid list");
-        Policy::new(&document::merge(&[document]).expect("a valid list"), 1)
+        Policy::new(1, [(&document::merge(&[document]).expect("a valid list"), Mode::Enforce)])
     }
 
     fn sample() -> Policy {
@@ -284,7 +396,7 @@ mod tests {
     }
 
     fn client() -> Client {
-        crate::client::identify("10.0.0.4:50000".parse().expect("an address"))
+        Client::anyone("10.0.0.4:50000".parse().expect("an address"))
     }
 
     fn target(text: &str) -> Target {
@@ -400,16 +512,48 @@ mod tests {
     fn a_list_past_its_end_allows_nothing() {
         let list = sample();
         let tunnel = permit(&list, "contoso.azurecr.io");
-        let expired = list.expire();
+        let expired = list.expire(&[0]);
+        assert_eq!((list.closed(), expired.closed()), (None, Some(Reason::PolicyExpired)));
         for host in ["contoso.azurecr.io", "eastus.data.mcr.microsoft.com", "evil.example"] {
             let Decision::Deny(denial) = expired.decide(client(), target(host)) else {
                 panic!("{host}");
             };
-            assert_eq!((denial.reason, &denial.list), (Reason::PolicyExpired, &list.id));
+            assert_eq!((denial.reason, &denial.list), (Reason::PolicyExpired, list.lists[0].id()));
         }
         let address = "20.62.128.1".parse().expect("an address");
         assert_eq!(expired.renew(&tunnel, address), Err(Reason::PolicyRevoked));
-        assert_eq!(expired.entries().count(), list.len());
+        assert_eq!(expired.lists[0].entries().count(), list.len());
+    }
+
+    #[test]
+    fn each_group_has_its_own_end() {
+        let document = Document::parse("test.toml", include_str!("../../config/allowlist.toml"));
+        let list = document::merge(&[document.expect("a list")]).expect("a list");
+        let both = Policy::new(1, [(&list, Mode::Enforce), (&list, Mode::Audit)]);
+        let member = |index| {
+            let mut client = client();
+            client.group.index = index;
+            client
+        };
+        let reason = |policy: &Policy, index, text| match policy.decide(member(index), target(text))
+        {
+            Decision::Allow(permit) => permit.would_deny(),
+            Decision::Deny(denial) => Some(denial.reason),
+        };
+        // Audit mode carries nothing for a list that is past its end.
+        let (listed, unlisted) = ("contoso.azurecr.io", "evil.example");
+        let (first, second) = (both.expire(&[0]), both.expire(&[1]));
+        assert_eq!(reason(&first, 0, listed), Some(Reason::PolicyExpired));
+        assert_eq!(reason(&first, 1, listed), None);
+        assert_eq!(reason(&first, 1, unlisted), Some(Reason::NotInPolicy));
+        assert_eq!(reason(&second, 0, listed), None);
+        assert_eq!(reason(&second, 1, listed), Some(Reason::PolicyExpired));
+        let Decision::Deny(denial) = second.decide(member(1), target(unlisted)) else {
+            panic!("carried");
+        };
+        assert_eq!(denial.reason, Reason::PolicyExpired);
+        let closed = [&first, &second, &both.expire(&[0, 1])].map(Policy::closed);
+        assert_eq!(closed, [None, None, Some(Reason::PolicyExpired)]);
     }
 
     proptest! {
@@ -433,8 +577,8 @@ mod tests {
                 ..Entry::new(host.parse().expect("a host"), Role::Other)
             };
             let list = |hosts: &[String]| Allowlist::new(hosts.iter().map(entry)).expect("a list");
-            let fewer = Policy::new(&list(&hosts[1..]), 1);
-            let more = Policy::new(&list(&hosts), 1);
+            let fewer = Policy::new(1, [(&list(&hosts[1..]), Mode::Enforce)]);
+            let more = Policy::new(1, [(&list(&hosts), Mode::Enforce)]);
             let allowed = |policy: &Policy| matches!(policy.decide(client(), target(&asked)), Decision::Allow(_));
             prop_assert!(!allowed(&fewer) || allowed(&more));
         }

@@ -447,7 +447,7 @@ reasons! {
         code: "early_data_forbidden", kind: Denied, error: "http_request_denied",
         status: None, alert: Some(49),
         meaning: "the client sends data before the handshake (0-RTT)",
-        remedy: "turn early data off in the client, or `hello.early_data` on",
+        remedy: "turn early data off in the client, or set `hello.early_data` to \"allow\"",
     }
 
     /// The ClientHello offers only protocols that registries don't speak.
@@ -491,10 +491,20 @@ impl Reason {
         self.row().status
     }
 
-    /// The description of the fatal alert (RFC 8446 §6.2) for a client that spoke TLS, or `None` where the
-    /// peer would not understand one.
+    /// The description of the fatal alert (RFC 8446 §6.2) that answers this fault in a ClientHello, or
+    /// `None` where the fault is elsewhere, or the peer would not understand one.
     pub fn alert(self) -> Option<u8> {
         self.row().alert
+    }
+
+    /// The description of the fatal alert for a client that has sent a ClientHello and can be told in no
+    /// other way.
+    pub fn alert_by_kind(self) -> Option<u8> {
+        self.alert().or(match self.kind() {
+            Kind::Denied => Some(ACCESS_DENIED),
+            Kind::Failed => Some(INTERNAL_ERROR),
+            Kind::Malformed => None,
+        })
     }
 
     /// What it means, in one sentence without full stop.
@@ -526,6 +536,9 @@ impl Reason {
         &ROWS[self as usize]
     }
 }
+
+const ACCESS_DENIED: u8 = 49;
+const INTERNAL_ERROR: u8 = 80;
 
 impl Kind {
     /// The name in logs and documents.

@@ -3,15 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use ringfence_config::Role;
 use ringfence_config::address::Class;
 use ringfence_config::registry::{Label, Region};
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::client::{Client, Identity, Listener, Source};
 use crate::head::Malformed;
 use crate::hello::ServerName;
 use crate::policy::{Inadmissible, ListId, Permit, Target};
 use crate::reason::Reason;
+use crate::reception::Unreceived;
 use crate::relay::Transfer;
 use crate::tunnel::{Outcome, Verdict};
 use crate::upstream::{Failure, Route};
@@ -41,6 +43,13 @@ struct Line<'a> {
     time: String,
     id: u64,
     client: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balancer: Option<SocketAddr>,
+    listener: Listener,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<SocketAddr>,
+    #[serde(flatten)]
+    who: Option<Who<'a>>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
@@ -57,6 +66,16 @@ struct Line<'a> {
     list: Option<List<'a>>,
 }
 
+/// Who the client is, and what told.
+#[derive(Serialize)]
+struct Who<'a> {
+    group: &'a str,
+    identity: &'static str,
+    /// The name in the certificate, or the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
 /// What was asked for.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -69,7 +88,10 @@ enum Request<'a> {
     Permitted {
         host: &'a str,
         port: u16,
-        role: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        would_deny: Option<Reason>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         registry: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,11 +148,15 @@ impl<'a> Line<'a> {
             Verdict::Refused(reason) => (reason.kind().name(), Some(reason)),
             Verdict::Panicked => ("panicked", None),
         };
-        let about = |client: &Client| Self {
+        let about = |source: &Source| Self {
             schema: SCHEMA,
             time: humantime::format_rfc3339_millis(accepted).to_string(),
             id,
-            client: client.peer,
+            client: source.address,
+            balancer: source.balancer,
+            listener: source.listener,
+            original: source.original,
+            who: None,
             outcome: outcome_name,
             reason,
             request: None,
@@ -141,10 +167,11 @@ impl<'a> Line<'a> {
             ms: Milliseconds { resolve: None, connect: None, total: milliseconds(lasted) },
             list: None,
         };
+        let by = |client: &'a Client| Self { who: Some(Who::of(client)), ..about(&client.source) };
         let permitted = |permit: &'a Permit| Self {
             request: Some(Request::of(permit)),
             list: Some(List::of(permit.list())),
-            ..about(permit.client())
+            ..by(permit.client())
         };
         let along = |permit: &'a Permit, route: &Route, sni, end| Self {
             tunnel: Some(Tunnel { address: route.address, sni, end }),
@@ -156,16 +183,21 @@ impl<'a> Line<'a> {
             ..permitted(permit)
         };
         match outcome {
-            Outcome::Malformed(client, Malformed { authority, .. }) => {
+            Outcome::Unreceived(Unreceived { source, detail, .. }) => {
+                let detail = Some(detail.as_str()).filter(|detail| !detail.is_empty());
+                Self { failure: Some(Attempt { detail, rejected: Vec::new() }), ..about(source) }
+            }
+            Outcome::Malformed(source, Malformed { authority, .. }) => {
                 let authority = authority.as_deref();
                 let request = authority.map(|authority| Request::Unread { authority });
-                Self { request, ..about(client) }
+                Self { request, ..about(source) }
+            }
+            Outcome::Unidentified(source, target, _) => {
+                Self { request: Some(Request::denied(target)), ..about(source) }
             }
             Outcome::Denied(denial) => {
-                let Target { host, port } = &denial.target;
-                let request = Request::Denied { host: host.as_str(), port: port.number() };
-                let list = List::of(&denial.list);
-                Self { request: Some(request), list: Some(list), ..about(&denial.client) }
+                let (request, list) = (Request::denied(&denial.target), List::of(&denial.list));
+                Self { request: Some(request), list: Some(list), ..by(&denial.client) }
             }
             Outcome::Unreached(permit, failure) => {
                 Self { failure: Some(Attempt::of(failure)), ..permitted(permit) }
@@ -178,20 +210,37 @@ impl<'a> Line<'a> {
                 let line = along(permit, route, Some(sni), Some(end.name()));
                 Self { sent: *sent, received: *received, ..line }
             }
-            Outcome::Panicked(client) => about(client),
+            Outcome::Panicked(source) => about(source),
         }
     }
 }
 
+impl<'a> Who<'a> {
+    fn of(client: &'a Client) -> Self {
+        let (identity, name) = match &client.group.identity {
+            Identity::Address => ("address", None),
+            Identity::Certificate(name) => ("certificate", Some(&**name)),
+            Identity::User(name) => ("credentials", Some(&**name)),
+        };
+        Self { group: client.group.name.as_str(), identity, name }
+    }
+}
+
 impl<'a> Request<'a> {
+    fn denied(Target { host, port }: &'a Target) -> Self {
+        Self::Denied { host: host.as_str(), port: port.number() }
+    }
+
     fn of(permit: &'a Permit) -> Self {
-        let (Target { host, port }, role) = (permit.target(), &permit.entry().role);
+        let (Target { host, port }, role) =
+            (permit.target(), permit.entry().map(|entry| &entry.role));
         Self::Permitted {
             host: host.as_str(),
             port: port.number(),
-            role: role.name(),
-            registry: role.registry().map(Label::as_str),
-            region: role.region().map(Region::as_str),
+            would_deny: permit.would_deny(),
+            role: role.map(Role::name),
+            registry: role.and_then(Role::registry).map(Label::as_str),
+            region: role.and_then(Role::region).map(Region::as_str),
         }
     }
 }
@@ -234,17 +283,18 @@ mod tests {
     /// A panic can't be provoked from outside, as far as we know; its line is still a line.
     #[test]
     fn a_panic_is_on_record() {
-        let client = crate::client::identify("10.0.0.4:50000".parse().expect("an address"));
+        let address = "10.0.0.4:50000".parse().expect("an address");
+        let source = Source::new(address, Listener::Plain);
         let circumstances = Circumstances {
             id: 7,
             accepted: SystemTime::UNIX_EPOCH,
             lasted: Duration::from_millis(1),
         };
-        let line = line(&Outcome::Panicked(client), circumstances);
+        let line = line(&Outcome::Panicked(source), circumstances);
         assert_eq!(
             String::from_utf8_lossy(&line),
             "{\"schema\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":7,\"client\":\"10.0.0.4:50000\",\
-             \"outcome\":\"panicked\",\"sent\":0,\"received\":0,\"ms\":{\"total\":1.0}}\n"
+             \"listener\":\"plain\",\"outcome\":\"panicked\",\"sent\":0,\"received\":0,\"ms\":{\"total\":1.0}}\n"
         );
     }
 }

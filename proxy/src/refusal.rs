@@ -68,10 +68,9 @@ struct Problem {
     remedy: &'static str,
 }
 
-/// The fatal alert for a client that spoke TLS, if there is one: a plaintext record (RFC 8446 §5.1).
-pub fn alert(reason: Reason) -> Option<[u8; 7]> {
-    let description = reason.alert()?;
-    Some([21, 3, 3, 0, 2, 2, description])
+/// The fatal alert with this description: a plaintext record (RFC 8446 §5.1).
+pub fn alert(description: u8) -> [u8; 7] {
+    [21, 3, 3, 0, 2, 2, description]
 }
 
 /// Sends `last_words`, and that nothing will follow.

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
@@ -18,14 +20,15 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::admin;
+use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
-use crate::expiry;
 use crate::ledger::Ledger;
-use crate::lists::{self, Changes, Contents, Loaded, Sources};
+use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
+use crate::reception::Reception;
 use crate::service::{Arrival, Service};
 use crate::upstream::Resolver;
+use crate::{admin, credentials, expiry, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,12 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The files of the TLS listener.
+    #[error("can't set up TLS")]
+    Tls(#[source] tls::Error),
+    /// The file of the users.
+    #[error("can't set up proxy credentials")]
+    Users(#[source] credentials::Error),
     /// The resolver's settings.
     #[error("can't set up DNS")]
     Resolver(#[source] NetError),
@@ -55,26 +64,32 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
         let _inside = runtime.enter();
         Signals::install()?
     };
-    let listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded);
+    let reception = Reception::new(config).map_err(Error::Tls)?;
+    let clients = Clients::load(config).map_err(Error::Users)?;
+    let mut listeners = Listeners::bind(config)?;
+    let service = Service::start(config, loaded, reception, clients);
     let (alive, gone) = mpsc::channel(1);
-    for listener in listeners.workers {
+    for sockets in std::mem::take(&mut listeners.workers) {
         let resolver =
             Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
         let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
-        worker.start(listener)?;
+        worker.start(sockets)?;
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone());
     loaded.announce(1);
-    notice(format_args!("listening on {}", listeners.clients));
-    notice(format_args!("admin on {}", listeners.admin.local_addr().map_err(Error::Start)?));
-    if let Some(url) = loaded.sample_url() {
-        notice(format_args!("try curl -x http://{} {url}", listeners.clients));
-    }
-    let (sources, seen) = (config.sources.clone(), loaded.contents.clone());
-    let drain = config.drain;
-    let control = Control { service: Arc::clone(&service), signals, sources, seen, ledger, drain };
+    listeners.announce(loaded)?;
+    let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
+    let control = Control {
+        service: Arc::clone(&service),
+        signals,
+        catalog,
+        seen,
+        ledger,
+        drain: config.drain,
+        identities: config.identity_files(),
+        users: config.users.clone(),
+    };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
     notice::flush(FAREWELL);
@@ -87,7 +102,10 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
 struct Control {
     service: Arc<Service>,
     signals: Signals,
-    sources: Sources,
+    catalog: Catalog,
+    /// The files of certificates and users.
+    identities: Vec<PathBuf>,
+    users: Option<PathBuf>,
     /// What the list in force was loaded from.
     seen: Contents,
     /// What lists have been in force.
@@ -101,12 +119,20 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, sources, seen, ledger, drain } = self;
+        let Self { service, mut signals, catalog, identities, users, seen, ledger, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(sources, seen, ledger, Arc::clone(&service), signals.hangup);
+        let reloads = reload_on_change(catalog, seen, ledger, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
         spawn_local(expiry::run(Arc::clone(&service)));
+        if !identities.is_empty() {
+            spawn_local(reload_identities(
+                Arc::clone(&service),
+                identities,
+                users,
+                signals.hangup_too,
+            ));
+        }
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -126,7 +152,7 @@ impl Control {
 
 /// Reads the files again when they change, or when asked to.
 async fn reload_on_change(
-    sources: Sources,
+    catalog: Catalog,
     seen: Contents,
     mut ledger: Ledger,
     service: Arc<Service>,
@@ -136,9 +162,9 @@ async fn reload_on_change(
     loop {
         // A file on a stuck mount holds this up, but neither signals nor the admin port.
         let mut look = spawn_blocking({
-            let sources = sources.clone();
+            let catalog = catalog.clone();
             // The watch comes first: a change while we read is seen in the next round.
-            move || (Changes::watch(&sources), sources.read_settled())
+            move || (Changes::watch(catalog.paths()), catalog.read_settled())
         });
         let in_time = timeout(READ_LIMIT, &mut look).await;
         let looked = if let Ok(looked) = in_time {
@@ -168,6 +194,33 @@ async fn reload_on_change(
     }
 }
 
+/// Reads certificates and users again when their files change, or when asked to.
+async fn reload_identities(
+    service: Arc<Service>,
+    files: Vec<PathBuf>,
+    users: Option<PathBuf>,
+    mut hangup: Signal,
+) {
+    let mut changes = Changes::watch(&files);
+    loop {
+        tokio::select! {
+            () = changes.changed() => {}
+            _ = hangup.recv() => {}
+        }
+        let look = spawn_blocking({
+            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
+            move || {
+                let changes = Changes::watch(&files);
+                service.reload_identities(users.as_deref());
+                changes
+            }
+        });
+        if let Ok(watching) = look.await {
+            changes = watching;
+        }
+    }
+}
+
 /// One thread's share of the work: its own listener, resolver and tunnels.
 struct Worker {
     service: Arc<Service>,
@@ -177,38 +230,50 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(self, listener: StdListener) -> Result<(), Error> {
+    fn start(self, sockets: Vec<(Listener, StdListener)>) -> Result<(), Error> {
         let runtime = runtime()?;
-        let serve = move || LocalSet::new().block_on(&runtime, self.serve(listener));
+        let serve = move || LocalSet::new().block_on(&runtime, self.serve(sockets));
         std::thread::Builder::new().name("worker".into()).spawn(serve).map_err(Error::Start)?;
         Ok(())
     }
 
     /// Accepts until closing, then waits for its connections to end.
-    async fn serve(self, listener: StdListener) {
-        let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
+    async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
         let worker = Rc::new(self);
-        let closing = &worker.service.closing;
         let connections = TaskTracker::new();
-        while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
-            let Ok((stream, peer)) = accepted else {
-                // The peer has gone, or descriptors have run out; those come back when tunnels end.
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let arrival = Arrival::now(stream, peer);
-            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-            let slot = Arc::clone(&worker.service.slots).acquire_owned();
-            let slot = closing.run_until_cancelled(slot).await;
-            let worker = Rc::clone(&worker);
-            connections.spawn_local(async move {
-                worker.service.connection(arrival, &worker.resolver).await;
-                drop(slot);
-            });
-        }
-        drop(listener);
+        let accepting = sockets.into_iter().map(|(kind, socket)| {
+            let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
+            accept(Rc::clone(&worker), kind, socket, &connections)
+        });
+        join_all(accepting).await;
         connections.close();
         connections.wait().await;
+    }
+}
+
+/// Accepts on one socket until closing.
+async fn accept(
+    worker: Rc<Worker>,
+    kind: Listener,
+    socket: TcpListener,
+    connections: &TaskTracker,
+) {
+    let closing = &worker.service.closing;
+    while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
+        let Ok((stream, peer)) = accepted else {
+            // The peer has gone, or descriptors have run out; those come back when tunnels end.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let arrival = Arrival::now(stream, Source::new(peer, kind));
+        // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+        let slot = Arc::clone(&worker.service.slots).acquire_owned();
+        let slot = closing.run_until_cancelled(slot).await;
+        let worker = Rc::clone(&worker);
+        connections.spawn_local(async move {
+            worker.service.connection(arrival, &worker.resolver).await;
+            drop(slot);
+        });
     }
 }
 
@@ -217,6 +282,8 @@ struct Signals {
     stop: Stop,
     /// SIGHUP.
     hangup: Signal,
+    /// The same, for who reloads something else.
+    hangup_too: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -230,7 +297,8 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup: install(SignalKind::hangup())? })
+        let (hangup, hangup_too) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too })
     }
 }
 
@@ -245,25 +313,49 @@ impl Stop {
 
 /// All listeners of the process.
 struct Listeners {
-    /// Where clients connect.
-    clients: SocketAddr,
-    /// One for each worker, all on that address.
-    workers: Vec<StdListener>,
+    /// Where clients connect, in the order of the configuration.
+    clients: Vec<(Listener, SocketAddr)>,
+    /// For each worker, one socket on each of those addresses.
+    workers: Vec<Vec<(Listener, StdListener)>>,
     admin: StdListener,
 }
 
 impl Listeners {
     fn bind(config: &Config) -> Result<Self, Error> {
-        // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we are alone.
-        let mut clients = bind_alone(config.listen)?.local_addr().map_err(Error::Start)?;
-        let mut workers = Vec::new();
-        for _ in 0..config.workers.get() {
-            let listener = bind_shared(clients)
-                .map_err(|source| Error::Listen { address: clients, source })?;
-            clients = listener.local_addr().map_err(Error::Start)?;
-            workers.push(listener);
+        let mut clients = Vec::new();
+        let mut workers: Vec<_> = (0..config.workers.get()).map(|_| Vec::new()).collect();
+        for (kind, address) in &config.listeners {
+            // With SO_REUSEPORT a second proxy could take half of our connections; so first see that we
+            // are alone.
+            let mut address = bind_alone(*address)?.local_addr().map_err(Error::Start)?;
+            for worker in &mut workers {
+                let listener =
+                    bind_shared(address).map_err(|source| Error::Listen { address, source })?;
+                address = listener.local_addr().map_err(Error::Start)?;
+                worker.push((*kind, listener));
+            }
+            clients.push((*kind, address));
         }
         Ok(Self { clients, workers, admin: bind_alone(config.admin)? })
+    }
+
+    /// Says where clients can connect, and what to try.
+    fn announce(&self, loaded: &Loaded) -> Result<(), Error> {
+        for (kind, address) in &self.clients {
+            match kind {
+                Listener::Plain => notice(format_args!("listening on {address}")),
+                Listener::Tls | Listener::H2 | Listener::Transparent => {
+                    notice(format_args!("listening on {address} ({})", kind.name()));
+                }
+            }
+        }
+        notice(format_args!("admin on {}", self.admin.local_addr().map_err(Error::Start)?));
+        if let (Some((Listener::Plain, address)), Some(url)) =
+            (self.clients.first(), loaded.sample_url())
+        {
+            notice(format_args!("try curl -x http://{address} {url}"));
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
 use std::io;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -13,14 +13,16 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::client;
+use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::credentials::Users;
 use crate::difference::Difference;
 use crate::lines::Lines;
-use crate::lists::{Error as ListError, Loaded};
+use crate::lists::{Error as ListError, Loaded, LoadedList};
 use crate::metrics::Metrics;
 use crate::notice::notice;
-use crate::policy::Policy;
+use crate::policy::List;
+use crate::reception::Reception;
 use crate::record::{self, Circumstances};
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
@@ -30,6 +32,8 @@ use crate::wire::Wire;
 
 /// What the threads of the process share.
 pub struct Service {
+    /// How connections are received.
+    pub reception: Reception,
     /// What connections share.
     pub shared: Shared,
     /// The counters.
@@ -38,8 +42,8 @@ pub struct Service {
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
-    /// How old the list in force is.
-    pub standing: watch::Sender<Standing>,
+    /// How old the list in force is, for each group.
+    pub standings: watch::Sender<Vec<Standing>>,
     /// What happens to a list that is past its end.
     expired: Rule,
     /// The access log.
@@ -51,13 +55,20 @@ pub struct Service {
 
 impl Service {
     /// Makes it, and starts the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
+    pub fn start(
+        config: &Config,
+        loaded: &Loaded,
+        reception: Reception,
+        clients: Clients,
+    ) -> Arc<Self> {
         let metrics = Metrics::default();
-        let policy = Policy::new(&loaded.allowlist, 1);
+        let policy = loaded.policy(1);
         metrics.describe(&policy);
-        metrics.describe_end(loaded.standing.end());
+        metrics.describe_end(loaded.end());
         Arc::new(Self {
+            reception,
             shared: Shared {
+                clients,
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
@@ -68,7 +79,7 @@ impl Service {
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
-            standing: watch::Sender::new(loaded.standing.clone()),
+            standings: watch::Sender::new(loaded.standings()),
             expired: config.rules.expired,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
@@ -83,17 +94,26 @@ impl Service {
             Err(error) => {
                 self.metrics.reload_failures.inc();
                 let error = crate::chain(&error);
-                let stays = if current.is_expired() { "past its end" } else { "in force" };
+                let mut expired = current.lists().iter().map(List::is_expired);
+                let stays = match (expired.clone().all(|is| is), expired.any(|is| is)) {
+                    (true, _) => "past its end",
+                    (false, true) => "in force for those for whom it isn't past its end",
+                    (false, false) => "in force",
+                };
                 notice(format_args!("the old list stays {stays}: {error}"));
                 self.reload_error.store(Some(Arc::new(error)));
                 return;
             }
         };
         self.reload_error.store(None);
-        self.metrics.describe_end(loaded.standing.end());
-        let renewed = self.standing.send_replace(loaded.standing.clone()) != loaded.standing;
-        let generation = current.id.generation;
-        if *loaded.allowlist.hash() == *current.id.hash && !current.is_expired() {
+        self.metrics.describe_end(loaded.end());
+        let standings = loaded.standings();
+        let renewed = self.standings.send_replace(standings.clone()) != standings;
+        let generation = current.generation();
+        let stays = |(list, old): (&LoadedList, &List)| {
+            *list.allowlist.hash() == *old.id().hash && !old.is_expired()
+        };
+        if loaded.lists.iter().zip(current.lists()).all(stays) {
             let what = if renewed { "only its age" } else { "nothing" };
             notice(format_args!("read again, and {what} has changed: generation {generation}"));
             if renewed {
@@ -102,86 +122,162 @@ impl Service {
             }
             return;
         }
-        let policy = Policy::new(&loaded.allowlist, generation + 1);
+        let policy = loaded.policy(generation + 1);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
-        let difference = Difference::between(current.entries(), policy.entries());
+        let differences: Vec<Difference> = current
+            .lists()
+            .iter()
+            .zip(policy.lists())
+            .map(|(old, new)| Difference::between(old.entries(), new.entries()))
+            .collect();
         self.shared.policy.store(Arc::new(policy));
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation + 1);
         loaded.announce(generation + 1);
-        notice(format_args!("since generation {generation}: {difference}"));
+        for (list, difference) in loaded.lists.iter().zip(differences) {
+            let whose = list.group.whose();
+            notice(format_args!("the list{whose} since generation {generation}: {difference}"));
+        }
     }
 
-    /// Looks which lists are past their end, and says so once. Unless that is tolerated, nothing is allowed
-    /// from then on, until there is a later list.
+    /// Looks which groups' lists are past their end, and says so once. Unless that is tolerated, nothing is
+    /// allowed to those groups from then on, until there are later lists.
     pub fn expire(&self, now: SystemTime) {
-        let mut passed = Vec::new();
-        self.standing.send_if_modified(|standing| {
-            passed = standing.pass(now);
-            !passed.is_empty()
+        let mut groups = Vec::new();
+        self.standings.send_if_modified(|standings| {
+            for (group, standing) in standings.iter_mut().enumerate() {
+                let passed = standing.pass(now);
+                if !passed.is_empty() {
+                    groups.push(group);
+                }
+                passed.into_iter().for_each(notice);
+            }
+            !groups.is_empty()
         });
-        if passed.is_empty() {
+        if groups.is_empty() || self.expired == Rule::Warn {
             return;
         }
-        for problem in passed {
-            notice(problem);
-        }
-        if self.expired == Rule::Refuse {
-            let current = self.shared.policy.load();
-            self.shared.policy.store(Arc::new(current.expire()));
-            // Live tunnels ask again now.
-            self.shared.generation.send_replace(current.id.generation);
-            notice("everything is denied until there is a later list");
+        let current = self.shared.policy.load();
+        self.shared.policy.store(Arc::new(current.expire(&groups)));
+        // Live tunnels ask again now.
+        self.shared.generation.send_replace(current.generation());
+        for (_, name) in
+            self.shared.clients.names().enumerate().filter(|(at, _)| groups.contains(at))
+        {
+            let whose = name.whose();
+            notice(format_args!(
+                "the list{whose} has ended, so everything is denied until there is a later one"
+            ));
         }
     }
 
     /// What an operator should look at while everything goes on.
     pub fn warning(&self) -> Option<String> {
         let reload_error = self.reload_error.load().as_deref().cloned();
-        let standing = self.standing.borrow();
-        let problems = standing.problems.iter().map(ToString::to_string);
-        let warnings: Vec<String> = reload_error.into_iter().chain(problems).collect();
+        let policy = self.shared.policy.load();
+        let closed = self.shared.clients.names().zip(policy.lists()).filter_map(|(name, list)| {
+            let whose = name.whose();
+            Some(format!("the list{whose} allows nothing: {}", list.closed()?.code()))
+        });
+        let standings = self.standings.borrow();
+        let problems = standings.iter().flat_map(|standing| &standing.problems);
+        let problems = problems.map(ToString::to_string);
+        let warnings: Vec<String> =
+            reload_error.into_iter().chain(closed).chain(problems).collect();
         (!warnings.is_empty()).then(|| warnings.join("\n"))
+    }
+
+    /// Reads certificates and users again, for who comes from now on. This blocks.
+    pub fn reload_identities(&self, users: Option<&Path>) {
+        if let Some(tls) = &self.reception.tls {
+            match tls.reload() {
+                Ok(warnings) => warnings.into_iter().for_each(notice),
+                Err(error) => self.keep("certificates", &error),
+            }
+        }
+        if let (Some(path), Some(verifier)) = (users, self.shared.clients.verifier()) {
+            match Users::load(path) {
+                Ok(users) => verifier.replace(users),
+                Err(error) => self.keep("users", &error),
+            }
+        }
+    }
+
+    fn keep(&self, what: &str, error: &dyn std::error::Error) {
+        self.metrics.reload_failures.inc();
+        notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
     /// Serves one connection and records it, once.
     pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
-        let Arrival { stream, peer, accepted, started } = arrival;
+        let Arrival { stream, source, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = client::identify(peer);
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let mut stream = Wire::Tcp(stream);
-        let served = AssertUnwindSafe(self.shared.serve(&mut stream, client.clone(), resolver));
+        let (outcome, wire) = match self.reception.receive(stream, source).await {
+            Ok((mut wire, source)) => (self.serve(&mut wire, source, resolver).await, Some(wire)),
+            Err(unreceived) => (Outcome::Unreceived(unreceived), None),
+        };
+        self.conclude(outcome, wire, Beginning { id, accepted, started }).await;
+        self.metrics.open.dec();
+    }
+
+    async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
+        let panicked = Outcome::Panicked(source.clone());
+        let served = async {
+            match source.listener {
+                Listener::Plain | Listener::Tls | Listener::H2 => {
+                    self.shared.serve(wire, source, resolver).await
+                }
+                Listener::Transparent => {
+                    self.shared.serve_transparent(wire, source, resolver).await
+                }
+            }
+        };
         // The panic hook says where; one connection ends, the others never notice.
-        let outcome = served.catch_unwind().await.unwrap_or(Outcome::Panicked(client));
-        let last_words = outcome.last_words();
-        if let Some(words) = &last_words {
-            refusal::send(&mut stream, words).await;
-        }
+        AssertUnwindSafe(served).catch_unwind().await.unwrap_or(panicked)
+    }
+
+    /// Tells the client, the counters and the log what became of it.
+    async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+        let Beginning { id, accepted, started } = beginning;
+        let farewell = wire.zip(outcome.last_words());
+        let farewell = match farewell {
+            Some((mut wire, words)) => {
+                refusal::send(&mut wire, &words).await;
+                Some(wire)
+            }
+            None => None,
+        };
         let lasted = started.elapsed();
         self.metrics.count(&outcome, lasted);
         self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
-        if last_words.is_some() {
-            refusal::linger(stream).await;
+        if let Some(wire) = farewell {
+            refusal::linger(wire).await;
         }
-        self.metrics.open.dec();
     }
+}
+
+/// When a connection came, and its number.
+struct Beginning {
+    id: u64,
+    accepted: SystemTime,
+    started: Instant,
 }
 
 /// A connection, and when it came.
 pub struct Arrival {
     stream: TcpStream,
-    peer: SocketAddr,
+    source: Source,
     accepted: SystemTime,
     started: Instant,
 }
 
 impl Arrival {
     /// Notes that it came now.
-    pub fn now(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { stream, peer, accepted: SystemTime::now(), started: Instant::now() }
+    pub fn now(stream: TcpStream, source: Source) -> Self {
+        Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
     }
 }

@@ -1,23 +1,28 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
 use arc_swap::ArcSwap;
+use ringfence_config::{Hostname, Port};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use crate::client::{Client, Clients, Listener, Source};
 use crate::head::{self, Malformed};
-use crate::hello::{self, ServerName};
-use crate::policy::{Decision, Denial, Permit, Policy};
+use crate::hello::{self, Hello, ServerName};
+use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
+use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::retry::Gate;
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
 use crate::wire::Wire;
 
 /// What every connection of the process shares.
 pub struct Shared {
-    /// The list in force.
+    /// Who clients are.
+    pub clients: Clients,
+    /// The lists in force.
     pub policy: ArcSwap<Policy>,
     /// Tells live tunnels of a new list.
     pub generation: watch::Sender<u64>,
@@ -38,6 +43,8 @@ pub struct Limits {
     pub upstream: upstream::Limits,
     /// Reading the ClientHello.
     pub hello: hello::Limits,
+    /// What it may ask for.
+    pub rules: hello::Rules,
     /// Relaying.
     pub relay: relay::Limits,
 }
@@ -45,8 +52,12 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It did not get as far as a request.
+    Unreceived(Unreceived),
     /// No acceptable request was read.
-    Malformed(Client, Malformed),
+    Malformed(Source, Malformed),
+    /// The client is nobody we know.
+    Unidentified(Source, Target, Reason),
     /// The policy said no.
     Denied(Denial),
     /// The target was permitted, but not reached.
@@ -56,41 +67,66 @@ pub enum Outcome {
     /// The tunnel was carried to its end.
     Carried(Permit, Route, Transfer),
     /// Serving it panicked.
-    Panicked(Client),
+    Panicked(Source),
 }
 
-/// A permitted target, reached, and what the client sent ahead of our answer.
+/// A permitted target, reached.
 struct Tunnel {
     permit: Permit,
     upstream: Upstream,
-    pipelined: Vec<u8>,
 }
 
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, stream: &mut Wire, client: Client, resolver: &Resolver) -> Outcome {
-        match self.open(stream, client, resolver).await {
-            Ok(tunnel) => self.carry(stream, tunnel).await,
+    pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
+        match self.open(wire, source, resolver).await {
+            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Serves one redirected connection, whose ClientHello names the host, from its first byte on. Where
+    /// the client meant to go tells the port and nothing else: the host is looked up anew.
+    pub async fn serve_transparent(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        resolver: &Resolver,
+    ) -> Outcome {
+        match self.open_transparent(wire, source, resolver).await {
+            Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
     }
 
     async fn open(
         &self,
-        stream: &mut Wire,
-        client: Client,
+        wire: &mut Wire,
+        source: Source,
         resolver: &Resolver,
-    ) -> Result<Tunnel, Outcome> {
+    ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
-            head = head::read(stream, &self.limits.head) => head,
+            head = head::read(wire, &self.limits.head) => head,
             () = self.cut.cancelled() => Err(Malformed { reason: Reason::Draining, authority: None }),
         };
         let request = head.and_then(|head| Ok((head.target()?, head)));
         let (target, head) = match request {
             Ok(request) => request,
-            Err(malformed) => return Err(Outcome::Malformed(client, malformed)),
+            Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
+        let client = self.identify(source, &target, head.authorization()).await?;
+        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        Ok((Tunnel { permit, upstream }, head.into_pipelined()))
+    }
+
+    /// Reaches a target, if the client may.
+    async fn reach(
+        &self,
+        client: Client,
+        target: Target,
+        resolver: &Resolver,
+    ) -> Result<(Permit, Upstream), Outcome> {
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
@@ -106,30 +142,74 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.address.ip()) {
-            Ok(()) => Ok(Tunnel { permit, upstream, pipelined: head.into_pipelined() }),
-            Err(_) => Err(Outcome::Denied(permit.revoke(policy.id.clone()))),
+            Ok(()) => Ok((permit, upstream)),
+            Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
 
-    async fn carry(&self, stream: &mut Wire, tunnel: Tunnel) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: mut host, route }, pipelined } = tunnel;
-        let carried = {
-            let mut stop = std::pin::pin!(self.stop(&permit, &route));
-            let checked = tokio::select! {
-                biased;
-                stop = &mut stop => Err((None, stop.reason())),
-                checked = check(stream, pipelined, &permit, &self.limits.hello) => checked,
-            };
-            let (limits, meters) = (&self.limits.relay, &self.meters);
-            match checked {
-                Ok(hello) => Ok(relay::relay(stream, &mut host, hello, limits, meters, stop).await),
-                Err(refused) => Err(refused),
+    async fn open_transparent(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        resolver: &Resolver,
+    ) -> Result<(Tunnel, Hello), Outcome> {
+        let hello = tokio::select! {
+            hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
+            () = self.cut.cancelled() => Err(Reason::Draining),
+        };
+        let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
+        let asked = hello.and_then(|hello| {
+            let (host, port) = (hello.offer.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            self.limits.rules.check(&hello.offer)?;
+            Ok((Target { host, port }, hello))
+        });
+        let (target, hello) = match asked {
+            Ok(asked) => asked,
+            Err(reason) => {
+                return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        match carried {
-            Ok(transfer) => Outcome::Carried(permit, route, transfer),
-            Err((name, reason)) => Outcome::Closed(permit, route, name, reason),
+        let client = self.identify(source, &target, None).await?;
+        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        Ok((Tunnel { permit, upstream }, hello))
+    }
+
+    async fn identify(
+        &self,
+        source: Source,
+        target: &Target,
+        authorization: Option<&[u8]>,
+    ) -> Result<Client, Outcome> {
+        let identified = self.clients.identify(source, authorization).await;
+        identified.map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
+    }
+
+    /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
+    async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
+        let Tunnel { permit, upstream } = &tunnel;
+        let checked = {
+            tokio::select! {
+                biased;
+                stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
+                checked = check(wire, pipelined, permit, &self.limits) => checked,
+            }
+        };
+        match checked {
+            Ok(hello) => self.relay(wire, tunnel, hello).await,
+            Err((name, reason)) => {
+                Outcome::Closed(tunnel.permit, tunnel.upstream.route, name, reason)
+            }
         }
+    }
+
+    async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
+        let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
+        let gate = Gate::new(&permit, rules, hello.length, bytes);
+        let stop = self.stop(&permit, &route);
+        let (first, meters) = (hello.bytes, &self.meters);
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
+        Outcome::Carried(permit, route, transfer)
     }
 
     /// Waits until a tunnel may no longer live. Looks at once, and after each new list.
@@ -147,18 +227,20 @@ impl Shared {
     }
 }
 
-/// Opens the tunnel towards the client, and answers the bytes of a ClientHello that names the target.
+/// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
-    stream: &mut Wire,
+    wire: &mut Wire,
     pipelined: Vec<u8>,
     permit: &Permit,
-    limits: &hello::Limits,
-) -> Result<Vec<u8>, (Option<ServerName>, Reason)> {
-    stream.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(stream, pipelined, limits).await.map_err(|reason| (None, reason))?;
-    match permit.check_hello(&hello.name) {
-        Ok(()) => Ok(hello.bytes),
-        Err(reason) => Err((Some(hello.name), reason)),
+    limits: &Limits,
+) -> Result<Hello, (Option<ServerName>, Reason)> {
+    wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
+    let hello = hello::read(wire, pipelined, &limits.hello).await;
+    let hello = hello.map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.offer.name).and_then(|()| limits.rules.check(&hello.offer)) {
+        Ok(()) => Ok(hello),
+        Err(reason) => Err((Some(hello.offer.name), reason)),
     }
 }
 
@@ -167,7 +249,7 @@ async fn check(
 pub enum Verdict {
     /// A tunnel was carried until the peers or its own limits ended it.
     Tunnel,
-    /// A tunnel was carried until we ended it.
+    /// A tunnel was carried until we ended it; what has gone out by then was in order.
     Ended(Reason),
     /// No tunnel was carried.
     Refused(Reason),
@@ -179,12 +261,14 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
             Self::Unreached(_, failure) => Verdict::Refused(failure.reason),
-            Self::Closed(.., reason) => Verdict::Refused(*reason),
+            Self::Unidentified(.., reason) | Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Refused(reason) => Verdict::Ended(reason),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
                     Verdict::Tunnel
                 }
@@ -193,17 +277,46 @@ impl Outcome {
         }
     }
 
-    /// What a refused client is told: a response before the 200, an alert after it.
-    pub fn last_words(&self) -> Option<Vec<u8>> {
-        let response = |reason, host| refusal::response(reason, host).map(String::into_bytes);
+    /// Whose connection it was.
+    pub fn source(&self) -> &Source {
         match self {
-            Self::Malformed(_, malformed) => response(malformed.reason, None),
-            Self::Denied(denial) => response(denial.reason, Some(denial.target.host.as_str())),
-            Self::Unreached(permit, failure) => {
-                response(failure.reason, Some(permit.target().host.as_str()))
+            Self::Unreceived(unreceived) => &unreceived.source,
+            Self::Malformed(source, _)
+            | Self::Unidentified(source, ..)
+            | Self::Panicked(source) => source,
+            Self::Denied(denial) => &denial.client.source,
+            Self::Unreached(permit, _) | Self::Closed(permit, ..) | Self::Carried(permit, ..) => {
+                &permit.client().source
             }
-            Self::Closed(.., reason) => refusal::alert(*reason).map(Vec::from),
-            Self::Carried(..) | Self::Panicked(_) => None,
+        }
+    }
+
+    /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
+    /// one asked for a response.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let (reason, host) = match self {
+            // Only who speaks plain HTTP can be told.
+            Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
+                return None;
+            }
+            Self::Unreceived(unreceived) => (unreceived.reason, None),
+            Self::Malformed(_, malformed) => (malformed.reason, None),
+            Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
+            Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
+            Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
+            Self::Closed(.., reason)
+            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
+                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
+            }
+            Self::Carried(..) | Self::Panicked(_) => return None,
+        };
+        match self.source().listener {
+            Listener::Plain | Listener::Tls | Listener::H2 => {
+                refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
+            }
+            Listener::Transparent => {
+                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
+            }
         }
     }
 }

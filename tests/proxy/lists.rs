@@ -123,7 +123,7 @@ fn a_new_list_shows_what_it_changes() -> Result<()> {
     let stage = Stage::open()?;
     stage.allow(&[HOST, "third.azurecr.io"])?;
     for expected in [
-        "ringfence: since generation 1: 1 entry added, 1 entry removed, 0 entries altered",
+        "ringfence: the list since generation 1: 1 entry added, 1 entry removed, 0 entries altered",
         "  + third.azurecr.io",
         &format!("  - {DATA}"),
     ] {

@@ -2,6 +2,7 @@
 
 mod clients;
 mod contoso;
+mod handshakes;
 mod issues;
 mod lifecycle;
 mod lists;
