@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod difference;
 pub mod expiry;
 pub mod explain;
+pub mod h2;
 pub mod head;
 pub mod hello;
 pub mod ledger;

@@ -70,8 +70,9 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     let service = Service::start(config, loaded, reception, clients);
     let (alive, gone) = mpsc::channel(1);
     for sockets in std::mem::take(&mut listeners.workers) {
-        let resolver =
-            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
+        let resolver = Arc::new(
+            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?,
+        );
         let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
         worker.start(sockets)?;
     }
@@ -224,7 +225,7 @@ async fn reload_identities(
 /// One thread's share of the work: its own listener, resolver and tunnels.
 struct Worker {
     service: Arc<Service>,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -265,7 +266,8 @@ async fn accept(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let arrival = Arrival::now(stream, Source::new(peer, kind));
+        let (source, beginning) = (Source::new(peer, kind), worker.service.begin());
+        let arrival = Arrival { stream, source, beginning };
         // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
         let slot = Arc::clone(&worker.service.slots).acquire_owned();
         let slot = closing.run_until_cancelled(slot).await;

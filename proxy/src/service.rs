@@ -1,8 +1,10 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
+use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -24,11 +26,11 @@ use crate::notice::notice;
 use crate::policy::List;
 use crate::reception::Reception;
 use crate::record::{self, Circumstances};
-use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Resolver;
 use crate::vintage::{Rule, Standing};
 use crate::wire::Wire;
+use crate::{h2, refusal};
 
 /// What the threads of the process share.
 pub struct Service {
@@ -209,39 +211,62 @@ impl Service {
         notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
-    /// Serves one connection and records it, once.
-    pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
-        let Arrival { stream, source, accepted, started } = arrival;
-        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    /// Serves one connection and records it, once; one that speaks HTTP/2, once for each of its streams.
+    pub async fn connection(self: &Arc<Self>, arrival: Arrival, resolver: &Arc<Resolver>) {
+        let Arrival { stream, source, beginning } = arrival;
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
         let (outcome, wire) = match self.reception.receive(stream, source).await {
-            Ok((mut wire, source)) => (self.serve(&mut wire, source, resolver).await, Some(wire)),
-            Err(unreceived) => (Outcome::Unreceived(unreceived), None),
+            Ok((wire, source)) => self.serve(wire, source, resolver).await,
+            Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
         };
-        self.conclude(outcome, wire, Beginning { id, accepted, started }).await;
+        if let Some(outcome) = outcome {
+            self.conclude(outcome, wire, beginning).await;
+        }
         self.metrics.open.dec();
     }
 
-    async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        let panicked = Outcome::Panicked(source.clone());
+    async fn serve(
+        self: &Arc<Self>,
+        mut wire: Wire,
+        source: Source,
+        resolver: &Arc<Resolver>,
+    ) -> (Option<Outcome>, Option<Wire>) {
+        let (from, shared) = (source.clone(), &self.shared);
         let served = async {
             match source.listener {
-                Listener::Plain | Listener::Tls | Listener::H2 => {
-                    self.shared.serve(wire, source, resolver).await
+                Listener::Plain | Listener::Tls => {
+                    (Some(shared.serve(&mut wire, source, resolver).await), Some(wire))
                 }
+                Listener::H2 => (h2::serve(wire, source, self, resolver).await, None),
                 Listener::Transparent => {
-                    self.shared.serve_transparent(wire, source, resolver).await
+                    (Some(shared.serve_transparent(&mut wire, source, resolver).await), Some(wire))
                 }
             }
         };
-        // The panic hook says where; one connection ends, the others never notice.
-        AssertUnwindSafe(served).catch_unwind().await.unwrap_or(panicked)
+        self.guard(&from, served).await
+    }
+
+    /// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
+    /// notice; the panic hook says where it was.
+    pub async fn guard<O: From<Outcome>>(
+        &self,
+        source: &Source,
+        served: impl Future<Output = (O, Option<Wire>)>,
+    ) -> (O, Option<Wire>) {
+        let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
+        AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
+    }
+
+    /// Numbers what begins now.
+    pub fn begin(&self) -> Beginning {
+        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Beginning { id, accepted: SystemTime::now(), started: Instant::now() }
     }
 
     /// Tells the client, the counters and the log what became of it.
-    async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+    pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
         let Beginning { id, accepted, started } = beginning;
         let farewell = wire.zip(outcome.last_words());
         let farewell = match farewell {
@@ -261,7 +286,8 @@ impl Service {
 }
 
 /// When a connection came, and its number.
-struct Beginning {
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
     id: u64,
     accepted: SystemTime,
     started: Instant,
@@ -269,15 +295,10 @@ struct Beginning {
 
 /// A connection, and when it came.
 pub struct Arrival {
-    stream: TcpStream,
-    source: Source,
-    accepted: SystemTime,
-    started: Instant,
-}
-
-impl Arrival {
-    /// Notes that it came now.
-    pub fn now(stream: TcpStream, source: Source) -> Self {
-        Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
-    }
+    /// As it was accepted.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub source: Source,
+    /// When it came.
+    pub beginning: Beginning,
 }

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Clients, Listener, Source};
+use crate::client::{Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
@@ -71,9 +71,16 @@ pub enum Outcome {
 }
 
 /// A permitted target, reached.
-struct Tunnel {
+pub struct Tunnel {
     permit: Permit,
     upstream: Upstream,
+}
+
+impl Tunnel {
+    /// What became of it if the client has gone before it could be told.
+    pub fn abandoned(self) -> Outcome {
+        Outcome::Closed(self.permit, self.upstream.route, None, Reason::ClientClosed)
+    }
 }
 
 impl Shared {
@@ -81,7 +88,7 @@ impl Shared {
     /// [last words](Outcome::last_words).
     pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
         match self.open(wire, source, resolver).await {
-            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
+            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
     }
@@ -115,18 +122,22 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let client = self.identify(source, &target, head.authorization()).await?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
-        Ok((Tunnel { permit, upstream }, head.into_pipelined()))
+        let tunnel = self.admit(source, target, head.authorization(), resolver).await?;
+        Ok((tunnel, head.into_pipelined()))
     }
 
-    /// Reaches a target, if the client may.
-    async fn reach(
+    /// Finds out who the client is, and reaches the target, if it may.
+    pub async fn admit(
         &self,
-        client: Client,
+        source: Source,
         target: Target,
+        authorization: Option<&[u8]>,
         resolver: &Resolver,
-    ) -> Result<(Permit, Upstream), Outcome> {
+    ) -> Result<Tunnel, Outcome> {
+        let client = match self.clients.identify(source, authorization).await {
+            Ok(client) => client,
+            Err((source, reason)) => return Err(Outcome::Unidentified(source, target, reason)),
+        };
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
@@ -142,7 +153,7 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.address.ip()) {
-            Ok(()) => Ok((permit, upstream)),
+            Ok(()) => Ok(Tunnel { permit, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
@@ -169,29 +180,24 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        let client = self.identify(source, &target, None).await?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
-        Ok((Tunnel { permit, upstream }, hello))
+        Ok((self.admit(source, target, None, resolver).await?, hello))
     }
 
-    async fn identify(
+    /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of
+    /// which the client may have sent some ahead.
+    pub async fn carry(
         &self,
-        source: Source,
-        target: &Target,
-        authorization: Option<&[u8]>,
-    ) -> Result<Client, Outcome> {
-        let identified = self.clients.identify(source, authorization).await;
-        identified.map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
-    }
-
-    /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
-    async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
+        wire: &mut Wire,
+        tunnel: Tunnel,
+        answer: &[u8],
+        pipelined: Vec<u8>,
+    ) -> Outcome {
         let Tunnel { permit, upstream } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
                 stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, pipelined, permit, &self.limits) => checked,
+                checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
             }
         };
         match checked {
@@ -230,11 +236,12 @@ impl Shared {
 /// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
     wire: &mut Wire,
+    answer: &[u8],
     pipelined: Vec<u8>,
     permit: &Permit,
     limits: &Limits,
 ) -> Result<Hello, (Option<ServerName>, Reason)> {
-    wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    wire.write_all(answer).await.map_err(|_| (None, Reason::ClientClosed))?;
     wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
     let hello = hello::read(wire, pipelined, &limits.hello).await;
     let hello = hello.map_err(|reason| (None, reason))?;
@@ -291,9 +298,8 @@ impl Outcome {
         }
     }
 
-    /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
-    /// one asked for a response.
-    pub fn last_words(&self) -> Option<Vec<u8>> {
+    /// The response to a request for which no tunnel was opened.
+    pub fn response(&self) -> Option<refusal::Response> {
         let (reason, host) = match self {
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
@@ -304,19 +310,24 @@ impl Outcome {
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason)
-            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
-                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
-            }
-            Self::Carried(..) | Self::Panicked(_) => return None,
+            Self::Closed(..) | Self::Carried(..) | Self::Panicked(_) => return None,
         };
-        match self.source().listener {
-            Listener::Plain | Listener::Tls | Listener::H2 => {
-                refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
+        refusal::Response::new(reason, host.map(Hostname::as_str))
+    }
+
+    /// What a refused client is told on its connection: a response before the 200, an alert after it, and
+    /// an alert where no one asked for a response.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let alert = |description| refusal::alert(description).to_vec();
+        match (self, self.verdict()) {
+            (
+                Self::Closed(..) | Self::Carried(..),
+                Verdict::Refused(reason) | Verdict::Ended(reason),
+            ) => reason.alert().map(alert),
+            (_, Verdict::Refused(reason)) if self.source().listener == Listener::Transparent => {
+                reason.alert_by_kind().map(alert)
             }
-            Listener::Transparent => {
-                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
-            }
+            _ => self.response().map(|response| response.http1().into_bytes()),
         }
     }
 }
