@@ -1,5 +1,6 @@
 //! The proxy from outside: the built program, its log and its far ends.
 
+mod audit;
 mod clients;
 mod contoso;
 mod handshakes;
