@@ -10,7 +10,7 @@ use ringfence::signature::beside;
 use tempfile::TempDir;
 use test_support::{Finished, Program, Ringfence, require_program};
 
-use crate::stage::{DATA, HOST, Stage, document};
+use crate::stage::{DATA, HOST, LOOPBACK, Stage, document};
 
 fn run(arguments: &[&str]) -> Result<Finished> {
     Program::new(env!("CARGO_BIN_EXE_ringfence")).args(arguments).run()
@@ -322,6 +322,96 @@ fn a_list_that_is_renewed_or_tolerated_goes_on() -> Result<()> {
     first.echo()?;
     drop(renewed.tunnel(DATA)?);
     ensure!(renewed.proxy.admin("/readyz")?.starts_with("HTTP/1.1 200 "));
+    Ok(())
+}
+
+/// L08: each group has its own list, and its own end. What becomes of one is nothing to the other.
+#[test]
+fn one_groups_list_ends_and_the_others_go_on() -> Result<()> {
+    let (soon, later) = (from_now(Duration::from_secs(6)), from_now(Duration::from_hours(1)));
+    let (first, second) = (LOOPBACK, "127.0.0.2".parse()?);
+    let group = |name, address| {
+        format!(
+            "[[client]]\nname = \"{name}\"\naddress = [\"{address}/32\"]\nallowlist = [\"{name}.toml\"]\n"
+        )
+    };
+    let settings = group("first", first) + &group("second", second);
+    let both = |port, serial, end: &String| {
+        issue(&document(&[HOST, DATA], port), Some(serial), Some(end.clone()))
+    };
+    let stage = Stage::prepared(&settings, |list, port| {
+        // Nobody belongs to everyone here; their list shows that an empty one is pointed at.
+        fs::write(list, "schema = 1\n")?;
+        fs::write(list.with_file_name("first.toml"), both(port, 1, &later))?;
+        Ok(fs::write(list.with_file_name("second.toml"), both(port, 1, &soon))?)
+    })?;
+    let mut kept = stage.tunnel_at(first, HOST)?;
+    let (mut ended, mut other) = (stage.tunnel_at(second, HOST)?, stage.tunnel_at(second, DATA)?);
+
+    // The metric says when the next of them ends.
+    let seconds =
+        soon.parse::<humantime::Timestamp>()?.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    ensure!(stage.proxy.metric("ringfence_allowlist_not_after_seconds")? == seconds);
+    ensure!(ended.ended()? && other.ended()?);
+    for host in [HOST, DATA] {
+        let line = stage.proxy.logged(|line| line["host"] == host && line["group"] == "second")?;
+        ensure!(line["end"] == "revoked" && line["reason"] == "policy_revoked", "{line}");
+    }
+    let said = "the list of group `second` has ended, so everything is denied until";
+    stage.proxy.stderr().wait_for_line(|line| line.contains(said))?;
+    kept.echo()?;
+    drop(stage.tunnel_at(first, DATA)?);
+
+    let (asked, arrived) = (stage.dns.asked().len(), stage.origin.arrived().len());
+    let (_, head) = stage.connect_at(second, &format!("{HOST}:{}", stage.origin.port))?;
+    ensure!(head.starts_with("HTTP/1.1 503 ringfence: policy_expired; "), "{head}");
+    let line = stage.proxy.logged(|line| line["reason"] == "policy_expired")?;
+    ensure!(line["group"] == "second", "{line}");
+    ensure!((stage.dns.asked().len(), stage.origin.arrived().len()) == (asked, arrived));
+    let ready = stage.proxy.admin("/readyz")?;
+    let warned = "\"the list of group `second` allows nothing: policy_expired\\nthe list allows \
+                  nothing: no_policy\\n";
+    ensure!(ready.starts_with("HTTP/1.1 200 ") && ready.contains(warned), "{ready}");
+
+    // The same hosts with a later end: only the end was missing, and only to one group.
+    stage
+        .replace(&stage.list.with_file_name("second.toml"), &both(stage.origin.port, 2, &later))?;
+    let same = "the list of group `second` since generation 1: the same entries";
+    stage.proxy.stderr().wait_for_line(|line| line.contains(same))?;
+    drop((stage.tunnel_at(second, HOST)?, stage.tunnel_at(second, DATA)?));
+    kept.echo()?;
+    ensure!(!stage.proxy.admin("/readyz")?.contains("policy_expired"));
+    Ok(())
+}
+
+/// L08: each group's files need the signature, and one without it holds up the others.
+#[test]
+fn each_groups_list_has_to_be_signed() -> Result<()> {
+    let Some(signer) = Signer::new()? else { return Ok(()) };
+    let settings = signer.settings()
+        + "[[client]]\nname = \"builds\"\naddress = [\"127.0.0.2/32\"]\nallowlist = [\"builds.toml\"]\n";
+    let stage = Stage::prepared(&settings, |list, port| {
+        let builds = list.with_file_name("builds.toml");
+        fs::write(&builds, document(&[HOST], port))?;
+        signer.sign(&builds, &[])?;
+        signer.sign(list, &[])
+    })?;
+    let (builds, source) = (stage.list.with_file_name("builds.toml"), "127.0.0.2".parse()?);
+    stage.replace(&builds, &document(&[HOST, DATA], stage.origin.port))?;
+    let refused =
+        |line: &str| line.contains("builds.toml") && line.contains("is not what was signed");
+    stage.proxy.stderr().wait_for_line(refused)?;
+    let (_, head) = stage.connect_at(source, &format!("{DATA}:{}", stage.origin.port))?;
+    ensure!(head.starts_with("HTTP/1.1 403 ringfence: not_in_policy; "), "{head}");
+
+    signer.sign(&builds, &[])?;
+    for expected in [
+        "ringfence: the list since generation 1: the same entries",
+        "ringfence: the list of group `builds` since generation 1: 1 entry added, 0 entries removed, 0 entries altered",
+    ] {
+        stage.proxy.stderr().wait_for_line(|line| line == expected)?;
+    }
+    drop(stage.tunnel_at(source, DATA)?);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Ringfence};
 
@@ -69,9 +70,14 @@ impl Stage {
 
     /// Puts this document in place, by rename.
     pub(crate) fn put(&self, document: &str) -> Result<()> {
+        self.replace(&self.list, document)
+    }
+
+    /// Puts this document in the place of `list`, by rename.
+    pub(crate) fn replace(&self, list: &Path, document: &str) -> Result<()> {
         let new = self.directory.path().join("allowlist.new");
         fs::write(&new, document)?;
-        Ok(fs::rename(new, &self.list)?)
+        Ok(fs::rename(new, list)?)
     }
 
     /// Puts this document in place, by rename, and waits until it is in force.
@@ -98,9 +104,19 @@ impl Stage {
         Client::connect(self.proxy.listen())
     }
 
+    /// A connection to the proxy, of a client at `source`.
+    pub(crate) fn client_at(&self, source: IpAddr) -> Result<Client> {
+        Client::connect_from(source, self.proxy.listen())
+    }
+
     /// A client that has asked for `authority`, and the head of the answer.
     pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
-        let mut client = self.client()?;
+        self.connect_at(LOOPBACK, authority)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn connect_at(&self, source: IpAddr, authority: &str) -> Result<(Client, String)> {
+        let mut client = self.client_at(source)?;
         client.send(
             format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
         )?;
@@ -110,7 +126,13 @@ impl Stage {
 
     /// A client in an open tunnel to `host`, its ClientHello behind it.
     pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
-        let (mut client, head) = self.connect(&format!("{host}:{}", self.origin.port))?;
+        self.tunnel_at(LOOPBACK, host)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn tunnel_at(&self, source: IpAddr, host: &str) -> Result<Client> {
+        let (mut client, head) =
+            self.connect_at(source, &format!("{host}:{}", self.origin.port))?;
         if !head.starts_with("HTTP/1.1 200 ") {
             bail!("no tunnel: {head}");
         }
@@ -145,7 +167,18 @@ impl Client {
         reason = "a test is the client; nothing of it is forwarded"
     )]
     pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// The same, with `source` as the client's address.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
