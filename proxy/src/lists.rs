@@ -312,12 +312,12 @@ impl Loaded {
             if list.allowlist.is_empty() {
                 notice(format_args!(
                     "the list{} has no entries, so everything is denied",
-                    list.whose()
+                    list.group.whose()
                 ));
             } else if list.mode == Mode::Audit {
                 notice(format_args!(
                     "audit mode{}: what isn't listed is carried and logged with `would_deny`",
-                    list.whose()
+                    list.group.whose()
                 ));
             }
         }
@@ -331,7 +331,11 @@ impl Loaded {
         }
         for list in self.lists.iter().filter(|list| !list.findings.is_empty()) {
             let findings = report::Findings(&list.findings).to_string();
-            notice(format_args!("about the metadata{}:\n{}", list.whose(), findings.trim_end()));
+            notice(format_args!(
+                "about the metadata{}:\n{}",
+                list.group.whose(),
+                findings.trim_end()
+            ));
         }
     }
 
@@ -365,13 +369,6 @@ impl fmt::Display for UnknownGroup {
     }
 }
 
-impl LoadedList {
-    /// ` of group NAME`, unless it is everyone's.
-    fn whose(&self) -> String {
-        self.group.whose()
-    }
-}
-
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, list) in self.lists.iter().enumerate() {
@@ -388,7 +385,7 @@ impl fmt::Display for LoadedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
         let (hash, count) = (self.allowlist.hash(), count(entries.len()));
-        write!(f, "allowlist{} {hash} with {count}", self.whose())?;
+        write!(f, "allowlist{} {hash} with {count}", self.group.whose())?;
         write!(f, "{}", self.standing)?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
