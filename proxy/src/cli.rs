@@ -131,7 +131,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 fn load(options: Options) -> Result<(Config, Loaded, Ledger), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
-    let ledger = Ledger::open(config.rules, config.state.as_deref())?;
+    let ledger = Ledger::open(config.vintage, config.state.as_deref())?;
     let loaded = config.catalog.read()?.load()?.judged(&ledger, SystemTime::now())?;
     Ok((config, loaded, ledger))
 }

@@ -6,22 +6,26 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
+use ringfence_config::address::parse_block;
 use ringfence_config::snippet::{self, Place, Source};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
-use crate::policy::Mode;
+use crate::parent::{self, Parent};
+use crate::policy::{Mode, Rules};
 use crate::signature::Keys;
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
-use crate::vintage::{Rule, Rules};
+use crate::vintage::{self, Rule};
 use crate::{head, hello, relay, upstream};
 
 /// Everything a running proxy was told.
@@ -42,11 +46,15 @@ pub struct Config {
     /// What each group is allowed.
     pub catalog: Catalog,
     /// What happens to lists that are too old.
-    pub rules: Rules,
+    pub vintage: vintage::Rules,
     /// Where their serials are remembered over restarts.
     pub state: Option<PathBuf>,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// What it says about addresses.
+    pub rules: Rules,
+    /// Through whom hosts are reached, if not directly.
+    pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
     /// Connections that may be open at once; more wait in the kernel's queue.
@@ -104,6 +112,9 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
+    /// The parent proxy's section.
+    #[error(transparent)]
+    Parent(#[from] parent::Error),
 }
 
 /// A mistake in the configuration file, and where it is.
@@ -161,6 +172,8 @@ impl Config {
         let listeners =
             [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
         let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
+        let rules = Rules { nat64: file.dns.nat64 };
+        let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
             listeners,
             balancers: file.proxy_protocol.from,
@@ -169,9 +182,11 @@ impl Config {
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
             catalog: Catalog { groups: lists, keys: file.lists.public_keys },
-            rules: Rules { rollback: file.lists.rollback, expired: file.lists.expired },
+            vintage: vintage::Rules { rollback: file.lists.rollback, expired: file.lists.expired },
             state: file.lists.state,
             resolvers: either(options.resolver, file.resolver),
+            rules,
+            parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
             drain: file.timeouts.drain.0,
@@ -238,6 +253,8 @@ struct File {
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     lists: Lists,
+    dns: Dns,
+    parent: Option<parent::Section>,
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
@@ -283,6 +300,7 @@ struct Transparent {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ProxyProtocol {
+    #[serde(deserialize_with = "blocks")]
     from: Vec<IpNet>,
 }
 
@@ -291,7 +309,7 @@ struct ProxyProtocol {
 #[serde(deny_unknown_fields)]
 struct FileClient {
     name: Spanned<GroupName>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blocks")]
     address: Vec<IpNet>,
     #[serde(default)]
     certificate: Vec<Parsed<SanName>>,
@@ -344,6 +362,21 @@ struct Lists {
     state: Option<PathBuf>,
     rollback: Rule,
     expired: Rule,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Dns {
+    nat64: bool,
+}
+
+/// Addresses and blocks, as strictly as a list's pins are read.
+fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let block = |text: &String| {
+        parse_block(text).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
+    };
+    texts.iter().map(block).collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -443,6 +476,7 @@ impl File {
         for path in ours.chain(theirs).chain(tls).chain(users).chain(state) {
             *path = folder.join(&*path);
         }
+        self.parent = self.parent.map(|parent| parent.relative_to(folder));
         self
     }
 }
@@ -505,6 +539,7 @@ mod tests {
     #[test]
     fn the_sample_shows_every_key_with_its_default() {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
+        assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!(sample.lists, Lists::default());
@@ -524,7 +559,7 @@ mod tests {
                 && all.credentials.is_some()
                 && !all.proxy_protocol.from.is_empty()
         );
-        assert!(all.workers.is_some() && all.mode == sample.mode);
+        assert!(all.workers.is_some() && all.parent.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
@@ -574,6 +609,8 @@ mod tests {
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("[proxy_protocol]\nfrom = [\"010.0.0.0/8\"]", "`010.0.0.0/8`: expected an IP address"),
+            ("[proxy_protocol]\nfrom = [\"10.0.0.6/8\"]", "has host bits set; write `10.0.0.0/8`"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
             (
@@ -599,6 +636,9 @@ mod tests {
                  [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",
                 "two groups have this name",
             ),
+            ("[dns]\nnat64 = \"yes\"", "expected a boolean"),
+            ("[parent]\nurl = \"https://a.example:1\"", "only parents that speak plain HTTP"),
+            ("[parent]\nvet = true", "missing field `url`"),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

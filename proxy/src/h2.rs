@@ -30,7 +30,7 @@ use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::service::{Beginning, Service};
 use crate::tunnel::{Outcome, Tunnel};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::wire::Wire;
 
 /// Serves every stream of one connection, and answers what is to be said of the connection itself: nothing,
@@ -39,14 +39,14 @@ pub async fn serve(
     wire: Wire,
     source: Source,
     service: &Arc<Service>,
-    resolver: &Arc<Resolver>,
+    outbound: &Rc<Outbound>,
 ) -> Option<Outcome> {
     let limits = &service.shared.limits;
     let (opened, live) = watch::channel(Live { ever: false, now: 0 });
     let streams = Rc::new(Streams {
         source: source.clone(),
         service: Arc::clone(service),
-        resolver: Arc::clone(resolver),
+        outbound: Rc::clone(outbound),
         places: Arc::new(Semaphore::new(MAX_STREAMS as usize)),
         live: opened,
         tasks: TaskTracker::new(),
@@ -130,7 +130,7 @@ async fn emptied(mut live: watch::Receiver<Live>) {
 struct Streams {
     source: Source,
     service: Arc<Service>,
-    resolver: Arc<Resolver>,
+    outbound: Rc<Outbound>,
     /// For tunnels that are being opened or carried; a stream that was reset holds its own until it has
     /// been cleaned up.
     places: Arc<Semaphore>,
@@ -207,7 +207,7 @@ impl Streams {
         let authorization = authorization.map(hyper::header::HeaderValue::as_bytes);
         let shared = &self.service.shared;
         let tunnel =
-            shared.admit(self.source.clone(), target, authorization, &self.resolver).await?;
+            shared.admit(self.source.clone(), target, authorization, &self.outbound).await?;
         Ok((tunnel, (mine, slot)))
     }
 

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::GroupName;
 use crate::ledger::{self, Ledger};
 use crate::notice::notice;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Mode, Policy, Rules};
 use crate::signature::{self, Keys};
 use crate::vintage::{self, Standing};
 
@@ -291,8 +291,8 @@ impl Loaded {
     }
 
     /// Compiles what is allowed.
-    pub fn policy(&self, generation: u64) -> Policy {
-        Policy::new(generation, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
+    pub fn policy(&self, generation: u64, rules: Rules) -> Policy {
+        Policy::new(generation, rules, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
     }
 
     /// The list of `group`, or of those who need no group.

@@ -22,12 +22,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::dns::Resolver;
 use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::reception::Reception;
 use crate::service::{Arrival, Service};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::{admin, credentials, expiry, tls};
 
 /// Why the proxy could not start.
@@ -69,17 +70,26 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     let mut listeners = Listeners::bind(config)?;
     let service = Service::start(config, loaded, reception, clients);
     let (alive, gone) = mpsc::channel(1);
+    let own: Arc<[SocketAddr]> = listeners.addresses()?.into();
     for sockets in std::mem::take(&mut listeners.workers) {
-        let resolver = Arc::new(
-            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?,
-        );
-        let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
+        let limits = config.limits.upstream;
+        let outbound = Outbound {
+            resolver: Resolver::new(&config.resolvers, limits.resolve).map_err(Error::Resolver)?,
+            limits,
+            rules: config.rules,
+            listeners: Arc::clone(&own),
+            parent: config.parent.clone(),
+        };
+        let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(sockets)?;
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone());
     loaded.announce(1);
     listeners.announce(loaded)?;
+    if let Some(parent) = &config.parent {
+        notice(format_args!("through the parent proxy at {}", parent.address));
+    }
     let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
     let control = Control {
         service: Arc::clone(&service),
@@ -222,10 +232,10 @@ async fn reload_identities(
     }
 }
 
-/// One thread's share of the work: its own listener, resolver and tunnels.
+/// One thread's share of the work: its own listeners, way out and tunnels.
 struct Worker {
     service: Arc<Service>,
-    resolver: Arc<Resolver>,
+    outbound: Outbound,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -240,11 +250,12 @@ impl Worker {
 
     /// Accepts until closing, then waits for its connections to end.
     async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
-        let worker = Rc::new(self);
+        let Self { service, outbound, _alive } = self;
+        let outbound = Rc::new(outbound);
         let connections = TaskTracker::new();
         let accepting = sockets.into_iter().map(|(kind, socket)| {
             let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
-            accept(Rc::clone(&worker), kind, socket, &connections)
+            accept(kind, socket, &service, &outbound, &connections)
         });
         join_all(accepting).await;
         connections.close();
@@ -254,26 +265,27 @@ impl Worker {
 
 /// Accepts on one socket until closing.
 async fn accept(
-    worker: Rc<Worker>,
     kind: Listener,
     socket: TcpListener,
+    service: &Arc<Service>,
+    outbound: &Rc<Outbound>,
     connections: &TaskTracker,
 ) {
-    let closing = &worker.service.closing;
+    let closing = &service.closing;
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
         let Ok((stream, peer)) = accepted else {
             // The peer has gone, or descriptors have run out; those come back when tunnels end.
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (source, beginning) = (Source::new(peer, kind), worker.service.begin());
+        let (source, beginning) = (Source::new(peer, kind), service.begin());
         let arrival = Arrival { stream, source, beginning };
         // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-        let slot = Arc::clone(&worker.service.slots).acquire_owned();
+        let slot = Arc::clone(&service.slots).acquire_owned();
         let slot = closing.run_until_cancelled(slot).await;
-        let worker = Rc::clone(&worker);
+        let (service, outbound) = (Arc::clone(service), Rc::clone(outbound));
         connections.spawn_local(async move {
-            worker.service.connection(arrival, &worker.resolver).await;
+            service.connection(arrival, &outbound).await;
             drop(slot);
         });
     }
@@ -358,6 +370,12 @@ impl Listeners {
             notice(format_args!("try curl -x http://{address} {url}"));
         }
         Ok(())
+    }
+
+    /// Where this process can be connected to.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let admin = self.admin.local_addr().map_err(Error::Start)?;
+        Ok(self.clients.iter().map(|(_, address)| *address).chain([admin]).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::rc::Rc;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,11 +24,11 @@ use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded, LoadedList};
 use crate::metrics::Metrics;
 use crate::notice::notice;
-use crate::policy::List;
+use crate::policy::{List, Rules};
 use crate::reception::Reception;
 use crate::record::{self, Circumstances};
 use crate::tunnel::{Outcome, Shared};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::vintage::{Rule, Standing};
 use crate::wire::Wire;
 use crate::{h2, refusal};
@@ -50,6 +51,8 @@ pub struct Service {
     expired: Rule,
     /// The access log.
     pub log: Lines,
+    /// What the configuration says about addresses.
+    rules: Rules,
     connections: AtomicU64,
     /// One for each connection that may be open.
     pub slots: Arc<Semaphore>,
@@ -64,7 +67,7 @@ impl Service {
         clients: Clients,
     ) -> Arc<Self> {
         let metrics = Metrics::default();
-        let policy = loaded.policy(1);
+        let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
         metrics.describe_end(loaded.end());
         Arc::new(Self {
@@ -82,7 +85,8 @@ impl Service {
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
             standings: watch::Sender::new(loaded.standings()),
-            expired: config.rules.expired,
+            expired: config.vintage.expired,
+            rules: config.rules,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         })
@@ -124,7 +128,7 @@ impl Service {
             }
             return;
         }
-        let policy = loaded.policy(generation + 1);
+        let policy = loaded.policy(generation + 1, self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         let differences: Vec<Difference> = current
@@ -212,13 +216,13 @@ impl Service {
     }
 
     /// Serves one connection and records it, once; one that speaks HTTP/2, once for each of its streams.
-    pub async fn connection(self: &Arc<Self>, arrival: Arrival, resolver: &Arc<Resolver>) {
+    pub async fn connection(self: &Arc<Self>, arrival: Arrival, outbound: &Rc<Outbound>) {
         let Arrival { stream, source, beginning } = arrival;
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
         let (outcome, wire) = match self.reception.receive(stream, source).await {
-            Ok((wire, source)) => self.serve(wire, source, resolver).await,
+            Ok((wire, source)) => self.serve(wire, source, outbound).await,
             Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
         };
         if let Some(outcome) = outcome {
@@ -231,17 +235,17 @@ impl Service {
         self: &Arc<Self>,
         mut wire: Wire,
         source: Source,
-        resolver: &Arc<Resolver>,
+        outbound: &Rc<Outbound>,
     ) -> (Option<Outcome>, Option<Wire>) {
         let (from, shared) = (source.clone(), &self.shared);
         let served = async {
             match source.listener {
                 Listener::Plain | Listener::Tls => {
-                    (Some(shared.serve(&mut wire, source, resolver).await), Some(wire))
+                    (Some(shared.serve(&mut wire, source, outbound).await), Some(wire))
                 }
-                Listener::H2 => (h2::serve(wire, source, self, resolver).await, None),
+                Listener::H2 => (h2::serve(wire, source, self, outbound).await, None),
                 Listener::Transparent => {
-                    (Some(shared.serve_transparent(&mut wire, source, resolver).await), Some(wire))
+                    (Some(shared.serve_transparent(&mut wire, source, outbound).await), Some(wire))
                 }
             }
         };

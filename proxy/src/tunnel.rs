@@ -15,7 +15,7 @@ use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
 use crate::retry::Gate;
-use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
 
 /// What every connection of the process shares.
@@ -86,8 +86,8 @@ impl Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        match self.open(wire, source, resolver).await {
+    pub async fn serve(&self, wire: &mut Wire, source: Source, outbound: &Outbound) -> Outcome {
+        match self.open(wire, source, outbound).await {
             Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
@@ -99,9 +99,9 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Outcome {
-        match self.open_transparent(wire, source, resolver).await {
+        match self.open_transparent(wire, source, outbound).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -111,7 +111,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
             head = head::read(wire, &self.limits.head) => head,
@@ -122,7 +122,7 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let tunnel = self.admit(source, target, head.authorization(), resolver).await?;
+        let tunnel = self.admit(source, target, head.authorization(), outbound).await?;
         Ok((tunnel, head.into_pipelined()))
     }
 
@@ -132,7 +132,7 @@ impl Shared {
         source: Source,
         target: Target,
         authorization: Option<&[u8]>,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<Tunnel, Outcome> {
         let client = match self.clients.identify(source, authorization).await {
             Ok(client) => client,
@@ -143,7 +143,7 @@ impl Shared {
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
         let upstream = tokio::select! {
-            upstream = upstream::connect(&permit, resolver) => upstream,
+            upstream = outbound.connect(&permit) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
         let upstream = match upstream {
@@ -152,7 +152,7 @@ impl Shared {
         };
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.address.ip()) {
+        match policy.renew(&permit, upstream.route.hop) {
             Ok(()) => Ok(Tunnel { permit, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
@@ -162,7 +162,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
@@ -180,7 +180,7 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        Ok((self.admit(source, target, None, resolver).await?, hello))
+        Ok((self.admit(source, target, None, outbound).await?, hello))
     }
 
     /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of
@@ -222,7 +222,7 @@ impl Shared {
     async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.address.ip()).is_err() {
+            if self.policy.load().renew(permit, route.hop).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {

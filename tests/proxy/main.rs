@@ -3,10 +3,15 @@
 mod audit;
 mod clients;
 mod contoso;
+mod dns;
 mod handshakes;
+mod heads;
+mod hellos;
 mod issues;
+mod liar;
 mod lifecycle;
 mod lists;
+mod parent;
 mod pull;
 mod refusals;
 mod reload;
