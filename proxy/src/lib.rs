@@ -13,12 +13,15 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod difference;
 pub mod dns;
 pub mod expectations;
+pub mod expiry;
 pub mod explain;
 pub mod h2;
 pub mod head;
 pub mod hello;
+pub mod ledger;
 pub mod lines;
 pub mod lists;
 pub mod metrics;
@@ -35,9 +38,11 @@ pub mod retry;
 pub mod selftest;
 pub mod server;
 pub mod service;
+pub mod signature;
 pub mod tls;
 pub mod tunnel;
 pub mod upstream;
+pub mod vintage;
 pub mod wire;
 
 /// An error and its causes, as one text.

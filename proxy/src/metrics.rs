@@ -1,7 +1,7 @@
 //! Counts what became of connections. Every label value is known in advance, so a client can't make new
 //! series.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -9,6 +9,7 @@ use prometheus::{
     TextEncoder,
 };
 use ringfence_config::allowlist::ROLE_NAMES;
+use ringfence_config::issue::Moment;
 
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -39,6 +40,7 @@ pub struct Metrics {
     pub reload_failures: IntCounter,
     entries: IntGauge,
     generation: IntGauge,
+    not_after: IntGauge,
     /// Log lines that were not written.
     pub log_lost: IntCounter,
     /// Notices that were not written.
@@ -109,6 +111,10 @@ impl Default for Metrics {
             entries: new.gauge("ringfence_allowlist_entries", "Entries of the list in force"),
             generation: new
                 .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
+            not_after: new.gauge(
+                "ringfence_allowlist_not_after_seconds",
+                "When the first of the lists in force ends, in seconds since 1970; 0 if none does",
+            ),
             log_lost: new
                 .counter("ringfence_log_lost_total", "Access log lines that were not written"),
             notices_lost: new.counter(
@@ -148,6 +154,13 @@ impl Metrics {
     pub fn describe(&self, policy: &Policy) {
         self.entries.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
         self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
+    }
+
+    /// Shows when the first of the lists in force ends.
+    pub fn describe_end(&self, end: Option<Moment>) {
+        let since_1970 = end.and_then(|end| end.time().duration_since(UNIX_EPOCH).ok());
+        let seconds = since_1970.map_or(0, |duration| duration.as_secs());
+        self.not_after.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
@@ -23,12 +23,13 @@ use tokio_util::task::TaskTracker;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::reception::Reception;
 use crate::service::{Arrival, Service};
 use crate::upstream::Outbound;
-use crate::{admin, credentials, tls};
+use crate::{admin, credentials, expiry, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ pub enum Error {
 }
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
-pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
+pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error> {
     raise_descriptor_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
@@ -95,6 +96,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         signals,
         catalog,
         seen,
+        ledger,
         drain: config.drain,
         identities: config.identity_files(),
         users: config.users.clone(),
@@ -117,6 +119,8 @@ struct Control {
     users: Option<PathBuf>,
     /// What the list in force was loaded from.
     seen: Contents,
+    /// What lists have been in force.
+    ledger: Ledger,
     drain: Duration,
 }
 
@@ -126,11 +130,12 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, identities, users, seen, drain } = self;
+        let Self { service, mut signals, catalog, identities, users, seen, ledger, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
+        let reloads = reload_on_change(catalog, seen, ledger, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
+        spawn_local(expiry::run(Arc::clone(&service)));
         if !identities.is_empty() {
             spawn_local(reload_identities(
                 Arc::clone(&service),
@@ -160,6 +165,7 @@ impl Control {
 async fn reload_on_change(
     catalog: Catalog,
     seen: Contents,
+    mut ledger: Ledger,
     service: Arc<Service>,
     mut hangup: Signal,
 ) {
@@ -186,7 +192,11 @@ async fn reload_on_change(
         // A folder may hold other files, too; what we have seen before needs no second look.
         let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
         if seen.replace(now.clone()) != Some(now) {
-            service.reload(read.and_then(Contents::load));
+            let loaded = read
+                .and_then(Contents::load)
+                .and_then(|loaded| loaded.judged(&ledger, SystemTime::now()))
+                .and_then(|loaded| loaded.remembered(&mut ledger));
+            service.reload(loaded);
         }
         tokio::select! {
             () = changes.changed() => {}

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Ringfence};
 
@@ -37,30 +38,45 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        Self::prepared(settings, |_, _| Ok(()))
+    }
+
+    /// The same, after `prepare` has been given the list's path and the origin's port.
+    pub(crate) fn prepared(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
-        Self::build(PROGRAM, dns, resolver, settings)
+        Self::build(PROGRAM, dns, resolver, settings, prepare)
     }
 
     /// The same, started by another program.
     pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
-        Self::build(program, dns, resolver, settings)
+        Self::build(program, dns, resolver, settings, |_, _| Ok(()))
     }
 
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
-        Self::build(PROGRAM, Dns::start()?, resolver, settings)
+        Self::build(PROGRAM, Dns::start()?, resolver, settings, |_, _| Ok(()))
     }
 
-    fn build(program: &str, dns: Dns, resolver: SocketAddr, settings: &str) -> Result<Self> {
+    fn build(
+        program: &str,
+        dns: Dns,
+        resolver: SocketAddr,
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
         let directory = TempDir::new()?;
         let origin = Origin::start()?;
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
+        prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
         fs::write(
             &config,
@@ -76,12 +92,22 @@ impl Stage {
         self.enforce(&document(hosts, self.origin.port))
     }
 
+    /// Puts this document in place, by rename.
+    pub(crate) fn put(&self, document: &str) -> Result<()> {
+        self.replace(&self.list, document)
+    }
+
+    /// Puts this document in the place of `list`, by rename.
+    pub(crate) fn replace(&self, list: &Path, document: &str) -> Result<()> {
+        let new = self.directory.path().join("allowlist.new");
+        fs::write(&new, document)?;
+        Ok(fs::rename(new, list)?)
+    }
+
     /// Puts this document in place, by rename, and waits until it is in force.
     pub(crate) fn enforce(&self, document: &str) -> Result<()> {
         let generation = self.proxy.metric("ringfence_allowlist_generation")?;
-        let new = self.directory.path().join("allowlist.new");
-        fs::write(&new, document)?;
-        fs::rename(new, &self.list)?;
+        self.put(document)?;
         self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
     }
 
@@ -102,9 +128,19 @@ impl Stage {
         Client::connect(self.proxy.listen())
     }
 
+    /// A connection to the proxy, of a client at `source`.
+    pub(crate) fn client_at(&self, source: IpAddr) -> Result<Client> {
+        Client::connect_from(source, self.proxy.listen())
+    }
+
     /// A client that has asked for `authority`, and the head of the answer.
     pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
-        let mut client = self.client()?;
+        self.connect_at(LOOPBACK, authority)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn connect_at(&self, source: IpAddr, authority: &str) -> Result<(Client, String)> {
+        let mut client = self.client_at(source)?;
         client.send(
             format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
         )?;
@@ -114,7 +150,13 @@ impl Stage {
 
     /// A client in an open tunnel to `host`, its ClientHello behind it.
     pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
-        let (mut client, head) = self.connect(&format!("{host}:{}", self.origin.port))?;
+        self.tunnel_at(LOOPBACK, host)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn tunnel_at(&self, source: IpAddr, host: &str) -> Result<Client> {
+        let (mut client, head) =
+            self.connect_at(source, &format!("{host}:{}", self.origin.port))?;
         if !head.starts_with("HTTP/1.1 200 ") {
             bail!("no tunnel: {head}");
         }
@@ -151,7 +193,18 @@ impl Client {
         reason = "a test is the client; nothing of it is forwarded"
     )]
     pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// The same, with `source` as the client's address.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -197,6 +250,14 @@ impl Client {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).context("receive")?;
         Ok(bytes)
+    }
+
+    /// Sends something through a tunnel to an origin that echoes, and has it back.
+    pub(crate) fn echo(&mut self) -> Result<()> {
+        let bytes = b"there and back";
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
     }
 
     /// Everything until the other side closes. A reset counts as an error: it may have eaten an answer.
