@@ -21,6 +21,7 @@ pub mod explain;
 pub mod h2;
 pub mod head;
 pub mod hello;
+pub mod identities;
 pub mod ledger;
 pub mod lines;
 pub mod lists;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::identities::Identities;
 use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
@@ -65,6 +65,7 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
         let _inside = runtime.enter();
         Signals::install()?
     };
+    let identities = Identities::look(config);
     let reception = Reception::new(config).map_err(Error::Tls)?;
     let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
@@ -98,8 +99,7 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
         seen,
         ledger,
         drain: config.drain,
-        identities: config.identity_files(),
-        users: config.users.clone(),
+        identities,
     };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
@@ -114,9 +114,7 @@ struct Control {
     service: Arc<Service>,
     signals: Signals,
     catalog: Catalog,
-    /// The files of certificates and users.
-    identities: Vec<PathBuf>,
-    users: Option<PathBuf>,
+    identities: Identities,
     /// What the list in force was loaded from.
     seen: Contents,
     /// What lists have been in force.
@@ -130,20 +128,13 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, identities, users, seen, ledger, drain } = self;
+        let Self { service, mut signals, catalog, identities, seen, ledger, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
         let reloads = reload_on_change(catalog, seen, ledger, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
         spawn_local(expiry::run(Arc::clone(&service)));
-        if !identities.is_empty() {
-            spawn_local(reload_identities(
-                Arc::clone(&service),
-                identities,
-                users,
-                signals.hangup_too,
-            ));
-        }
+        spawn_local(identities.watch(Arc::clone(&service), signals.hangup_too));
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -201,33 +192,6 @@ async fn reload_on_change(
         tokio::select! {
             () = changes.changed() => {}
             _ = hangup.recv() => seen = None,
-        }
-    }
-}
-
-/// Reads certificates and users again when their files change, or when asked to.
-async fn reload_identities(
-    service: Arc<Service>,
-    files: Vec<PathBuf>,
-    users: Option<PathBuf>,
-    mut hangup: Signal,
-) {
-    let mut changes = Changes::watch(&files);
-    loop {
-        tokio::select! {
-            () = changes.changed() => {}
-            _ = hangup.recv() => {}
-        }
-        let look = spawn_blocking({
-            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
-            move || {
-                let changes = Changes::watch(&files);
-                service.reload_identities(users.as_deref());
-                changes
-            }
-        });
-        if let Ok(watching) = look.await {
-            changes = watching;
         }
     }
 }
