@@ -2,6 +2,7 @@
 
 mod clients;
 mod contoso;
+mod ends;
 mod lifecycle;
 mod pull;
 mod refusals;

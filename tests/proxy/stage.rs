@@ -36,6 +36,11 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        Self::by_script(settings, "exec \"$0\" \"$@\"")
+    }
+
+    /// The same, started by a shell's script, which has to `exec "$0" "$@"`.
+    pub(crate) fn by_script(settings: &str, script: &str) -> Result<Self> {
         let directory = TempDir::new()?;
         let (dns, origin) = (Dns::start()?, Origin::start()?);
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
@@ -49,7 +54,7 @@ impl Stage {
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
+        let proxy = Ringfence::by_script(env!("CARGO_BIN_EXE_ringfence"), script, arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -160,6 +165,11 @@ impl Client {
         self.0.shutdown(Shutdown::Write).context("finish")
     }
 
+    /// Vanishes with a reset instead of a farewell.
+    pub(crate) fn reset(self) -> Result<()> {
+        Ok(socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))?)
+    }
+
     /// Reads one response head, and nothing behind it.
     pub(crate) fn head(&mut self) -> Result<String> {
         let mut head = Vec::new();
@@ -261,7 +271,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let address = socket.local_addr()?;
         let dns = Self {
