@@ -11,6 +11,7 @@ use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
+use crate::probe::Probes;
 use crate::server;
 
 /// Let clients reach exactly the hosts on an allowlist.
@@ -101,7 +102,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { options } => {
-            let (_, loaded) = load(options)?;
+            let (config, loaded) = load(options)?;
+            Probes::new(&config.probe, &config.groups, &loaded.policy(1))?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
+use humantime::format_duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
@@ -24,7 +25,8 @@ use crate::client::{Listener, Source};
 use crate::config::Config;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
-use crate::service::{Arrival, Service};
+use crate::probe;
+use crate::service::{self, Arrival, Service};
 use crate::upstream::Resolver;
 
 /// Why the proxy could not start.
@@ -38,6 +40,9 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What its threads share.
+    #[error(transparent)]
+    Service(#[from] service::Error),
     /// The resolver's settings.
     #[error("can't set up DNS")]
     Resolver(#[source] NetError),
@@ -56,7 +61,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         Signals::install()?
     };
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded);
+    let service = Service::start(config, loaded)?;
     let (alive, gone) = mpsc::channel(1);
     for sockets in std::mem::take(&mut listeners.workers) {
         let resolver =
@@ -65,55 +70,88 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         worker.start(sockets)?;
     }
     drop(alive);
-    notice::queue(service.metrics.notices_lost.clone());
+    notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
     listeners.announce(loaded)?;
-    let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-    let control =
-        Control { service: Arc::clone(&service), signals, catalog, seen, drain: config.drain };
+    let control = Control { service: Arc::clone(&service), signals, config, loaded };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
-    service.log.flush(FAREWELL);
+    if !service.shared.log.flush(FAREWELL) {
+        notice("the end of the access log could not be written");
+    }
     notice::flush(FAREWELL);
     // A file on a stuck mount may still be being read; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// Watches over the workers: signals, reloads, the admin port.
-struct Control {
+/// Watches over the workers: signals, reloads, probes, the admin port.
+struct Control<'a> {
     service: Arc<Service>,
     signals: Signals,
-    catalog: Catalog,
-    /// What the list in force was loaded from.
-    seen: Contents,
-    drain: Duration,
+    config: &'a Config,
+    /// The list in force.
+    loaded: &'a Loaded,
 }
 
-impl Control {
-    async fn run(
-        self,
-        admin: StdListener,
-        mut gone: mpsc::Receiver<Infallible>,
-    ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, seen, drain } = self;
+impl Control<'_> {
+    async fn run(self, admin: StdListener, gone: mpsc::Receiver<Infallible>) -> Result<(), Error> {
+        let Self { service, signals, config, loaded } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
-        spawn_local(reloads);
+        let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
+        spawn_local(reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup));
+        spawn_local(rotate_on_hangup(Arc::clone(&service), signals.rotate));
+        let (resolvers, limits) = (config.resolvers.clone(), config.limits.upstream);
+        let resolver = move || Resolver::new(&resolvers, limits);
+        spawn_local(probe::run(Arc::clone(&service), resolver));
 
-        signals.stop.asked().await;
-        service.closing.cancel();
-        notice(format_args!("draining {} connections", service.metrics.open.get()));
+        stop(&service, signals.stop, gone, config).await;
+        Ok(())
+    }
+}
+
+/// Stops in stages when asked to: not ready, but serving; no newcomers; nobody. Asked again, it goes on to
+/// the next stage at once.
+async fn stop(
+    service: &Service,
+    mut signal: Stop,
+    mut gone: mpsc::Receiver<Infallible>,
+    config: &Config,
+) {
+    signal.asked().await;
+    service.stopping.cancel();
+    let (ended_before, _) = service.metrics.tunnels_ended();
+    if !config.grace.is_zero() {
+        notice(format_args!(
+            "not ready any more, serving for another {}",
+            format_duration(config.grace)
+        ));
         tokio::select! {
-            _ = gone.recv() => return Ok(()),
-            () = sleep(drain) => {}
-            () = signals.stop.asked() => {}
+            () = sleep(config.grace) => {}
+            () = signal.asked() => {}
         }
+    }
+    service.closing.cancel();
+    notice(format_args!("draining {} connections", service.metrics.open.get()));
+    let drained = tokio::select! {
+        _ = gone.recv() => true,
+        () = sleep(config.drain) => false,
+        () = signal.asked() => false,
+    };
+    if !drained {
         service.shared.cut.cancel();
         notice(format_args!("cutting {} connections", service.metrics.open.get()));
         // Each of them has its last words to say, and a line to log.
         let _ = timeout(FAREWELL, gone.recv()).await;
-        Ok(())
+    }
+    let (ended, cut) = service.metrics.tunnels_ended();
+    notice(format_args!("stopped; tunnels drained: {}, cut: {cut}", ended - ended_before));
+}
+
+/// Begins the access log's file anew when asked to, whatever else that signal does.
+async fn rotate_on_hangup(service: Arc<Service>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        service.shared.log.reopen();
     }
 }
 
@@ -215,8 +253,10 @@ async fn accept(
 /// The signals we act on.
 struct Signals {
     stop: Stop,
-    /// SIGHUP.
+    /// SIGHUP, for the lists.
     hangup: Signal,
+    /// SIGHUP, for the access log, which must not wait for the lists.
+    rotate: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -230,7 +270,8 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup: install(SignalKind::hangup())? })
+        let (hangup, rotate) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, rotate })
     }
 }
 

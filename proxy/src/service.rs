@@ -1,6 +1,5 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
-use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
+use crate::log::{self, Log};
 use crate::metrics::Metrics;
 use crate::notice::notice;
+use crate::probe::{self, Probes};
 use crate::reception::Reception;
-use crate::record::{self, Circumstances};
+use crate::record::Beginning;
 use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Resolver;
@@ -33,24 +33,38 @@ pub struct Service {
     pub shared: Shared,
     /// The counters.
     pub metrics: Metrics,
+    /// The hosts that are tried in the background.
+    pub probes: Probes,
+    /// Set when the process has been told to stop: it is no longer ready, but may still serve.
+    pub stopping: CancellationToken,
     /// Set when no new connection is accepted any more.
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
-    /// The access log.
-    pub log: Lines,
     connections: AtomicU64,
     /// One for each connection that may be open.
     pub slots: Arc<Semaphore>,
 }
 
+/// Why there is nothing to share.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no access log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// Nothing can be probed.
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
+}
+
 impl Service {
-    /// Makes it, and starts the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
+    /// Makes it, and opens the access log.
+    pub fn start(config: &Config, loaded: &Loaded) -> Result<Arc<Self>, Error> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1);
+        let probes = Probes::new(&config.probe, &config.groups, &policy)?;
         metrics.describe(&policy);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             reception: Reception {
                 balancers: config.balancers.clone(),
                 time: config.limits.head.time,
@@ -62,14 +76,16 @@ impl Service {
                 cut: CancellationToken::new(),
                 limits: config.limits,
                 meters: metrics.meters.clone(),
+                log: Log::open(&config.log, metrics.log_lost.clone())?,
             },
-            log: Lines::to(io::stdout(), metrics.log_lost.clone()),
             metrics,
+            probes,
+            stopping: CancellationToken::new(),
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
-        })
+        }))
     }
 
     /// Enforces what was loaded, or keeps what is in force and says so.
@@ -105,36 +121,43 @@ impl Service {
     pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
         let Arrival { stream, source, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let beginning = Beginning { id, accepted, started };
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let (outcome, wire) = match self.reception.receive(stream, source).await {
-            Ok((mut wire, source)) => (self.serve(&mut wire, source, resolver).await, Some(wire)),
-            Err(unreceived) => (Outcome::Unreceived(unreceived), None),
+        let panicked = Outcome::Panicked(source.clone());
+        let (outcome, wire) = match guard(self.reception.receive(stream, source)).await {
+            Ok(Ok((mut wire, source))) => {
+                let panicked = Outcome::Panicked(source.clone());
+                let served = guard(self.serve(&mut wire, source, beginning, resolver)).await;
+                (served.unwrap_or(panicked), Some(wire))
+            }
+            Ok(Err(unreceived)) => (Outcome::Unreceived(unreceived), None),
+            Err(Panicked) => (panicked, None),
         };
-        self.conclude(outcome, wire, Beginning { id, accepted, started }).await;
+        self.conclude(outcome, wire, beginning).await;
         self.metrics.open.dec();
     }
 
-    async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        let panicked = Outcome::Panicked(source.clone());
-        let served = async {
-            match source.listener {
-                Listener::Plain | Listener::Tls | Listener::H2 => {
-                    self.shared.serve(wire, source, resolver).await
-                }
-                Listener::Transparent => {
-                    self.shared.serve_transparent(wire, source, resolver).await
-                }
+    async fn serve(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        beginning: Beginning,
+        resolver: &Resolver,
+    ) -> Outcome {
+        match source.listener {
+            Listener::Plain | Listener::Tls | Listener::H2 => {
+                self.shared.serve(wire, source, beginning, resolver).await
             }
-        };
-        // The panic hook says where; one connection ends, the others never notice.
-        AssertUnwindSafe(served).catch_unwind().await.unwrap_or(panicked)
+            Listener::Transparent => {
+                self.shared.serve_transparent(wire, source, beginning, resolver).await
+            }
+        }
     }
 
     /// Tells the client, the counters and the log what became of it.
     async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
-        let Beginning { id, accepted, started } = beginning;
         let farewell = wire.zip(outcome.last_words());
         let farewell = match farewell {
             Some((mut wire, words)) => {
@@ -143,20 +166,22 @@ impl Service {
             }
             None => None,
         };
-        let lasted = started.elapsed();
+        let lasted = beginning.started.elapsed();
         self.metrics.count(&outcome, lasted);
-        self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
+        self.shared.log.ended(&outcome, beginning, lasted);
         if let Some(wire) = farewell {
             refusal::linger(wire).await;
         }
     }
 }
 
-/// When a connection came, and its number.
-struct Beginning {
-    id: u64,
-    accepted: SystemTime,
-    started: Instant,
+/// Something panicked; the panic hook has said where.
+#[derive(Debug, PartialEq, Eq)]
+struct Panicked;
+
+/// Ends one connection where something in it panics; the others never notice.
+async fn guard<T>(body: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(body).catch_unwind().await.map_err(|_| Panicked)
 }
 
 /// A connection, and when it came.
@@ -171,5 +196,30 @@ impl Arrival {
     /// Notes that it came now.
     pub fn now(stream: TcpStream, source: Source) -> Self {
         Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic can't be provoked from outside, as far as we know; so this one is our own.
+    #[tokio::test]
+    async fn a_panic_ends_one_connection_and_is_counted() {
+        let source = Source::new("10.0.0.4:50000".parse().expect("an address"), Listener::Plain);
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("as this test wants it");
+        };
+        let panicked = Outcome::Panicked(source.clone());
+        let outcome = guard::<Outcome>(panicking).await.unwrap_or(panicked);
+        assert!(matches!(&outcome, Outcome::Panicked(from) if *from == source));
+        assert!(outcome.last_words().is_none());
+
+        let metrics = Metrics::default();
+        metrics.count(&outcome, std::time::Duration::from_millis(1));
+        let page = String::from_utf8(metrics.encode()).expect("text");
+        assert!(page.contains("\nringfence_panics_total 1\n"), "{page}");
+        assert_eq!(guard(async { 7 }).await, Ok(7));
     }
 }

@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
+use crate::log::Log;
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
+use crate::record::Beginning;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
@@ -31,6 +33,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
+    /// The access log.
+    pub log: Log,
 }
 
 /// The limits of all stages.
@@ -76,8 +80,14 @@ struct Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        match self.open(wire, source, resolver).await {
+    pub async fn serve(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        beginning: Beginning,
+        resolver: &Resolver,
+    ) -> Outcome {
+        match self.open(wire, source, beginning, resolver).await {
             Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
             Err(outcome) => outcome,
         }
@@ -89,9 +99,10 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         resolver: &Resolver,
     ) -> Outcome {
-        match self.open_transparent(wire, source, resolver).await {
+        match self.open_transparent(wire, source, beginning, resolver).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -101,6 +112,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         resolver: &Resolver,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
@@ -113,21 +125,25 @@ impl Shared {
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
         let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        let (permit, upstream) = self.reach(client, target, beginning, resolver).await?;
         Ok((Tunnel { permit, upstream }, head.into_pipelined()))
     }
 
-    /// Reaches a target, if the client may.
+    /// Reaches a target, if the client may, and if that can be put on record where it has to be.
     async fn reach(
         &self,
         client: Client,
         target: Target,
+        beginning: Beginning,
         resolver: &Resolver,
     ) -> Result<(Permit, Upstream), Outcome> {
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
+        if let Err(reason) = self.log.opening(&permit, beginning).await {
+            return Err(Outcome::Unreached(permit, Failure::from(reason)));
+        }
         let upstream = tokio::select! {
             upstream = upstream::connect(&permit, resolver) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
@@ -148,6 +164,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         resolver: &Resolver,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
@@ -166,7 +183,7 @@ impl Shared {
             }
         };
         let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
+        let (permit, upstream) = self.reach(client, target, beginning, resolver).await?;
         Ok((Tunnel { permit, upstream }, hello))
     }
 
