@@ -9,12 +9,14 @@ use crate::stage::{Client, Stage};
 fn the_admin_port_is_not_reached_through_the_proxy() -> Result<()> {
     let stage = Stage::open()?;
     let admin = stage.proxy.admin_address();
-    for (target, reason) in [
-        (admin.to_string(), "ip_literal"),
-        (format!("localhost:{}", admin.port()), "not_in_policy"),
+    for (target, answer) in [
+        (admin.to_string(), "403 ringfence: ip_literal; "),
+        (format!("[::ffff:127.0.0.1]:{}", admin.port()), "403 ringfence: ip_literal; "),
+        (format!("localhost:{}", admin.port()), "400 ringfence: bad_authority; "),
+        (format!("localhost.localdomain:{}", admin.port()), "403 ringfence: not_in_policy; "),
     ] {
         let (_, head) = stage.connect(&target)?;
-        ensure!(head.starts_with(&format!("HTTP/1.1 403 ringfence: {reason}; ")), "{head}");
+        ensure!(head.starts_with(&format!("HTTP/1.1 {answer}")), "{target}: {head}");
     }
     for request in [
         format!("GET http://{admin}/metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n"),
