@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::client::GroupName;
+use crate::client::{Clients, GroupName};
 use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
 use crate::probe::Probes;
+use crate::reception::Reception;
 use crate::server;
 
 /// Let clients reach exactly the hosts on an allowlist.
@@ -103,7 +104,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Check { options } => {
             let (config, loaded) = load(options)?;
-            Probes::new(&config.probe, &config.groups, &loaded.policy(1))?;
+            Probes::new(&config.probe, &config.groups, &loaded.policy(1, config.rules))?;
+            Reception::new(&config)?;
+            Clients::load(&config)?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)

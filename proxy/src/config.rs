@@ -5,18 +5,25 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
+use ringfence_config::address::parse_block;
 use ringfence_config::snippet::{self, Place, Source};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::client::{Group, GroupName, Listener};
+use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
 use crate::log::Audit;
-use crate::policy::Mode;
+use crate::parent::{self, Parent};
+use crate::policy::{Mode, Rules};
+use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::{head, hello, log, probe, relay, upstream};
 
@@ -29,12 +36,20 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The load balancers that begin with a PROXY header.
     pub balancers: Vec<IpNet>,
+    /// How TLS is spoken on its listener.
+    pub tls: Option<tls::Settings>,
+    /// The users that clients can be.
+    pub users: Option<PathBuf>,
     /// Who clients are.
     pub groups: Vec<Group>,
     /// What each group is allowed.
     pub catalog: Catalog,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// What it says about addresses.
+    pub rules: Rules,
+    /// Through whom hosts are reached, if not directly.
+    pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
     /// Connections that may be open at once; more wait in the kernel's queue.
@@ -98,6 +113,9 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
+    /// The parent proxy's section.
+    #[error(transparent)]
+    Parent(#[from] parent::Error),
 }
 
 /// A mistake in the configuration file, and where it is.
@@ -146,19 +164,28 @@ impl Config {
         if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let tls = file.tls.as_ref().map(|section| section.listen);
         let transparent = file.transparent.map(|section| section.listen);
         let plain = options.listen.or(file.listen);
         // Without a word about listeners there is the usual one.
-        let plain = plain.or(transparent.is_none().then_some(DEFAULT_LISTEN));
-        let listeners = [(Listener::Plain, plain), (Listener::Transparent, transparent)];
+        let alone = tls.or(transparent).is_none();
+        let plain = plain.or(alone.then_some(DEFAULT_LISTEN));
+        let listeners =
+            [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
         let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
+        let rules = Rules { nat64: file.dns.nat64 };
+        let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
             listeners,
             balancers: file.proxy_protocol.from,
+            tls: file.tls.map(Tls::settings),
+            users: file.credentials.map(|section| section.users),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
             catalog: Catalog(lists),
             resolvers: either(options.resolver, file.resolver),
+            rules,
+            parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
             grace: file.timeouts.grace.0,
@@ -179,6 +206,7 @@ impl Config {
                     bytes: file.limits.hello_bytes.0,
                     time: file.timeouts.hello.0,
                 },
+                rules: hello::Rules { early_data: file.hello.early_data, alpn: file.hello.alpn },
                 upstream: upstream::Limits {
                     resolve: file.timeouts.resolve.0,
                     connect: file.timeouts.connect.0,
@@ -186,6 +214,20 @@ impl Config {
                 relay: relay::Limits { idle: file.timeouts.idle.0, total: file.timeouts.total.0 },
             },
         })
+    }
+}
+
+impl Config {
+    /// The files that say who clients are, and who we are to them.
+    pub fn identity_files(&self) -> Vec<PathBuf> {
+        let tls = self.tls.iter().flat_map(|tls| {
+            let clients = tls.clients.iter();
+            let clients = clients.flat_map(|clients| {
+                std::iter::once(&clients.authorities).chain(&clients.revocations)
+            });
+            [&tls.certificate, &tls.key].into_iter().chain(clients)
+        });
+        tls.chain(&self.users).cloned().collect()
     }
 }
 
@@ -214,14 +256,50 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     mode: Mode,
+    tls: Option<Tls>,
     transparent: Option<Transparent>,
+    credentials: Option<Credentials>,
     proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
+    dns: Dns,
+    parent: Option<parent::Section>,
     timeouts: Timeouts,
     limits: FileLimits,
+    hello: FileHello,
     log: FileLog,
     probe: FileProbe,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    listen: SocketAddr,
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    #[serde(default)]
+    crl: Vec<PathBuf>,
+    #[serde(default = "yes")]
+    http2: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Tls {
+    fn settings(self) -> tls::Settings {
+        let Self { certificate, key, client_ca, crl, http2, .. } = self;
+        let clients = client_ca.map(|authorities| tls::Clients { authorities, revocations: crl });
+        tls::Settings { certificate, key, clients, http2 }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    users: PathBuf,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -233,6 +311,7 @@ struct Transparent {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ProxyProtocol {
+    #[serde(deserialize_with = "blocks")]
     from: Vec<IpNet>,
 }
 
@@ -241,8 +320,12 @@ struct ProxyProtocol {
 #[serde(deny_unknown_fields)]
 struct FileClient {
     name: Spanned<GroupName>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blocks")]
     address: Vec<IpNet>,
+    #[serde(default)]
+    certificate: Vec<Parsed<SanName>>,
+    #[serde(default)]
+    user: Vec<String>,
     #[serde(default)]
     allowlist: Vec<PathBuf>,
     #[serde(default)]
@@ -259,21 +342,42 @@ impl FileClient {
             allowlists: self.allowlist,
             registries: self.registry,
         };
-        (Group { name, addresses: self.address }, sources)
+        let certificates = self.certificate.into_iter().map(|name| name.0).collect();
+        (Group { name, addresses: self.address, certificates, users: self.user }, sources)
     }
 
     /// What the types can't say.
-    fn problem(&self, before: &[Self]) -> Option<&'static str> {
+    fn problem(&self, before: &[Self], file: &File) -> Option<&'static str> {
+        let any_certificate = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
             Some("two groups have this name")
-        } else if self.address.is_empty() {
-            Some("nothing says who belongs to this group: give `address`")
+        } else if self.address.is_empty() && self.certificate.is_empty() && self.user.is_empty() {
+            Some("nothing says who belongs to this group: give `address`, `certificate` or `user`")
+        } else if !self.certificate.is_empty() && !any_certificate {
+            Some("nobody is asked for a certificate: give `client_ca` under `[tls]`")
+        } else if !self.user.is_empty() && file.credentials.is_none() {
+            Some("nobody has a password: give `users` under `[credentials]`")
         } else if self.allowlist.is_empty() && self.registry.is_empty() {
             Some("nothing says what this group is allowed: give `allowlist` or `registry`")
         } else {
             None
         }
     }
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Dns {
+    nat64: bool,
+}
+
+/// Addresses and blocks, as strictly as a list's pins are read.
+fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let block = |text: &String| {
+        parse_block(text).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
+    };
+    texts.iter().map(block).collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -311,6 +415,13 @@ struct FileLimits {
     connections: NonZeroUsize,
     head_bytes: Size<1024>,
     hello_bytes: Size<512>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHello {
+    early_data: EarlyData,
+    alpn: Protocols,
 }
 
 impl Default for Timeouts {
@@ -352,6 +463,13 @@ impl Default for FileLimits {
     }
 }
 
+impl Default for FileHello {
+    /// Neither opens a way round the list.
+    fn default() -> Self {
+        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
+    }
+}
+
 impl File {
     fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let mistake = |span, message| {
@@ -361,9 +479,16 @@ impl File {
         let file: Self = toml::from_str(text)
             .map_err(|error| mistake(error.span().unwrap_or(0..0), error.message().to_owned()))?;
         for (number, client) in file.client.iter().enumerate() {
-            if let Some(problem) = client.problem(&file.client[..number]) {
+            if let Some(problem) = client.problem(&file.client[..number], &file) {
                 return Err(mistake(client.name.span(), problem.to_owned()));
             }
+        }
+        if let Some(tls) = &file.tls
+            && tls.client_ca.is_none()
+            && !tls.crl.is_empty()
+        {
+            let message = "`crl` is about client certificates: give `client_ca` under `[tls]`, too";
+            return Err(mistake(0..0, message.to_owned()));
         }
         Ok(file)
     }
@@ -374,11 +499,30 @@ impl File {
         let clients = self.client.iter_mut();
         let theirs =
             clients.flat_map(|client| client.allowlist.iter_mut().chain(&mut client.registry));
+        let tls = self.tls.iter_mut().flat_map(|tls| {
+            let Tls { certificate, key, client_ca, crl, .. } = tls;
+            [certificate, key].into_iter().chain(client_ca).chain(crl)
+        });
+        let users = self.credentials.iter_mut().map(|section| &mut section.users);
         let others = self.log.file.iter_mut().chain(&mut self.probe.ca);
-        for path in ours.chain(theirs).chain(others) {
+        for path in ours.chain(theirs).chain(tls).chain(users).chain(others) {
             *path = folder.join(&*path);
         }
+        self.parent = self.parent.map(|parent| parent.relative_to(folder));
         self
+    }
+}
+
+/// What a text says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
     }
 }
 
@@ -444,9 +588,11 @@ mod tests {
     #[test]
     fn the_sample_shows_every_key_with_its_default() {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
+        assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!((&sample.log, &sample.probe), (&FileLog::default(), &FileProbe::default()));
+        assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE
@@ -456,9 +602,16 @@ mod tests {
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
         assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
-        assert!(all.log.file.is_some() && !all.probe.hosts.is_empty() && all.probe.ca.is_some());
-        assert!(all.workers.is_some() && all.mode == sample.mode);
+        let tls = all.tls.expect("TLS");
+        assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
+        assert!(
+            all.transparent.is_some()
+                && all.credentials.is_some()
+                && !all.proxy_protocol.from.is_empty()
+        );
+        assert!(all.workers.is_some() && all.parent.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
+        assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
     }
 
@@ -498,16 +651,39 @@ mod tests {
             ("[log]\nqueue = 0", "0 is out of range"),
             ("[log]\naudit = \"maybe\"", "expected `best_effort` or `required`"),
             ("[probe]\nhosts = [\"10.0.0.1:443\"]", "`10.0.0.1:443` can't be probed: IP addresses"),
+            ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
+            ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("[proxy_protocol]\nfrom = [\"010.0.0.0/8\"]", "`010.0.0.0/8`: expected an IP address"),
+            ("[proxy_protocol]\nfrom = [\"10.0.0.6/8\"]", "has host bits set; write `10.0.0.0/8`"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
-            ("[[client]]\nname = \"a\"\nallowlist = [\"x\"]", "give `address`"),
+            (
+                "[[client]]\nname = \"a\"\nallowlist = [\"x\"]",
+                "give `address`, `certificate` or `user`",
+            ),
             ("[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]", "give `allowlist`"),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"build\"]",
+                "`build`: a certificate's name begins with `dns:`, `uri:` or `email:`",
+            ),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"dns:b\"]",
+                "give `client_ca` under `[tls]`",
+            ),
+            ("[[client]]\nname = \"a\"\nuser = [\"b\"]", "give `users` under `[credentials]`"),
+            (
+                "[tls]\nlisten = \"[::]:1\"\ncertificate = \"a\"\nkey = \"b\"\ncrl = [\"c\"]",
+                "give `client_ca` under `[tls]`, too",
+            ),
             (
                 "[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]\n\
                  [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",
                 "two groups have this name",
             ),
+            ("[dns]\nnat64 = \"yes\"", "expected a boolean"),
+            ("[parent]\nurl = \"https://a.example:1\"", "only parents that speak plain HTTP"),
+            ("[parent]\nvet = true", "missing field `url`"),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

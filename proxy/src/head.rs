@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use httparse::{EMPTY_HEADER, Request};
+use httparse::{EMPTY_HEADER, Header, Request};
 use ringfence_config::{Hostname, Port, hostname};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::policy::Target;
 use crate::reason::Reason;
-use crate::wire::Wire;
 
 /// How much of a head is read, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +37,10 @@ pub struct Malformed {
 }
 
 /// Reads one head.
-pub async fn read(stream: &mut Wire, limits: &Limits) -> Result<Head, Malformed> {
+pub async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    limits: &Limits,
+) -> Result<Head, Malformed> {
     let mut bytes = Vec::with_capacity(1024);
     match timeout(limits.time, fill(stream, &mut bytes, limits.bytes)).await {
         Ok(Ok(end)) => Ok(Head { bytes, end }),
@@ -48,7 +50,11 @@ pub async fn read(stream: &mut Wire, limits: &Limits) -> Result<Head, Malformed>
 }
 
 /// Reads until the empty line; answers where it ends.
-async fn fill(stream: &mut Wire, bytes: &mut Vec<u8>, limit: usize) -> Result<usize, Reason> {
+async fn fill(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+    limit: usize,
+) -> Result<usize, Reason> {
     let mut seen = 0;
     loop {
         let room = limit.saturating_sub(bytes.len());
@@ -97,6 +103,17 @@ impl Head {
             .map_err(|reason| Malformed { reason, authority: request_target(&self.bytes) })
     }
 
+    /// The value of the Proxy-Authorization header, if there is one: a secret. The [target](Self::target) of a
+    /// head with two is refused.
+    pub fn authorization(&self) -> Option<&[u8]> {
+        let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+        let request = request(&self.bytes[..self.end], &mut headers).ok()?;
+        let mut headers = request.headers.iter();
+        let header =
+            headers.find(|header| header.name.eq_ignore_ascii_case("proxy-authorization"))?;
+        Some(header.value)
+    }
+
     /// What the client sent behind the head, before our answer.
     pub fn into_pipelined(mut self) -> Vec<u8> {
         self.bytes.split_off(self.end)
@@ -115,21 +132,55 @@ pub fn parse(head: &[u8]) -> Result<Target, Reason> {
         });
     }
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut request = Request::new(&mut headers);
-    match request.parse(head) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HeadTooLarge),
-        Ok(_) | Err(_) => return Err(Reason::BadRequest),
-    }
+    let request = request(head, &mut headers)?;
     let target = match (request.method, request.path) {
         (Some("CONNECT"), Some(authority)) => parse_authority(authority)?,
-        (_, Some(path)) if path.contains("://") => return Err(Reason::PlainHttpForbidden),
         // Origin-form is for servers: someone took the proxy's port for one.
-        (_, Some(path)) if path.starts_with('/') => return Err(Reason::BadRequest),
+        (_, Some("/")) => return Err(Reason::BadRequest),
+        // There are proxies that take their target from a path (RFC 9298 §2); this isn't one.
+        (_, Some(path)) if path.starts_with('/') => return Err(Reason::NotFound),
+        (_, Some(path)) if path.contains("://") => return Err(Reason::PlainHttpForbidden),
         _ => return Err(Reason::MethodNotAllowed),
     };
-    check_headers(request.headers, &target)?;
+    check_headers(request.headers.iter().map(|header| (header.name, header.value)), &target)?;
     Ok(target)
+}
+
+/// Reads the target of a request that came over HTTP/2 (RFC 9113 §8.5). There is no `:path`, no `:scheme`
+/// and no `:protocol`: a tunnel to anything but a TCP port is another method's.
+pub fn of_http2<B>(request: &hyper::Request<B>) -> Result<Target, Malformed> {
+    let uri = request.uri();
+    let authority = uri.authority().map(hyper::http::uri::Authority::as_str);
+    let parse = || {
+        let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
+        if request.method() != hyper::Method::CONNECT {
+            return Err(Reason::MethodNotAllowed);
+        }
+        if extended || uri.scheme().is_some() || uri.path_and_query().is_some() {
+            return Err(Reason::BadRequest);
+        }
+        let target = parse_authority(authority.ok_or(Reason::BadRequest)?)?;
+        let headers = request.headers().iter();
+        check_headers(headers.map(|(name, value)| (name.as_str(), value.as_bytes())), &target)?;
+        Ok(target)
+    };
+    parse().map_err(|reason| Malformed {
+        reason,
+        authority: authority.and_then(|text| shown(text.as_bytes())),
+    })
+}
+
+/// The head as `httparse` reads it.
+fn request<'a, 'b>(
+    head: &'b [u8],
+    headers: &'a mut [Header<'b>],
+) -> Result<Request<'a, 'b>, Reason> {
+    let mut request = Request::new(headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => Ok(request),
+        Err(httparse::Error::TooManyHeaders) => Err(Reason::HeadTooLarge),
+        Ok(_) | Err(_) => Err(Reason::BadRequest),
+    }
 }
 
 /// authority-form (RFC 9112 §3.2.3): `host ":" port`, and nothing else.
@@ -155,17 +206,24 @@ pub fn parse_authority(authority: &str) -> Result<Target, Reason> {
 }
 
 /// A CONNECT has no body (RFC 9110 §9.3.6) and upgrades to nothing; its Host header, if there is one,
-/// names the same host. HTTP/1.0 clients, older Pythons among them, send none.
-fn check_headers(headers: &[httparse::Header<'_>], target: &Target) -> Result<(), Reason> {
-    let mut host = None;
-    for header in headers {
+/// names the same host. HTTP/1.0 clients, older Pythons among them, send none. Whoever shows credentials
+/// shows one set of them.
+fn check_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    target: &Target,
+) -> Result<(), Reason> {
+    let (mut host, mut authorization) = (None, None);
+    for (name, value) in headers {
         // Some servers read `Content_Length` as `Content-Length`; so nobody gets to send it.
-        let name = header.name.to_ascii_lowercase().replace('_', "-");
+        let name = name.to_ascii_lowercase().replace('_', "-");
         match name.as_str() {
             "content-length" | "transfer-encoding" | "upgrade" | "http2-settings" => {
                 return Err(Reason::BadRequest);
             }
-            "host" if host.replace(header.value).is_some() => return Err(Reason::BadRequest),
+            "host" if host.replace(value).is_some() => return Err(Reason::BadRequest),
+            "proxy-authorization" if authorization.replace(value).is_some() => {
+                return Err(Reason::BadRequest);
+            }
             _ => {}
         }
     }
@@ -191,7 +249,10 @@ fn names(value: &[u8], target: &Target) -> bool {
 /// which is a user with a password, a path, and a query with its signature.
 fn request_target(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
-    let word = line.split(|byte| *byte == b' ').nth(1)?;
+    shown(line.split(|byte| *byte == b' ').nth(1)?)
+}
+
+fn shown(word: &[u8]) -> Option<String> {
     let start = word.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
     let (scheme, rest) = word.split_at(start);
     let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
@@ -242,7 +303,7 @@ mod tests {
     #[test]
     fn every_other_target_has_its_reason() {
         use Reason::{
-            BadAuthority, BadPort, BadRequest, IpLiteral, MethodNotAllowed, NonAscii,
+            BadAuthority, BadPort, BadRequest, IpLiteral, MethodNotAllowed, NonAscii, NotFound,
             PlainHttpForbidden,
         };
         let a = "contoso.azurecr.io";
@@ -294,7 +355,13 @@ mod tests {
         let lines = [
             (PlainHttpForbidden, format!("GET http://{a}/ HTTP/1.1")),
             (PlainHttpForbidden, format!("POST https://{a}/ HTTP/1.1")),
+            (PlainHttpForbidden, format!("GET ftp://{a}/ HTTP/1.1")),
             (BadRequest, "GET / HTTP/1.1".into()),
+            (NotFound, "GET /v2/ HTTP/1.1".into()),
+            (NotFound, format!("GET /.well-known/masque/udp/{a}/443/ HTTP/1.1")),
+            (NotFound, format!("GET /easy-proxy/https/{a}/443/ HTTP/1.1")),
+            (NotFound, format!("POST /http://{a}/ HTTP/1.1")),
+            (NotFound, format!("GET //{a}/ HTTP/1.1")),
             (MethodNotAllowed, "OPTIONS * HTTP/1.1".into()),
             (MethodNotAllowed, format!("GET {a}:443 HTTP/1.1")),
             (MethodNotAllowed, format!("connect {a}:443 HTTP/1.1")),
@@ -319,6 +386,14 @@ mod tests {
             (Reason::BadRequest, "Transfer-Encoding: chunked\r\n"),
             (Reason::BadRequest, "Upgrade: websocket\r\n"),
             (Reason::BadRequest, "Host: contoso.azurecr.io\r\nHost: contoso.azurecr.io\r\n"),
+            (
+                Reason::BadRequest,
+                "Proxy-Authorization: Basic YTpi\r\nProxy-Authorization: Basic YTpi\r\n",
+            ),
+            (
+                Reason::BadRequest,
+                "Proxy_Authorization: Basic YTpj\r\nproxy-authorization: Basic YTpi\r\n",
+            ),
             (Reason::BadRequest, "X: a\r\n b\r\n"),
             (Reason::BadRequest, "X : a\r\n"),
             (Reason::BadRequest, "X: a\nY: b\r\n"),
@@ -336,6 +411,22 @@ mod tests {
         let many = "X: a\r\n".repeat(MAX_HEADERS + 1);
         let head = format!("CONNECT contoso.azurecr.io:443 HTTP/1.1\r\n{many}\r\n");
         assert_eq!(verdict(&head), Err(Reason::HeadTooLarge));
+    }
+
+    #[test]
+    fn credentials_are_those_of_the_one_header() {
+        let rows: [(&str, Option<&[u8]>); 4] = [
+            ("", None),
+            ("PROXY-authorization:  Basic YTpi \r\n", Some(b"Basic YTpi")),
+            ("Authorization: Basic YTpi\r\nProxy_Authorization: Basic YTpi\r\n", None),
+            ("Proxy-Authorization: \u{e9}\r\n", Some("\u{e9}".as_bytes())),
+        ];
+        for (headers, expected) in rows {
+            let bytes = format!("CONNECT a.b:443 HTTP/1.1\r\n{headers}\r\n").into_bytes();
+            let head = Head { end: bytes.len(), bytes };
+            assert!(head.target().is_ok(), "{headers:?}");
+            assert_eq!(head.authorization(), expected, "{headers:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Decides what server a client's first TLS bytes name. Whether that is the right one is the permit's
-//! decision.
+//! Decides what a client's first TLS bytes ask for: which server, and how. Whether that server is the
+//! right one is the permit's decision, and what comes after a HelloRetryRequest is [`crate::retry`]'s.
 //!
 //! The reader is our own because general TLS libraries tolerate what we must refuse: a second server
 //! name, trailing bytes, names that only some servers accept.
@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use ringfence_config::Hostname;
-use tokio::io::AsyncReadExt;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::reason::Reason;
-use crate::wire::Wire;
 
 /// How much of a ClientHello is read, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,66 @@ pub struct Limits {
     pub time: Duration,
 }
 
+/// What a ClientHello may ask for, beside a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether it may announce early data.
+    pub early_data: EarlyData,
+    /// What application protocols it may offer.
+    pub alpn: Protocols,
+}
+
+/// Whether data may come before the handshake (0-RTT). Someone who records it can send it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EarlyData {
+    /// It may.
+    Allow,
+    /// It may not.
+    Forbid,
+}
+
+/// The application protocols that a client may offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocols {
+    /// Whatever it likes.
+    Any,
+    /// One that registries speak among them, or none at all.
+    Http,
+}
+
 /// One ClientHello and the bytes it came in, with whatever the client sent behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hello {
     /// To be forwarded as they are.
     pub bytes: Vec<u8>,
+    /// How many of the bytes are the ClientHello's.
+    pub length: usize,
+    /// What it asks for.
+    pub offer: Offer,
+}
+
+/// What a ClientHello asks for, as far as someone may object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
     /// The server it names.
     pub name: ServerName,
+    /// Whether it announces data before the handshake.
+    pub early_data: bool,
+    /// The application protocols it offers.
+    pub alpn: Alpn,
+}
+
+/// The application protocols that a ClientHello offers (RFC 7301 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// It doesn't say.
+    Unsaid,
+    /// `h2`, `http/1.1` or both, maybe with others.
+    Http,
+    /// Only others.
+    Other,
 }
 
 /// The server that a ClientHello names.
@@ -57,13 +110,30 @@ impl ServerName {
     }
 }
 
+impl Rules {
+    /// Checks what a ClientHello asks for beside its server.
+    pub fn check(&self, offer: &Offer) -> Result<(), Reason> {
+        if offer.early_data && self.early_data == EarlyData::Forbid {
+            return Err(Reason::EarlyDataForbidden);
+        }
+        if offer.alpn == Alpn::Other && self.alpn == Protocols::Http {
+            return Err(Reason::AlpnForbidden);
+        }
+        Ok(())
+    }
+}
+
 /// Reads from `stream`, after what is already in `bytes`, until one ClientHello is whole.
-pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Result<Hello, Reason> {
+pub async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut bytes: Vec<u8>,
+    limits: &Limits,
+) -> Result<Hello, Reason> {
     let mut assembly = Assembly::default();
     let whole = async {
         loop {
-            if let Progress::Done(name) = assembly.advance(&bytes, limits.bytes)? {
-                return Ok(name);
+            if let Progress::Done(offer) = assembly.advance(&bytes, limits.bytes)? {
+                return Ok(offer);
             }
             // The assembly bounds the message; cut into tiny records it could still be six times as long.
             let room = (2 * limits.bytes).saturating_sub(bytes.len());
@@ -76,8 +146,8 @@ pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Res
             }
         }
     };
-    let name = timeout(limits.time, whole).await.unwrap_or(Err(Reason::ClientHelloTimeout))?;
-    Ok(Hello { bytes, name })
+    let offer = timeout(limits.time, whole).await.unwrap_or(Err(Reason::ClientHelloTimeout))?;
+    Ok(Hello { length: assembly.length(), bytes, offer })
 }
 
 /// How far a ClientHello has come.
@@ -86,7 +156,7 @@ pub enum Progress {
     /// So far it is well formed.
     NeedsMore,
     /// It is whole.
-    Done(ServerName),
+    Done(Offer),
 }
 
 /// Reads `bytes` as one ClientHello of at most `limit` bytes.
@@ -97,7 +167,7 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Progress, Reason> {
 /// A handshake message on its way out of its records. It looks at each byte once, so a hello that comes
 /// in single bytes costs no more than one that comes whole.
 #[derive(Debug, Default)]
-struct Assembly {
+pub(crate) struct Assembly {
     message: Vec<u8>,
     /// How many bytes have been looked at.
     at: usize,
@@ -106,15 +176,19 @@ struct Assembly {
 }
 
 impl Assembly {
-    /// Goes on with `bytes`, which begin with all the bytes given before.
-    fn advance(&mut self, bytes: &[u8], limit: usize) -> Result<Progress, Reason> {
+    /// How many bytes of what was given are the ClientHello's, once it is whole.
+    pub(crate) fn length(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on with `bytes`, which begin with all the bytes given before, towards a message of at most
+    /// `limit` bytes.
+    pub(crate) fn advance(&mut self, bytes: &[u8], limit: usize) -> Result<Progress, Reason> {
         loop {
             match client_hello(&self.message, limit)? {
                 // Nothing may follow a ClientHello in its record before the server has answered.
                 Some(_) if self.left > 0 => return Err(Reason::MalformedTls),
-                Some(body) => {
-                    return server_name(body).map(Progress::Done).ok_or(Reason::MalformedTls);
-                }
+                Some(body) => return offer(body).map(Progress::Done),
                 None => {}
             }
             let rest = &bytes[self.at..];
@@ -141,8 +215,12 @@ impl Assembly {
                         return Err(Reason::MalformedTls);
                     }
                 }
-                _ if self.at == 0 => return Err(Reason::NotTls),
-                _ => return Err(Reason::MalformedTls),
+                // Some other kind of record, before the hello or in the middle of it.
+                [CHANGE_CIPHER_SPEC..=HEARTBEAT, 3, ..] => return Err(Reason::MalformedTls),
+                _ if self.at > 0 => return Err(Reason::MalformedTls),
+                [CHANGE_CIPHER_SPEC..=HEARTBEAT] => return Ok(Progress::NeedsMore),
+                [0x80..=0xff, ref rest @ ..] => return sslv2(rest),
+                _ => return Err(Reason::NotTls),
             }
         }
     }
@@ -172,88 +250,154 @@ fn client_hello(message: &[u8], limit: usize) -> Result<Option<&[u8]>, Reason> {
     }
 }
 
-/// The server name of a ClientHello (RFC 8446 §4.1.2), or `None` if it is malformed.
-fn server_name(body: &[u8]) -> Option<ServerName> {
+/// What follows the first length octet of a record of SSL 2.0: the other one, a CLIENT-HELLO's type, and a
+/// version up to TLS 1.2, which nobody may offer that way any more (RFC 6176 §3).
+fn sslv2(rest: &[u8]) -> Result<Progress, Reason> {
+    match rest {
+        [] | [_] | [_, CLIENT_HELLO] | [_, CLIENT_HELLO, 0] => Ok(Progress::NeedsMore),
+        [_, CLIENT_HELLO, 0, 2, ..] | [_, CLIENT_HELLO, 3, ..] => Err(Reason::TlsVersion),
+        _ => Err(Reason::NotTls),
+    }
+}
+
+/// What the ClientHello with this body asks for (RFC 8446 §4.1.2).
+fn offer(body: &[u8]) -> Result<Offer, Reason> {
     let mut hello = Reader(body);
-    let _version_and_random = hello.take(2 + 32)?;
-    let session_id = hello.u8().and_then(|length| hello.take(length.into()))?;
+    let legacy_version = hello.u16()?;
+    let _random = hello.take(32)?;
+    let session_id = hello.short_vector()?;
     let cipher_suites = hello.vector()?;
-    let compression = hello.u8().and_then(|length| hello.take(length.into()))?;
+    let compression = hello.short_vector()?;
     if session_id.len() > 32
         || cipher_suites.is_empty()
         || cipher_suites.len() % 2 != 0
         || compression.is_empty()
     {
-        return None;
+        return Err(Reason::MalformedTls);
     }
-    if hello.0.is_empty() {
-        // TLS 1.2 allows a ClientHello without extensions.
-        return Some(ServerName::Missing);
-    }
-    let mut extensions = Reader(hello.vector()?);
-    if !hello.0.is_empty() {
-        return None;
-    }
-    let mut name = ServerName::Missing;
+    // TLS 1.2 allows a ClientHello without extensions.
+    let mut extensions = Reader(if hello.0.is_empty() { &[] } else { hello.vector()? });
+    hello.end()?;
+    let mut offer = Offer { name: ServerName::Missing, early_data: false, alpn: Alpn::Unsaid };
+    let mut acceptable = is_acceptable(legacy_version);
     let mut seen = HashSet::new();
     while !extensions.0.is_empty() {
         let (kind, content) = (extensions.u16()?, extensions.vector()?);
         if !seen.insert(kind) {
-            return None;
+            return Err(Reason::MalformedTls);
         }
         match kind {
-            SERVER_NAME if name == ServerName::Missing => name = server_name_list(content)?,
-            ENCRYPTED_CLIENT_HELLO | ENCRYPTED_SERVER_NAME => name = ServerName::Hidden,
+            SERVER_NAME => {
+                let name = server_name(content)?;
+                // A hidden name stays hidden, whichever comes first.
+                if offer.name == ServerName::Missing {
+                    offer.name = name;
+                }
+            }
+            ENCRYPTED_CLIENT_HELLO | ENCRYPTED_SERVER_NAME => offer.name = ServerName::Hidden,
+            SUPPORTED_VERSIONS => acceptable = supported_versions(content)?,
+            EARLY_DATA => offer.early_data = true,
+            ALPN => offer.alpn = protocols(content)?,
             _ => {}
         }
     }
-    Some(name)
+    if acceptable { Ok(offer) } else { Err(Reason::TlsVersion) }
 }
 
 /// The one host name of a server name list (RFC 6066 §3).
-fn server_name_list(content: &[u8]) -> Option<ServerName> {
+fn server_name(content: &[u8]) -> Result<ServerName, Reason> {
     let mut outer = Reader(content);
     let mut list = Reader(outer.vector()?);
     let (kind, name) = (list.u8()?, list.vector()?);
     // Exactly one name, of the only type there is, and nothing behind it.
-    if kind != HOST_NAME || name.is_empty() || !list.0.is_empty() || !outer.0.is_empty() {
-        return None;
+    list.end()?;
+    outer.end()?;
+    if kind != HOST_NAME || name.is_empty() {
+        return Err(Reason::MalformedTls);
     }
     let host = std::str::from_utf8(name).ok().and_then(|text| text.parse().ok());
-    Some(host.map_or_else(
+    Ok(host.map_or_else(
         || ServerName::Invalid(name.escape_ascii().take(MAX_SHOWN).map(char::from).collect()),
         ServerName::Host,
     ))
+}
+
+/// Whether one of the versions that a client supports is acceptable (RFC 8446 §4.2.1). Where it lists
+/// them, they count, and the old field says TLS 1.2 for the sake of old servers.
+fn supported_versions(content: &[u8]) -> Result<bool, Reason> {
+    let mut outer = Reader(content);
+    let mut versions = Reader(outer.short_vector()?);
+    outer.end()?;
+    let mut acceptable = false;
+    while !versions.0.is_empty() {
+        acceptable |= is_acceptable(versions.u16()?);
+    }
+    Ok(acceptable)
+}
+
+/// TLS 1.2 and what comes after it; neither DTLS, nor drafts, nor the numbers that mean nothing (RFC 8701).
+fn is_acceptable(version: u16) -> bool {
+    (0x0303..=0x03ff).contains(&version)
+}
+
+/// The application protocols that a client offers (RFC 7301 §3.1).
+fn protocols(content: &[u8]) -> Result<Alpn, Reason> {
+    let mut outer = Reader(content);
+    let mut names = Reader(outer.vector()?);
+    outer.end()?;
+    let mut alpn = Alpn::Other;
+    while !names.0.is_empty() {
+        if matches!(names.short_vector()?, b"h2" | b"http/1.1") {
+            alpn = Alpn::Http;
+        }
+    }
+    Ok(alpn)
 }
 
 /// What is left of a message.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Reason> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Reason::MalformedTls)?;
         self.0 = rest;
-        Some(taken)
+        Ok(taken)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    fn u8(&mut self) -> Result<u8, Reason> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    fn u16(&mut self) -> Result<u16, Reason> {
         self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
+    /// One octet of length, then that many.
+    fn short_vector(&mut self) -> Result<&'a [u8], Reason> {
+        self.u8().and_then(|length| self.take(length.into()))
+    }
+
     /// Two octets of length, then that many.
-    fn vector(&mut self) -> Option<&'a [u8]> {
+    fn vector(&mut self) -> Result<&'a [u8], Reason> {
         self.u16().and_then(|length| self.take(length.into()))
+    }
+
+    /// Nothing is left.
+    fn end(&self) -> Result<(), Reason> {
+        if self.0.is_empty() { Ok(()) } else { Err(Reason::MalformedTls) }
     }
 }
 
-const HANDSHAKE: u8 = 22;
+/// Types of records (RFC 8446 §5.1, RFC 6520 §3).
+const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(crate) const HANDSHAKE: u8 = 22;
+const HEARTBEAT: u8 = 24;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const HOST_NAME: u8 = 0;
+const ALPN: u16 = 16;
+const EARLY_DATA: u16 = 42;
+const SUPPORTED_VERSIONS: u16 = 43;
 /// RFC 9849 §5.
 const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 /// The draft that ECH grew from.
@@ -263,7 +407,7 @@ const MAX_FRAGMENT: usize = 1 << 14;
 const MAX_SHOWN: usize = 300;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -274,26 +418,50 @@ mod tests {
         [&u16::try_from(content.len()).expect("short").to_be_bytes()[..], content].concat()
     }
 
-    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+    pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
         [&kind.to_be_bytes()[..], &vector(content)].concat()
     }
 
-    fn sni(name: &[u8]) -> Vec<u8> {
+    pub(crate) fn sni(name: &[u8]) -> Vec<u8> {
         extension(SERVER_NAME, &vector(&[&[HOST_NAME][..], &vector(name)].concat()))
     }
 
-    fn message(extensions: &[u8]) -> Vec<u8> {
+    pub(crate) fn message(extensions: &[u8]) -> Vec<u8> {
         let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
         let body = [&fixed[..], &vector(extensions)].concat();
         [&[CLIENT_HELLO, 0][..], &vector(&body)].concat()
     }
 
-    fn record(fragment: &[u8]) -> Vec<u8> {
+    pub(crate) fn record(fragment: &[u8]) -> Vec<u8> {
         [&[HANDSHAKE, 3, 1][..], &vector(fragment)].concat()
     }
 
     fn host(text: &str) -> ServerName {
         ServerName::Host(text.parse().expect("a host"))
+    }
+
+    fn done(text: &str) -> Progress {
+        Progress::Done(Offer { name: host(text), early_data: false, alpn: Alpn::Unsaid })
+    }
+
+    fn read(bytes: &[u8]) -> Result<Offer, Reason> {
+        match parse(bytes, LIMIT)? {
+            Progress::Done(offer) => Ok(offer),
+            Progress::NeedsMore => panic!("it is whole"),
+        }
+    }
+
+    fn alpn(names: &[&str]) -> Vec<u8> {
+        let names = names
+            .iter()
+            .map(|name| [&[u8::try_from(name.len()).expect("short")], name.as_bytes()].concat());
+        extension(ALPN, &vector(&names.collect::<Vec<_>>().concat()))
+    }
+
+    fn versions(versions: &[u16]) -> Vec<u8> {
+        let versions: Vec<u8> = versions.iter().flat_map(|version| version.to_be_bytes()).collect();
+        let length = u8::try_from(versions.len()).expect("short");
+        extension(SUPPORTED_VERSIONS, &[&[length][..], &versions].concat())
     }
 
     #[test]
@@ -316,7 +484,16 @@ mod tests {
                 Ok(ServerName::Invalid("contoso.azurecr.io.".into())),
             ),
             ("nul", sni(b"a\0.b"), Ok(ServerName::Invalid("a\\x00.b".into()))),
+            ("space", sni(b"a .b"), Ok(ServerName::Invalid("a .b".into()))),
+            ("brackets", sni(b"[a.b]"), Ok(ServerName::Invalid("[a.b]".into()))),
             ("address", sni(b"10.0.0.1"), Ok(ServerName::Invalid("10.0.0.1".into()))),
+            ("address", sni(b"[::1]"), Ok(ServerName::Invalid("[::1]".into()))),
+            ("port", sni(b"a.b:443"), Ok(ServerName::Invalid("a.b:443".into()))),
+            (
+                "no ascii",
+                sni("a.b\u{e9}".as_bytes()),
+                Ok(ServerName::Invalid("a.b\\xc3\\xa9".into())),
+            ),
             ("two extensions", [name.clone(), name.clone()].concat(), Err(Reason::MalformedTls)),
             ("two names", extension(0, &vector(&two_in_list)), Err(Reason::MalformedTls)),
             (
@@ -334,8 +511,8 @@ mod tests {
             ("cut extension", name[..name.len() - 1].to_vec(), Err(Reason::MalformedTls)),
         ];
         for (what, extensions, expected) in rows {
-            let parsed = parse(&record(&message(&extensions)), LIMIT);
-            assert_eq!(parsed, expected.map(Progress::Done), "{what}");
+            let name = read(&record(&message(&extensions))).map(|offer| offer.name);
+            assert_eq!(name, expected, "{what}");
         }
     }
 
@@ -347,8 +524,13 @@ mod tests {
             ("first octet", vec![HANDSHAKE], Ok(Progress::NeedsMore)),
             ("http", b"GET / HTTP/1.1\r\n".to_vec(), Err(Reason::NotTls)),
             ("ssh", b"S".to_vec(), Err(Reason::NotTls)),
-            ("sslv2", vec![0x80, 0x2e, 1, 3, 1], Err(Reason::NotTls)),
-            ("alert first", vec![21, 3, 3, 0, 2, 1, 0], Err(Reason::NotTls)),
+            ("sslv2", vec![0x80, 0x2e, 1, 0, 2], Err(Reason::TlsVersion)),
+            ("sslv2 for 3.1", vec![0x80, 0x2e, 1, 3, 1], Err(Reason::TlsVersion)),
+            ("sslv2 begins", vec![0x80, 0x2e, 1], Ok(Progress::NeedsMore)),
+            ("like sslv2", vec![0x80, 0x2e, 1, 7], Err(Reason::NotTls)),
+            ("ccs first", vec![20, 3, 3, 0, 1, 1], Err(Reason::MalformedTls)),
+            ("alert first", vec![21, 3, 3, 0, 2, 1, 0], Err(Reason::MalformedTls)),
+            ("data first", vec![23, 3, 3], Err(Reason::MalformedTls)),
             ("version", vec![HANDSHAKE, 2, 0], Err(Reason::NotTls)),
             ("empty record", vec![HANDSHAKE, 3, 1, 0, 0], Err(Reason::MalformedTls)),
             ("long record", vec![HANDSHAKE, 3, 1, 0x40, 1], Err(Reason::MalformedTls)),
@@ -360,15 +542,90 @@ mod tests {
                 Err(Reason::MalformedTls),
             ),
             ("message behind", record(&[&hello[..], &[0]].concat()), Err(Reason::MalformedTls)),
-            ("no extensions", record(&message(&[])), Ok(Progress::Done(ServerName::Missing))),
             (
-                "record behind",
-                [record(&hello), vec![23, 3, 3, 0, 1, 0]].concat(),
-                Ok(Progress::Done(host("a.b"))),
+                "empty record inside",
+                [record(&hello[..9]), vec![HANDSHAKE, 3, 1, 0, 0], record(&hello[9..])].concat(),
+                Err(Reason::MalformedTls),
             ),
+            (
+                "ccs inside",
+                [record(&hello[..9]), vec![20, 3, 3, 0, 1, 1], record(&hello[9..])].concat(),
+                Err(Reason::MalformedTls),
+            ),
+            ("record behind", [record(&hello), vec![23, 3, 3, 0, 1, 0]].concat(), Ok(done("a.b"))),
         ];
         for (what, bytes, expected) in rows {
             assert_eq!(parse(&bytes, LIMIT), expected, "{what}");
+        }
+    }
+
+    /// What it is, the legacy version, the extensions, the verdict.
+    type Row = (&'static str, u16, Vec<u8>, Result<(), Reason>);
+
+    #[test]
+    fn versions_count_as_the_client_means_them() {
+        let (ok, old) = (Ok(()), Err(Reason::TlsVersion));
+        let rows: Vec<Row> = vec![
+            ("1.2 without a list", 0x0303, vec![], ok),
+            ("1.1 without a list", 0x0302, vec![], old),
+            ("1.0 without a list", 0x0301, vec![], old),
+            ("3.0 without a list", 0x0300, vec![], old),
+            ("dtls without a list", 0xfefd, vec![], old),
+            ("1.3 in the list", 0x0303, versions(&[0x0304]), ok),
+            ("1.3 among others", 0x0303, versions(&[0x7a7a, 0x0304, 0x0303, 0x0302]), ok),
+            ("1.2 in the list", 0x0301, versions(&[0x0303]), ok),
+            ("1.1 in the list", 0x0303, versions(&[0x0302, 0x0301]), old),
+            ("nothing real in the list", 0x0303, versions(&[0x7a7a, 0x7f1c]), old),
+            ("an empty list", 0x0303, versions(&[]), old),
+            ("half a version", 0x0303, extension(43, &[1, 3]), Err(Reason::MalformedTls)),
+            (
+                "bytes behind the list",
+                0x0303,
+                extension(43, &[2, 3, 4, 0]),
+                Err(Reason::MalformedTls),
+            ),
+        ];
+        for (what, legacy, versions, expected) in rows {
+            let mut hello = message(&[sni(b"a.b"), versions].concat());
+            hello[4..6].copy_from_slice(&legacy.to_be_bytes());
+            assert_eq!(read(&record(&hello)).map(|_| ()), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn rules_bind_only_who_is_told() {
+        let early = extension(EARLY_DATA, &[]);
+        let lax = Rules { early_data: EarlyData::Allow, alpn: Protocols::Any };
+        let strict = Rules { early_data: EarlyData::Forbid, alpn: Protocols::Http };
+        let rows = [
+            ("neither", vec![], Ok(())),
+            ("early data", early, Err(Reason::EarlyDataForbidden)),
+            ("h2", alpn(&["h2"]), Ok(())),
+            ("http/1.1 among others", alpn(&["\u{a}\u{a}", "http/1.1", "x"]), Ok(())),
+            ("http/1.0", alpn(&["http/1.0"]), Err(Reason::AlpnForbidden)),
+            ("others", alpn(&["smtp", "h2c"]), Err(Reason::AlpnForbidden)),
+            ("an empty list", alpn(&[]), Err(Reason::AlpnForbidden)),
+        ];
+        for (what, extensions, expected) in rows {
+            let offer = read(&record(&message(&extensions))).expect(what);
+            assert_eq!(strict.check(&offer), expected, "{what}");
+            assert_eq!(lax.check(&offer), Ok(()), "{what}");
+        }
+        for malformed in
+            [extension(ALPN, &[]), extension(ALPN, &[0, 2, 3, b'h']), extension(ALPN, &[0, 0, 0])]
+        {
+            assert_eq!(read(&record(&message(&malformed))), Err(Reason::MalformedTls));
+        }
+    }
+
+    /// TLS 1.2 allows it.
+    #[test]
+    fn a_hello_without_extensions_names_nobody() {
+        let hello = message(&[]);
+        let mut bare = hello[..hello.len() - 2].to_vec();
+        bare[3] -= 2;
+        for hello in [hello, bare] {
+            assert_eq!(read(&record(&hello)).map(|offer| offer.name), Ok(ServerName::Missing));
         }
     }
 
@@ -376,7 +633,7 @@ mod tests {
     fn a_name_behind_sixty_kilobytes_is_read() {
         let extensions = [extension(0x33, &vec![7; 60_000]), sni(b"a.b")].concat();
         let records: Vec<u8> = message(&extensions).chunks(MAX_FRAGMENT).flat_map(record).collect();
-        assert_eq!(parse(&records, LIMIT), Ok(Progress::Done(host("a.b"))));
+        assert_eq!(parse(&records, LIMIT), Ok(done("a.b")));
     }
 
     proptest! {
@@ -388,7 +645,7 @@ mod tests {
             for end in 0..bytes.len() {
                 prop_assert_eq!(parse(&bytes[..end], LIMIT), Ok(Progress::NeedsMore));
             }
-            prop_assert_eq!(parse(&bytes, LIMIT), Ok(Progress::Done(host("contoso.azurecr.io"))));
+            prop_assert_eq!(parse(&bytes, LIMIT), Ok(done("contoso.azurecr.io")));
         }
 
         /// Where ours finds a host, an independent parser finds the same one.
@@ -397,7 +654,7 @@ mod tests {
             let mut bytes = record(&message(&[extension(16, &[0, 3, 2, b'h', b'2']), sni(b"contoso.azurecr.io")].concat()));
             let at = at % bytes.len();
             bytes[at] = to;
-            if let Ok(Progress::Done(ServerName::Host(ours))) = parse(&bytes, LIMIT) {
+            if let Ok(Progress::Done(Offer { name: ServerName::Host(ours), .. })) = parse(&bytes, LIMIT) {
                 let (_, records) = tls_parser::parse_tls_plaintext(&bytes).expect("a record");
                 let tls_parser::TlsMessage::Handshake(tls_parser::TlsMessageHandshake::ClientHello(hello)) = &records.msg[0] else {
                     return Err(TestCaseError::fail("no ClientHello"));

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::GroupName;
 use crate::notice::notice;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Mode, Policy, Rules};
 
 /// The files of every group of clients, in the order of the groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,18 +175,19 @@ impl Catalog {
         self.paths().map(stamp).collect()
     }
 
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    /// All files.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.0.iter().flat_map(|sources| sources.allowlists.iter().chain(&sources.registries))
     }
+}
 
-    /// The folders in which a change can change what the files say.
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
-        for path in self.paths() {
-            trail(path, &mut folders);
-        }
-        folders
+/// The folders in which a change can change what the files at `paths` say.
+fn folders<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for path in paths {
+        trail(path, &mut folders);
     }
+    folders
 }
 
 /// Follows `path` as the kernel does, and collects the folders that hold a symbolic link of the way, its
@@ -235,8 +236,8 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 
 impl Loaded {
     /// Compiles what is allowed.
-    pub fn policy(&self, generation: u64) -> Policy {
-        Policy::new(generation, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
+    pub fn policy(&self, generation: u64, rules: Rules) -> Policy {
+        Policy::new(generation, rules, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
     }
 
     /// The list of `group`, or of those who need no group.
@@ -359,8 +360,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Begins to watch. To be called before the files are read, so that no change falls between.
-    pub fn watch(catalog: &Catalog) -> Self {
+    /// Begins to watch files. To be called before they are read, so that no change falls between.
+    pub fn watch<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| is_complete(&event)) {
@@ -369,7 +370,7 @@ impl Changes {
             }
         };
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in catalog.folders() {
+            for folder in folders(paths) {
                 watcher.watch(&folder, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)

@@ -25,7 +25,7 @@ use crate::notice::notice;
 use crate::policy::{Decision, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::service::Service;
-use crate::upstream::{self, Failure, Resolver};
+use crate::upstream::{Failure, Outbound};
 
 /// What is probed, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,29 +194,29 @@ impl Probes {
     }
 }
 
-/// Probes every host, each at its own pace, until the future is dropped. Every look has a resolver of its
-/// own from `resolver`: what is cached proves nothing.
+/// Probes every host, each at its own pace, until the future is dropped. Every look has a way out of
+/// its own, made by `outbound`: what a resolver has cached proves nothing.
 pub async fn run<E: fmt::Display>(
     service: Arc<Service>,
-    resolver: impl Fn() -> Result<Resolver, E>,
+    outbound: impl Fn() -> Result<Outbound, E>,
 ) {
     let probes = &service.probes;
-    let watches = probes.endpoints.iter().map(|endpoint| watch(endpoint, &service, &resolver));
+    let watches = probes.endpoints.iter().map(|endpoint| watch(endpoint, &service, &outbound));
     futures_util::future::join_all(watches).await;
 }
 
 async fn watch<E: fmt::Display>(
     endpoint: &Endpoint,
     service: &Service,
-    resolver: &impl Fn() -> Result<Resolver, E>,
+    outbound: &impl Fn() -> Result<Outbound, E>,
 ) {
     let probes = &service.probes;
     loop {
         let permit = probes.permit(&endpoint.target, &service.shared.policy.load());
-        let found = match (permit, resolver()) {
+        let found = match (permit, outbound()) {
             (None, _) => None,
             (Some(_), Err(error)) => Some(Err(Setback::new(Stage::Dns, &error))),
-            (Some(permit), Ok(resolver)) => Some(endpoint.look(&permit, &resolver).await),
+            (Some(permit), Ok(outbound)) => Some(endpoint.look(&permit, &outbound).await),
         };
         if let Some(Ok(end)) = &found {
             service.metrics.certificate_ends(&endpoint.target, *end);
@@ -234,8 +234,8 @@ async fn watch<E: fmt::Display>(
 
 impl Endpoint {
     /// Goes the whole way once, and tells when the certificate ends.
-    async fn look(&self, permit: &Permit, resolver: &Resolver) -> Result<SystemTime, Setback> {
-        let upstream = upstream::connect(permit, resolver).await.map_err(Setback::from)?;
+    async fn look(&self, permit: &Permit, outbound: &Outbound) -> Result<SystemTime, Setback> {
+        let upstream = outbound.connect(permit).await.map_err(Setback::from)?;
         let refused = |detail: &dyn ToString| Setback::new(Stage::Tls, detail);
         let name = ServerName::try_from(permit.target().host.as_str().to_owned())
             .map_err(|error| refused(&error))?;

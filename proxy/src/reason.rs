@@ -447,7 +447,7 @@ reasons! {
         code: "early_data_forbidden", kind: Denied, error: "http_request_denied",
         status: None, alert: Some(49),
         meaning: "the client sends data before the handshake (0-RTT)",
-        remedy: "turn early data off in the client, or `hello.early_data` on",
+        remedy: "turn early data off in the client, or set `hello.early_data` to \"allow\"",
     }
 
     /// The ClientHello offers only protocols that registries don't speak.

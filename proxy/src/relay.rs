@@ -1,4 +1,5 @@
-//! Moves bytes both ways until both directions have ended or a limit is reached. Looks at none of them.
+//! Moves bytes both ways until both directions have ended or a limit is reached. Looks at none of them, but
+//! for those at the start that a [`Gate`] has to see.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -14,6 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::reason::Reason;
+use crate::retry::Gate;
 use crate::wire::Wire;
 
 /// How long a tunnel may live.
@@ -49,19 +51,22 @@ pub enum End {
     Total,
     /// We ended it.
     Stopped(Stop),
+    /// A second ClientHello must not go out.
+    Refused(Reason),
     /// One of the connections broke.
     Error,
 }
 
 impl End {
-    /// Every end.
-    pub const ALL: [Self; 7] = [
+    /// Every end, with one reason for all.
+    pub const ALL: [Self; 8] = [
         Self::Client,
         Self::Upstream,
         Self::Idle,
         Self::Total,
         Self::Stopped(Stop::Revoked),
         Self::Stopped(Stop::Drain),
+        Self::Refused(Reason::SniMismatch),
         Self::Error,
     ];
 
@@ -74,8 +79,15 @@ impl End {
             Self::Total => "total",
             Self::Stopped(Stop::Revoked) => "revoked",
             Self::Stopped(Stop::Drain) => "drain",
+            Self::Refused(_) => "refused",
             Self::Error => "error",
         }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Error
     }
 }
 
@@ -109,18 +121,21 @@ pub struct Meters {
 
 /// Relays between `client` and `upstream` until both have finished, a limit is reached, or `stop` says so.
 ///
-/// The host gets `first`, which was read from the client before, and then what the client goes on to send.
+/// The host gets `first`, which was read from the client before, and then what the client goes on to send,
+/// as far as the `gate` lets it.
 /// When one side finishes, the other is told, and may go on for as long as it likes within the limits.
 pub async fn relay(
     client: &mut Wire,
     upstream: &mut TcpStream,
     first: Vec<u8>,
+    gate: Gate<'_>,
     limits: &Limits,
     meters: &Meters,
     stop: impl Future<Output = Stop>,
 ) -> Transfer {
     let flow = Flow { moved: Cell::new(Instant::now()), finished: Cell::new(None) };
     let (client, upstream) = (RefCell::new(client), RefCell::new(upstream));
+    let gate = RefCell::new(gate);
     let (sent, received) = (Cell::new(0), Cell::new(0));
     let up = Direction {
         from: &client,
@@ -139,14 +154,17 @@ pub async fn relay(
         flow: &flow,
     };
     let up = async {
-        up.write_all(&first).await?;
-        drop(first);
+        up.pass(&gate, first).await?;
         up.pump().await
     };
+    let down = async {
+        down.watch(&gate).await?;
+        down.pump().await
+    };
     let end = tokio::select! {
-        both = async { tokio::try_join!(up, down.pump()) } => match both {
+        both = async { tokio::try_join!(up, down) } => match both {
             Ok(_) => flow.finished.get().unwrap_or(End::Client),
-            Err(_) => End::Error,
+            Err(end) => end,
         },
         () = flow.idle_for(limits.idle) => End::Idle,
         () = sleep(limits.total) => End::Total,
@@ -188,9 +206,44 @@ struct Direction<'a, From, To> {
 }
 
 impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
+    /// Moves what `gate` lets pass of `waiting`, and of what the client sends behind it, until the gate is open
+    /// or the client has finished. What may not pass is lost then.
+    async fn pass(&self, gate: &RefCell<Gate<'_>>, mut waiting: Vec<u8>) -> Result<(), End> {
+        loop {
+            let free = gate.borrow_mut().from_client(&waiting).map_err(End::Refused)?;
+            if free > 0 {
+                self.write_all(&waiting[..free]).await?;
+                waiting = waiting.split_off(free);
+                continue;
+            }
+            if gate.borrow().is_open() {
+                return Ok(());
+            }
+            let more = self.read().await?;
+            if more.is_empty() {
+                return Ok(());
+            }
+            waiting.extend(more);
+        }
+    }
+
+    /// Moves what the host sends, and shows it to `gate`, until the gate is open or the host has finished.
+    async fn watch(&self, gate: &RefCell<Gate<'_>>) -> Result<(), End> {
+        while !gate.borrow().is_open() {
+            let bytes = self.read().await?;
+            if bytes.is_empty() {
+                break;
+            }
+            gate.borrow_mut().from_server(&bytes);
+            self.write_all(&bytes).await?;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
     /// Moves bytes until `from` has finished. An idle direction holds no buffer: bytes go through the
     /// thread's scratch, and only what `to` doesn't take at once is kept.
-    async fn pump(&self) -> io::Result<()> {
+    async fn pump(&self) -> Result<(), End> {
         let mut rounds = 0;
         loop {
             match poll_fn(|context| self.poll_shuttle(context)).await? {
@@ -198,8 +251,7 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
                 Moved::All => {}
                 Moved::AllBut(rest) => self.write_all(&rest).await?,
             }
-            // TLS keeps what the socket doesn't take.
-            poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_flush(context)).await?;
+            self.flush().await?;
             rounds += 1;
             // A fast peer is always ready; the thread's other tunnels get their turn.
             if rounds % ROUNDS == 0 {
@@ -217,16 +269,7 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
 
     fn poll_shuttle(&self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            match ready!(Pin::new(&mut *self.from.borrow_mut()).poll_read(context, &mut buffer)) {
-                Ok(()) => {}
-                // TLS without a last word (close_notify); what is inside the tunnel has its own.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Poll::Ready(Ok(Moved::Nothing));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            let bytes = buffer.filled();
+            let bytes = ready!(self.poll_read(context, scratch))?;
             if bytes.is_empty() {
                 return Poll::Ready(Ok(Moved::Nothing));
             }
@@ -241,12 +284,42 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
         })
     }
 
+    /// What `from` sends next; nothing when it has finished.
+    async fn read(&self) -> io::Result<Vec<u8>> {
+        let read = |context: &mut Context<'_>| {
+            SCRATCH
+                .with_borrow_mut(|scratch| self.poll_read(context, scratch).map_ok(<[u8]>::to_vec))
+        };
+        poll_fn(read).await
+    }
+
+    fn poll_read<'a>(
+        &self,
+        context: &mut Context<'_>,
+        scratch: &'a mut [u8],
+    ) -> Poll<io::Result<&'a [u8]>> {
+        let mut buffer = ReadBuf::new(scratch);
+        match ready!(Pin::new(&mut *self.from.borrow_mut()).poll_read(context, &mut buffer)) {
+            Ok(()) => {}
+            // TLS without a last word (close_notify); what is inside the tunnel has its own.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        let count = buffer.filled().len();
+        Poll::Ready(Ok(&scratch[..count]))
+    }
+
     async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < bytes.len() {
             written += poll_fn(|context| self.poll_write(context, &bytes[written..])).await?;
         }
         Ok(())
+    }
+
+    /// TLS keeps what the socket doesn't take.
+    async fn flush(&self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_flush(context)).await
     }
 
     /// Writes and counts what `to` takes now.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,17 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::admin;
-use crate::client::{Listener, Source};
+use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::dns::Resolver;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
-use crate::probe;
+use crate::parent::Parent;
+use crate::policy::Rules;
+use crate::reception::Reception;
 use crate::service::{self, Arrival, Service};
-use crate::upstream::Resolver;
+use crate::upstream::{self, Outbound};
+use crate::{admin, credentials, probe, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,12 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The files of the TLS listener.
+    #[error("can't set up TLS")]
+    Tls(#[source] tls::Error),
+    /// The file of the users.
+    #[error("can't set up proxy credentials")]
+    Users(#[source] credentials::Error),
     /// What its threads share.
     #[error(transparent)]
     Service(#[from] service::Error),
@@ -60,20 +70,25 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         let _inside = runtime.enter();
         Signals::install()?
     };
+    let reception = Reception::new(config).map_err(Error::Tls)?;
+    let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded)?;
+    let service = Service::start(config, loaded, reception, clients)?;
     let (alive, gone) = mpsc::channel(1);
+    let ways = Ways::new(config, listeners.addresses()?.into());
     for sockets in std::mem::take(&mut listeners.workers) {
-        let resolver =
-            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
-        let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
+        let outbound = ways.out().map_err(Error::Resolver)?;
+        let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(sockets)?;
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
     listeners.announce(loaded)?;
-    let control = Control { service: Arc::clone(&service), signals, config, loaded };
+    if let Some(parent) = &config.parent {
+        notice(format_args!("through the parent proxy at {}", parent.address));
+    }
+    let control = Control { service: Arc::clone(&service), signals, ways, config, loaded };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     if !service.shared.log.flush(FAREWELL) {
         notice("the end of the access log could not be written");
@@ -84,51 +99,84 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes ways out, which are all alike, but for their own caches.
+struct Ways {
+    resolvers: Vec<SocketAddr>,
+    limits: upstream::Limits,
+    rules: Rules,
+    listeners: Arc<[SocketAddr]>,
+    parent: Option<Arc<Parent>>,
+}
+
+impl Ways {
+    fn new(config: &Config, listeners: Arc<[SocketAddr]>) -> Self {
+        Self {
+            resolvers: config.resolvers.clone(),
+            limits: config.limits.upstream,
+            rules: config.rules,
+            listeners,
+            parent: config.parent.clone(),
+        }
+    }
+
+    fn out(&self) -> Result<Outbound, NetError> {
+        Ok(Outbound {
+            resolver: Resolver::new(&self.resolvers, self.limits.resolve)?,
+            limits: self.limits,
+            rules: self.rules,
+            listeners: Arc::clone(&self.listeners),
+            parent: self.parent.clone(),
+        })
+    }
+}
+
 /// Watches over the workers: signals, reloads, probes, the admin port.
 struct Control<'a> {
     service: Arc<Service>,
     signals: Signals,
+    ways: Ways,
     config: &'a Config,
-    /// The list in force.
+    /// What is in force.
     loaded: &'a Loaded,
 }
 
 impl Control<'_> {
     async fn run(self, admin: StdListener, gone: mpsc::Receiver<Infallible>) -> Result<(), Error> {
-        let Self { service, signals, config, loaded } = self;
+        let Self { service, signals, ways, config, loaded } = self;
+        let Signals { stop, hangup, hangup_too, rotate } = signals;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
         let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-        spawn_local(reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup));
-        spawn_local(rotate_on_hangup(Arc::clone(&service), signals.rotate));
-        let (resolvers, limits) = (config.resolvers.clone(), config.limits.upstream);
-        let resolver = move || Resolver::new(&resolvers, limits);
-        spawn_local(probe::run(Arc::clone(&service), resolver));
+        spawn_local(reload_on_change(catalog, seen, Arc::clone(&service), hangup));
+        let (identities, users) = (config.identity_files(), config.users.clone());
+        if !identities.is_empty() {
+            spawn_local(reload_identities(Arc::clone(&service), identities, users, hangup_too));
+        }
+        spawn_local(rotate_on_hangup(Arc::clone(&service), rotate));
+        spawn_local(probe::run(Arc::clone(&service), move || ways.out()));
 
-        stop(&service, signals.stop, gone, config).await;
+        drain(&service, stop, gone, config).await;
         Ok(())
     }
 }
 
-/// Stops in stages when asked to: not ready, but serving; no newcomers; nobody. Asked again, it goes on to
-/// the next stage at once.
-async fn stop(
+/// Waits until asked to stop, and stops in stages: unready, but serving; no newcomers; nobody. Asked again,
+/// it goes on to the next stage at once.
+async fn drain(
     service: &Service,
-    mut signal: Stop,
+    mut stop: Stop,
     mut gone: mpsc::Receiver<Infallible>,
     config: &Config,
 ) {
-    signal.asked().await;
+    stop.asked().await;
     service.stopping.cancel();
     let (ended_before, _) = service.metrics.tunnels_ended();
     if !config.grace.is_zero() {
-        notice(format_args!(
-            "not ready any more, serving for another {}",
-            format_duration(config.grace)
-        ));
+        let grace = format_duration(config.grace);
+        notice(format_args!("not ready any more, serving for another {grace}"));
         tokio::select! {
             () = sleep(config.grace) => {}
-            () = signal.asked() => {}
+            () = stop.asked() => {}
         }
     }
     service.closing.cancel();
@@ -136,7 +184,7 @@ async fn stop(
     let drained = tokio::select! {
         _ = gone.recv() => true,
         () = sleep(config.drain) => false,
-        () = signal.asked() => false,
+        () = stop.asked() => false,
     };
     if !drained {
         service.shared.cut.cancel();
@@ -168,7 +216,7 @@ async fn reload_on_change(
         let mut look = spawn_blocking({
             let catalog = catalog.clone();
             // The watch comes first: a change while we read is seen in the next round.
-            move || (Changes::watch(&catalog), catalog.read_settled())
+            move || (Changes::watch(catalog.paths()), catalog.read_settled())
         });
         let in_time = timeout(READ_LIMIT, &mut look).await;
         let looked = if let Ok(looked) = in_time {
@@ -194,10 +242,37 @@ async fn reload_on_change(
     }
 }
 
-/// One thread's share of the work: its own listener, resolver and tunnels.
+/// Reads certificates and users again when their files change, or when asked to.
+async fn reload_identities(
+    service: Arc<Service>,
+    files: Vec<PathBuf>,
+    users: Option<PathBuf>,
+    mut hangup: Signal,
+) {
+    let mut changes = Changes::watch(&files);
+    loop {
+        tokio::select! {
+            () = changes.changed() => {}
+            _ = hangup.recv() => {}
+        }
+        let look = spawn_blocking({
+            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
+            move || {
+                let changes = Changes::watch(&files);
+                service.reload_identities(users.as_deref());
+                changes
+            }
+        });
+        if let Ok(watching) = look.await {
+            changes = watching;
+        }
+    }
+}
+
+/// One thread's share of the work: its own listeners, way out and tunnels.
 struct Worker {
     service: Arc<Service>,
-    resolver: Resolver,
+    outbound: Outbound,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -212,11 +287,12 @@ impl Worker {
 
     /// Accepts until closing, then waits for its connections to end.
     async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
-        let worker = Rc::new(self);
+        let Self { service, outbound, _alive } = self;
+        let outbound = Rc::new(outbound);
         let connections = TaskTracker::new();
         let accepting = sockets.into_iter().map(|(kind, socket)| {
             let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
-            accept(Rc::clone(&worker), kind, socket, &connections)
+            accept(kind, socket, &service, &outbound, &connections)
         });
         join_all(accepting).await;
         connections.close();
@@ -226,25 +302,27 @@ impl Worker {
 
 /// Accepts on one socket until closing.
 async fn accept(
-    worker: Rc<Worker>,
     kind: Listener,
     socket: TcpListener,
+    service: &Arc<Service>,
+    outbound: &Rc<Outbound>,
     connections: &TaskTracker,
 ) {
-    let closing = &worker.service.closing;
+    let closing = &service.closing;
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
         let Ok((stream, peer)) = accepted else {
             // The peer has gone, or descriptors have run out; those come back when tunnels end.
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let arrival = Arrival::now(stream, Source::new(peer, kind));
+        let (source, beginning) = (Source::new(peer, kind), service.begin());
+        let arrival = Arrival { stream, source, beginning };
         // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-        let slot = Arc::clone(&worker.service.slots).acquire_owned();
+        let slot = Arc::clone(&service.slots).acquire_owned();
         let slot = closing.run_until_cancelled(slot).await;
-        let worker = Rc::clone(&worker);
+        let (service, outbound) = (Arc::clone(service), Rc::clone(outbound));
         connections.spawn_local(async move {
-            worker.service.connection(arrival, &worker.resolver).await;
+            service.connection(arrival, &outbound).await;
             drop(slot);
         });
     }
@@ -253,9 +331,11 @@ async fn accept(
 /// The signals we act on.
 struct Signals {
     stop: Stop,
-    /// SIGHUP, for the lists.
+    /// SIGHUP.
     hangup: Signal,
-    /// SIGHUP, for the access log, which must not wait for the lists.
+    /// The same, for who reloads something else.
+    hangup_too: Signal,
+    /// The same, for the access log, which must wait for neither.
     rotate: Signal,
 }
 
@@ -270,8 +350,9 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        let (hangup, rotate) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup, rotate })
+        let hangup = || install(SignalKind::hangup());
+        let (hangup, hangup_too, rotate) = (hangup()?, hangup()?, hangup()?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too, rotate })
     }
 }
 
@@ -329,6 +410,12 @@ impl Listeners {
             notice(format_args!("try curl -x http://{address} {url}"));
         }
         Ok(())
+    }
+
+    /// Where this process can be connected to.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let admin = self.admin.local_addr().map_err(Error::Start)?;
+        Ok(self.clients.iter().map(|(_, address)| *address).chain([admin]).collect())
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -13,17 +16,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::credentials::Users;
 use crate::lists::{Error as ListError, Loaded};
 use crate::log::{self, Log};
 use crate::metrics::Metrics;
 use crate::notice::notice;
+use crate::policy::Rules;
 use crate::probe::{self, Probes};
 use crate::reception::Reception;
 use crate::record::Beginning;
-use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::wire::Wire;
+use crate::{h2, refusal};
 
 /// What the threads of the process share.
 pub struct Service {
@@ -41,6 +46,8 @@ pub struct Service {
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
+    /// What the configuration says about addresses.
+    rules: Rules,
     connections: AtomicU64,
     /// One for each connection that may be open.
     pub slots: Arc<Semaphore>,
@@ -59,18 +66,20 @@ pub enum Error {
 
 impl Service {
     /// Makes it, and opens the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> Result<Arc<Self>, Error> {
+    pub fn start(
+        config: &Config,
+        loaded: &Loaded,
+        reception: Reception,
+        clients: Clients,
+    ) -> Result<Arc<Self>, Error> {
         let metrics = Metrics::default();
-        let policy = loaded.policy(1);
-        let probes = Probes::new(&config.probe, &config.groups, &policy)?;
+        let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
+        let probes = Probes::new(&config.probe, &config.groups, &policy)?;
         Ok(Arc::new(Self {
-            reception: Reception {
-                balancers: config.balancers.clone(),
-                time: config.limits.head.time,
-            },
+            reception,
             shared: Shared {
-                clients: Clients::new(config.groups.clone()),
+                clients,
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
@@ -83,6 +92,7 @@ impl Service {
             stopping: CancellationToken::new(),
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            rules: config.rules,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
         }))
@@ -108,7 +118,7 @@ impl Service {
             notice(format_args!("read again, and nothing has changed: generation {generation}"));
             return;
         }
-        let policy = loaded.policy(generation + 1);
+        let policy = loaded.policy(generation + 1, self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
@@ -117,47 +127,75 @@ impl Service {
         loaded.announce(generation + 1);
     }
 
-    /// Serves one connection and records it, once.
-    pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
-        let Arrival { stream, source, accepted, started } = arrival;
-        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let beginning = Beginning { id, accepted, started };
-        self.metrics.open.inc();
-        // Answers are small and complete; neither side should wait for more.
-        let _ = stream.set_nodelay(true);
-        let panicked = Outcome::Panicked(source.clone());
-        let (outcome, wire) = match guard(self.reception.receive(stream, source)).await {
-            Ok(Ok((mut wire, source))) => {
-                let panicked = Outcome::Panicked(source.clone());
-                let served = guard(self.serve(&mut wire, source, beginning, resolver)).await;
-                (served.unwrap_or(panicked), Some(wire))
+    /// Reads certificates and users again, for who comes from now on. This blocks.
+    pub fn reload_identities(&self, users: Option<&Path>) {
+        if let Some(tls) = &self.reception.tls {
+            match tls.reload() {
+                Ok(warnings) => warnings.into_iter().for_each(notice),
+                Err(error) => self.keep("certificates", &error),
             }
-            Ok(Err(unreceived)) => (Outcome::Unreceived(unreceived), None),
-            Err(Panicked) => (panicked, None),
-        };
-        self.conclude(outcome, wire, beginning).await;
-        self.metrics.open.dec();
-    }
-
-    async fn serve(
-        &self,
-        wire: &mut Wire,
-        source: Source,
-        beginning: Beginning,
-        resolver: &Resolver,
-    ) -> Outcome {
-        match source.listener {
-            Listener::Plain | Listener::Tls | Listener::H2 => {
-                self.shared.serve(wire, source, beginning, resolver).await
-            }
-            Listener::Transparent => {
-                self.shared.serve_transparent(wire, source, beginning, resolver).await
+        }
+        if let (Some(path), Some(verifier)) = (users, self.shared.clients.verifier()) {
+            match Users::load(path) {
+                Ok(users) => verifier.replace(users),
+                Err(error) => self.keep("users", &error),
             }
         }
     }
 
+    fn keep(&self, what: &str, error: &dyn std::error::Error) {
+        self.metrics.reload_failures.inc();
+        notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
+    }
+
+    /// Serves one connection and records it, once; one that speaks HTTP/2, once for each of its streams.
+    pub async fn connection(self: &Arc<Self>, arrival: Arrival, outbound: &Rc<Outbound>) {
+        let Arrival { stream, source, beginning } = arrival;
+        self.metrics.open.inc();
+        // Answers are small and complete; neither side should wait for more.
+        let _ = stream.set_nodelay(true);
+        let from = source.clone();
+        let received = async {
+            match self.reception.receive(stream, source).await {
+                Ok((wire, source)) => self.serve(wire, source, beginning, outbound).await,
+                Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
+            }
+        };
+        let (outcome, wire) = guard(&from, received).await;
+        if let Some(outcome) = outcome {
+            self.conclude(outcome, wire, beginning).await;
+        }
+        self.metrics.open.dec();
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        mut wire: Wire,
+        source: Source,
+        beginning: Beginning,
+        outbound: &Rc<Outbound>,
+    ) -> (Option<Outcome>, Option<Wire>) {
+        let shared = &self.shared;
+        match source.listener {
+            Listener::Plain | Listener::Tls => {
+                (Some(shared.serve(&mut wire, source, beginning, outbound).await), Some(wire))
+            }
+            Listener::H2 => (h2::serve(wire, source, self, outbound).await, None),
+            Listener::Transparent => {
+                let served = shared.serve_transparent(&mut wire, source, beginning, outbound);
+                (Some(served.await), Some(wire))
+            }
+        }
+    }
+
+    /// Numbers what begins now.
+    pub fn begin(&self) -> Beginning {
+        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Beginning { id, accepted: SystemTime::now(), started: Instant::now() }
+    }
+
     /// Tells the client, the counters and the log what became of it.
-    async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+    pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
         let farewell = wire.zip(outcome.last_words());
         let farewell = match farewell {
             Some((mut wire, words)) => {
@@ -175,32 +213,30 @@ impl Service {
     }
 }
 
-/// Something panicked; the panic hook has said where.
-#[derive(Debug, PartialEq, Eq)]
-struct Panicked;
-
-/// Ends one connection where something in it panics; the others never notice.
-async fn guard<T>(body: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(body).catch_unwind().await.map_err(|_| Panicked)
+/// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
+/// notice; the panic hook says where it was.
+pub async fn guard<O: From<Outcome>>(
+    source: &Source,
+    served: impl Future<Output = (O, Option<Wire>)>,
+) -> (O, Option<Wire>) {
+    let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
+    AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
 }
 
 /// A connection, and when it came.
 pub struct Arrival {
-    stream: TcpStream,
-    source: Source,
-    accepted: SystemTime,
-    started: Instant,
-}
-
-impl Arrival {
-    /// Notes that it came now.
-    pub fn now(stream: TcpStream, source: Source) -> Self {
-        Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
-    }
+    /// As it was accepted.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub source: Source,
+    /// When it came.
+    pub beginning: Beginning,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// A panic can't be provoked from outside, as far as we know; so this one is our own.
@@ -211,15 +247,13 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("as this test wants it");
         };
-        let panicked = Outcome::Panicked(source.clone());
-        let outcome = guard::<Outcome>(panicking).await.unwrap_or(panicked);
+        let (outcome, wire): (Outcome, _) = guard(&source, panicking).await;
         assert!(matches!(&outcome, Outcome::Panicked(from) if *from == source));
-        assert!(outcome.last_words().is_none());
+        assert!(wire.is_none() && outcome.last_words().is_none());
 
         let metrics = Metrics::default();
-        metrics.count(&outcome, std::time::Duration::from_millis(1));
+        metrics.count(&outcome, Duration::from_millis(1));
         let page = String::from_utf8(metrics.encode()).expect("text");
         assert!(page.contains("\nringfence_panics_total 1\n"), "{page}");
-        assert_eq!(guard(async { 7 }).await, Ok(7));
     }
 }

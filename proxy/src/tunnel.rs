@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Clients, Listener, Source};
+use crate::client::{Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::log::Log;
@@ -16,7 +16,8 @@ use crate::reception::Unreceived;
 use crate::record::Beginning;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
-use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+use crate::retry::Gate;
+use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
 
 /// What every connection of the process shares.
@@ -46,6 +47,8 @@ pub struct Limits {
     pub upstream: upstream::Limits,
     /// Reading the ClientHello.
     pub hello: hello::Limits,
+    /// What it may ask for.
+    pub rules: hello::Rules,
     /// Relaying.
     pub relay: relay::Limits,
 }
@@ -72,9 +75,16 @@ pub enum Outcome {
 }
 
 /// A permitted target, reached.
-struct Tunnel {
+pub struct Tunnel {
     permit: Permit,
     upstream: Upstream,
+}
+
+impl Tunnel {
+    /// What became of it if the client has gone before it could be told.
+    pub fn abandoned(self) -> Outcome {
+        Outcome::Closed(self.permit, self.upstream.route, None, Reason::ClientClosed)
+    }
 }
 
 impl Shared {
@@ -85,10 +95,10 @@ impl Shared {
         wire: &mut Wire,
         source: Source,
         beginning: Beginning,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Outcome {
-        match self.open(wire, source, beginning, resolver).await {
-            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
+        match self.open(wire, source, beginning, outbound).await {
+            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
     }
@@ -100,9 +110,9 @@ impl Shared {
         wire: &mut Wire,
         source: Source,
         beginning: Beginning,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Outcome {
-        match self.open_transparent(wire, source, beginning, resolver).await {
+        match self.open_transparent(wire, source, beginning, outbound).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -113,7 +123,7 @@ impl Shared {
         wire: &mut Wire,
         source: Source,
         beginning: Beginning,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
             head = head::read(wire, &self.limits.head) => head,
@@ -124,19 +134,24 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, beginning, resolver).await?;
-        Ok((Tunnel { permit, upstream }, head.into_pipelined()))
+        let tunnel = self.admit(source, target, head.authorization(), beginning, outbound).await?;
+        Ok((tunnel, head.into_pipelined()))
     }
 
-    /// Reaches a target, if the client may, and if that can be put on record where it has to be.
-    async fn reach(
+    /// Finds out who the client is, and reaches the target, if it may, and if that can be put on record where
+    /// it has to be.
+    pub async fn admit(
         &self,
-        client: Client,
+        source: Source,
         target: Target,
+        authorization: Option<&[u8]>,
         beginning: Beginning,
-        resolver: &Resolver,
-    ) -> Result<(Permit, Upstream), Outcome> {
+        outbound: &Outbound,
+    ) -> Result<Tunnel, Outcome> {
+        let client = match self.clients.identify(source, authorization).await {
+            Ok(client) => client,
+            Err((source, reason)) => return Err(Outcome::Unidentified(source, target, reason)),
+        };
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
@@ -145,7 +160,7 @@ impl Shared {
             return Err(Outcome::Unreached(permit, Failure::from(reason)));
         }
         let upstream = tokio::select! {
-            upstream = upstream::connect(&permit, resolver) => upstream,
+            upstream = outbound.connect(&permit) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
         let upstream = match upstream {
@@ -154,8 +169,8 @@ impl Shared {
         };
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.address.ip()) {
-            Ok(()) => Ok((permit, upstream)),
+        match policy.renew(&permit, upstream.route.hop) {
+            Ok(()) => Ok(Tunnel { permit, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
@@ -165,7 +180,7 @@ impl Shared {
         wire: &mut Wire,
         source: Source,
         beginning: Beginning,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
@@ -173,7 +188,8 @@ impl Shared {
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
         let asked = hello.and_then(|hello| {
-            let (host, port) = (hello.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            let (host, port) = (hello.offer.name.host()?.clone(), port.ok_or(Reason::BadPort)?);
+            self.limits.rules.check(&hello.offer)?;
             Ok((Target { host, port }, hello))
         });
         let (target, hello) = match asked {
@@ -182,25 +198,24 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, beginning, resolver).await?;
-        Ok((Tunnel { permit, upstream }, hello))
+        Ok((self.admit(source, target, None, beginning, outbound).await?, hello))
     }
 
-    fn identify(&self, source: Source, target: &Target) -> Result<Client, Outcome> {
-        self.clients
-            .identify(source)
-            .map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
-    }
-
-    /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
-    async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
+    /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of
+    /// which the client may have sent some ahead.
+    pub async fn carry(
+        &self,
+        wire: &mut Wire,
+        tunnel: Tunnel,
+        answer: &[u8],
+        pipelined: Vec<u8>,
+    ) -> Outcome {
         let Tunnel { permit, upstream } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
                 stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, pipelined, permit, &self.limits.hello) => checked,
+                checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
             }
         };
         match checked {
@@ -213,9 +228,11 @@ impl Shared {
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
         let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
-        let (limits, meters) = (&self.limits.relay, &self.meters);
+        let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
+        let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let transfer = relay::relay(wire, &mut host, hello.bytes, limits, meters, stop).await;
+        let (first, meters) = (hello.bytes, &self.meters);
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
@@ -223,7 +240,7 @@ impl Shared {
     async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.address.ip()).is_err() {
+            if self.policy.load().renew(permit, route.hop).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
@@ -237,16 +254,18 @@ impl Shared {
 /// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
     wire: &mut Wire,
+    answer: &[u8],
     pipelined: Vec<u8>,
     permit: &Permit,
-    limits: &hello::Limits,
+    limits: &Limits,
 ) -> Result<Hello, (Option<ServerName>, Reason)> {
-    wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    wire.write_all(answer).await.map_err(|_| (None, Reason::ClientClosed))?;
     wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
-    let hello = hello::read(wire, pipelined, limits).await.map_err(|reason| (None, reason))?;
-    match permit.check_hello(&hello.name) {
+    let hello = hello::read(wire, pipelined, &limits.hello).await;
+    let hello = hello.map_err(|reason| (None, reason))?;
+    match permit.check_hello(&hello.offer.name).and_then(|()| limits.rules.check(&hello.offer)) {
         Ok(()) => Ok(hello),
-        Err(reason) => Err((Some(hello.name), reason)),
+        Err(reason) => Err((Some(hello.offer.name), reason)),
     }
 }
 
@@ -255,7 +274,7 @@ async fn check(
 pub enum Verdict {
     /// A tunnel was carried until the peers or its own limits ended it.
     Tunnel,
-    /// A tunnel was carried until we ended it.
+    /// A tunnel was carried until we ended it; what has gone out by then was in order.
     Ended(Reason),
     /// No tunnel was carried.
     Refused(Reason),
@@ -274,6 +293,7 @@ impl Outcome {
             Self::Unidentified(.., reason) | Self::Closed(.., reason) => Verdict::Refused(*reason),
             Self::Carried(.., transfer) => match transfer.end {
                 End::Stopped(stop) => Verdict::Ended(stop.reason()),
+                End::Refused(reason) => Verdict::Ended(reason),
                 End::Client | End::Upstream | End::Idle | End::Total | End::Error => {
                     Verdict::Tunnel
                 }
@@ -296,9 +316,8 @@ impl Outcome {
         }
     }
 
-    /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
-    /// one asked for a response.
-    pub fn last_words(&self) -> Option<Vec<u8>> {
+    /// The response to a request for which no tunnel was opened.
+    pub fn response(&self) -> Option<refusal::Response> {
         let (reason, host) = match self {
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
@@ -309,18 +328,24 @@ impl Outcome {
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason) => {
-                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
-            }
-            Self::Carried(..) | Self::Panicked(_) => return None,
+            Self::Closed(..) | Self::Carried(..) | Self::Panicked(_) => return None,
         };
-        match self.source().listener {
-            Listener::Plain | Listener::Tls | Listener::H2 => {
-                refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
+        refusal::Response::new(reason, host.map(Hostname::as_str))
+    }
+
+    /// What a refused client is told on its connection: a response before the 200, an alert after it, and
+    /// an alert where no one asked for a response.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let alert = |description| refusal::alert(description).to_vec();
+        match (self, self.verdict()) {
+            (
+                Self::Closed(..) | Self::Carried(..),
+                Verdict::Refused(reason) | Verdict::Ended(reason),
+            ) => reason.alert().map(alert),
+            (_, Verdict::Refused(reason)) if self.source().listener == Listener::Transparent => {
+                reason.alert_by_kind().map(alert)
             }
-            Listener::Transparent => {
-                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
-            }
+            _ => self.response().map(|response| response.http1().into_bytes()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::stage::{Client, Stage};
+use crate::stage::{Client, HOST, Stage, document};
 
 /// Not by address, not by a name for it, not by a request to forward.
 #[test]
@@ -28,6 +28,17 @@ fn the_admin_port_is_not_reached_through_the_proxy() -> Result<()> {
         ensure!(answer.starts_with("HTTP/1.1 40"), "{answer}");
     }
     ensure!(stage.dns.asked().is_empty());
+    Ok(())
+}
+
+/// A list can name the port, and a name can point here; the proxy still doesn't dial itself.
+#[test]
+fn a_listed_name_for_the_admin_port_is_not_dialled() -> Result<()> {
+    let stage = Stage::open()?;
+    let port = stage.proxy.admin_address().port();
+    stage.enforce(&document(&[HOST], port))?;
+    let (_, head) = stage.connect(&format!("{HOST}:{port}"))?;
+    ensure!(head.starts_with("HTTP/1.1 403 ringfence: self_connect; "), "{head}");
     Ok(())
 }
 

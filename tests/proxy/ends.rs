@@ -14,18 +14,21 @@ use crate::stage::{Answer, Client, DATA, HOST, LOOPBACK, Stage, document, hello}
 #[test]
 fn a_client_that_has_finished_gets_the_whole_answer() -> Result<()> {
     let (stage, origin) = with_origin(|mut stream| {
-        let mut all = Vec::new();
+        let mut all = vec![0; hello(Some(HOST)).len()];
+        stream.read_exact(&mut all)?;
+        stream.write_all(b"go on")?;
         stream.read_to_end(&mut all)?;
         stream.write_all(&chunk(3))?;
         Ok(all)
     })?;
-    let mut client = stage.tunnel_to(HOST, origin.port)?;
+    let mut client = tunnel(&stage, &origin)?;
+    ensure!(client.receive(5)? == b"go on");
     client.send(&chunk(2))?;
     client.finish()?;
     ensure!(client.rest()? == chunk(3));
     ensure!(origin.ended()? == [hello(Some(HOST)), chunk(2)].concat());
-    let line = stage.stage.proxy.logged(|line| line["outcome"] == "tunnel")?;
-    ensure!(line["end"] == "client" && line["received"] == chunk(3).len(), "{line}");
+    let line = stage.proxy.logged(|line| line["outcome"] == "tunnel")?;
+    ensure!(line["end"] == "client" && line["received"] == 5 + chunk(3).len(), "{line}");
     Ok(())
 }
 
@@ -40,13 +43,13 @@ fn a_host_that_has_finished_gets_the_whole_upload() -> Result<()> {
         stream.read_to_end(&mut all)?;
         Ok(all)
     })?;
-    let mut client = stage.tunnel_to(HOST, origin.port)?;
+    let mut client = tunnel(&stage, &origin)?;
     ensure!(client.rest()? == b"enough");
     client.send(&chunk(2))?;
     client.finish()?;
     let sent = [hello(Some(HOST)), chunk(2)].concat();
     ensure!(origin.ended()? == sent);
-    let line = stage.stage.proxy.logged(|line| line["outcome"] == "tunnel")?;
+    let line = stage.proxy.logged(|line| line["outcome"] == "tunnel")?;
     ensure!(line["end"] == "upstream" && line["sent"] == sent.len(), "{line}");
     Ok(())
 }
@@ -59,7 +62,6 @@ fn a_client_that_is_gone_before_the_answer_leaves_nothing_open() -> Result<()> {
         stream.read_to_end(&mut all)?;
         Ok(all)
     })?;
-    let stage = stage.stage;
     stage.dns.answer(DATA, Answer::Held);
     let mut client = stage.client()?;
     let address = client.address()?;
@@ -76,20 +78,16 @@ fn a_client_that_is_gone_before_the_answer_leaves_nothing_open() -> Result<()> {
     Ok(())
 }
 
-/// A stage whose list has both hosts on the port of another origin.
-struct Elsewhere {
-    stage: Stage,
-}
-
 /// A server for one connection, which does what a test says.
 struct Once {
     port: u16,
     thread: JoinHandle<Result<Vec<u8>>>,
 }
 
+/// A stage whose list has both hosts on the port of an origin of its own.
 fn with_origin(
     serve: impl FnOnce(TcpStream) -> Result<Vec<u8>> + Send + 'static,
-) -> Result<(Elsewhere, Once)> {
+) -> Result<(Stage, Once)> {
     let stage = Stage::open()?;
     let listener = TcpListener::bind((LOOPBACK, 0))?;
     let port = listener.local_addr()?.port();
@@ -100,17 +98,15 @@ fn with_origin(
         serve(stream)
     });
     stage.enforce(&document(&[HOST, DATA], port))?;
-    Ok((Elsewhere { stage }, Once { port, thread }))
+    Ok((stage, Once { port, thread }))
 }
 
-impl Elsewhere {
-    /// A tunnel, its ClientHello behind it.
-    fn tunnel_to(&self, host: &str, port: u16) -> Result<Client> {
-        let (mut client, head) = self.stage.connect(&format!("{host}:{port}"))?;
-        ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        client.send(&hello(Some(host)))?;
-        Ok(client)
-    }
+/// A tunnel, its ClientHello behind it.
+fn tunnel(stage: &Stage, origin: &Once) -> Result<Client> {
+    let (mut client, head) = stage.connect(&format!("{HOST}:{}", origin.port))?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    client.send(&hello(Some(HOST)))?;
+    Ok(client)
 }
 
 impl Once {

@@ -309,7 +309,7 @@ fn the_admin_port_serves_its_three_pages_and_is_no_proxy() -> Result<()> {
     // The client port serves none of them.
     let mut client = stage.client()?;
     client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
-    ensure!(client.head()?.starts_with("HTTP/1.1 400 "));
+    ensure!(client.head()?.starts_with("HTTP/1.1 404 "));
     Ok(())
 }
 

@@ -3,10 +3,16 @@
 mod admin;
 mod clients;
 mod contoso;
+mod dns;
 mod drain;
 mod ends;
+mod handshakes;
+mod heads;
+mod hellos;
+mod liar;
 mod lifecycle;
 mod log;
+mod parent;
 mod probe;
 mod pull;
 mod refusals;

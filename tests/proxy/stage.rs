@@ -2,10 +2,12 @@
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,25 +38,46 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
-        Self::by_script(settings, "exec \"$0\" \"$@\"")
+        Self::with_program(PROGRAM, settings)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
+        Self::build(None, settings, |arguments| Ringfence::on_loopback(program, arguments))
     }
 
     /// The same, started by a shell's script, which has to `exec "$0" "$@"`.
     pub(crate) fn by_script(settings: &str, script: &str) -> Result<Self> {
+        Self::build(None, settings, |arguments| Ringfence::by_script(PROGRAM, script, arguments))
+    }
+
+    /// The same, with another name server than the stage's own.
+    pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
+        Self::build(Some(resolver), settings, |arguments| {
+            Ringfence::on_loopback(PROGRAM, arguments)
+        })
+    }
+
+    fn build(
+        resolver: Option<SocketAddr>,
+        settings: &str,
+        start: impl FnOnce([&OsStr; 2]) -> Result<Ringfence>,
+    ) -> Result<Self> {
+        let dns = Dns::start()?;
+        let resolver = resolver.unwrap_or(dns.address);
         let directory = TempDir::new()?;
-        let (dns, origin) = (Dns::start()?, Origin::start()?);
+        let origin = Origin::start()?;
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
         let config = directory.path().join("ringfence.toml");
-        let resolver = dns.address;
         fs::write(
             &config,
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = Ringfence::by_script(env!("CARGO_BIN_EXE_ringfence"), script, arguments)?;
+        let proxy = start(arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -114,6 +137,8 @@ impl Stage {
     }
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
+
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A list with these hosts on `port`, each pinned to the loopback.
@@ -150,6 +175,10 @@ impl Client {
     /// A second handle on the connection, to read while the first one writes.
     pub(crate) fn try_clone(&self) -> Result<Self> {
         Ok(Self(self.0.try_clone()?))
+    }
+
+    pub(crate) fn set_read_timeout(&self, limit: Duration) -> Result<()> {
+        Ok(self.0.set_read_timeout(Some(limit))?)
     }
 
     pub(crate) fn set_write_timeout(&self, limit: Duration) -> Result<()> {
@@ -207,22 +236,46 @@ impl Client {
 pub(crate) struct Origin {
     pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<AtomicUsize>,
+    greeting: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Origin {
     fn start() -> Result<Self> {
-        let listener = TcpListener::bind((LOOPBACK, 0))?;
+        Self::on(TcpListener::bind((LOOPBACK, 0))?)
+    }
+
+    /// The same, wherever the test has put a listener.
+    pub(crate) fn on(listener: TcpListener) -> Result<Self> {
         let port = listener.local_addr()?.port();
-        let arrived = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&arrived);
+        let origin = Self {
+            port,
+            arrived: Arc::default(),
+            connections: Arc::default(),
+            greeting: Arc::default(),
+        };
+        let (record, connections) = (Arc::clone(&origin.arrived), Arc::clone(&origin.connections));
+        let greet = Arc::clone(&origin.greeting);
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                connections.fetch_add(1, Ordering::Relaxed);
                 let record = Arc::clone(&record);
-                std::thread::spawn(move || echo(stream, &record));
+                let greeting = lock(&greet).clone();
+                std::thread::spawn(move || echo(stream, &record, greeting));
             }
         });
-        Ok(Self { port, arrived })
+        Ok(origin)
+    }
+
+    /// How many connections there were until now, with and without a byte.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// From now on it sends this back instead of the first bytes of each connection.
+    pub(crate) fn greet(&self, greeting: &[u8]) {
+        *lock(&self.greeting) = Some(greeting.to_vec());
     }
 
     /// Every byte of every connection.
@@ -231,11 +284,15 @@ impl Origin {
     }
 }
 
-fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
+fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>, mut greeting: Option<Vec<u8>>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         lock(record).extend(&buffer[..count]);
-        if stream.write_all(&buffer[..count]).is_err() {
+        let written = match greeting.take() {
+            Some(greeting) => stream.write_all(&greeting),
+            None => stream.write_all(&buffer[..count]),
+        };
+        if written.is_err() {
             return;
         }
     }
@@ -343,12 +400,12 @@ impl Dns {
 }
 
 /// A thread that panicked while it held the lock has failed its test already.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const A: u16 = 1;
-const AAAA: u16 = 28;
+pub(crate) const A: u16 = 1;
+pub(crate) const AAAA: u16 = 28;
 
 fn of(kind: u16, addresses: &[IpAddr]) -> Vec<IpAddr> {
     let wanted =
@@ -357,7 +414,7 @@ fn of(kind: u16, addresses: &[IpAddr]) -> Vec<IpAddr> {
 }
 
 /// The name and type of the first question (RFC 1035 §4.1.2).
-fn question(query: &[u8]) -> (String, u16) {
+pub(crate) fn question(query: &[u8]) -> (String, u16) {
     let (mut at, mut labels) = (12, Vec::new());
     while query[at] != 0 {
         let end = at + 1 + usize::from(query[at]);
@@ -393,13 +450,16 @@ pub(crate) fn hello(host: Option<&str>) -> Vec<u8> {
     hello_with(&host.map(|host| server_name(host.as_bytes())).unwrap_or_default())
 }
 
-/// A ClientHello with these extensions.
+/// A ClientHello for TLS 1.3 with these extensions.
 pub(crate) fn hello_with(extensions: &[u8]) -> Vec<u8> {
-    let versions = extension(43, &[2, 3, 4]);
-    let extensions = [extensions, &versions].concat();
-    let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
-    let body = [fixed, vector(&extensions)].concat();
-    record(&[&[1, 0][..], &vector(&body)].concat())
+    record(&message([3, 3], &[extension(43, &[2, 3, 4]), extensions.to_vec()].concat()))
+}
+
+/// The message of a ClientHello, with this in its old field for the version.
+pub(crate) fn message(version: [u8; 2], extensions: &[u8]) -> Vec<u8> {
+    let fixed = [&version[..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
+    let body = [fixed, vector(extensions)].concat();
+    [&[1, 0][..], &vector(&body)].concat()
 }
 
 /// A handshake record.
@@ -417,7 +477,8 @@ pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
     [&kind.to_be_bytes()[..], &vector(content)].concat()
 }
 
-fn vector(content: &[u8]) -> Vec<u8> {
+/// Two octets of length, then the content.
+pub(crate) fn vector(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes()[..], content].concat()
 }

@@ -53,6 +53,17 @@ impl Ringfence {
         Self::start(program, "127.0.0.1", arguments, None)
     }
 
+    /// Starts it in any namespace, to take clients on `listen`.
+    pub fn inside(
+        binary: &str,
+        namespace: &Namespace,
+        listen: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let program = Program::new(binary).inside(namespace);
+        Self::start(program, listen, arguments, Some(namespace.clone()))
+    }
+
     fn start(
         program: Program,
         listen: &str,
