@@ -315,6 +315,9 @@ pub(crate) enum Answer {
     Held,
 }
 
+/// Stands for every name that has no answer of its own; without it, they don't exist.
+pub(crate) const EVERYTHING: &str = "*";
+
 /// A query, and who asked.
 type Query = (Vec<u8>, SocketAddr);
 
@@ -347,7 +350,10 @@ impl Dns {
                 let (name, kind) = question(query);
                 let before = lock(&asked).contains(&(name.clone(), A));
                 lock(&asked).push((name.clone(), kind));
-                let answer = lock(&answers).get(&name).cloned();
+                let answer = {
+                    let answers = lock(&answers);
+                    answers.get(&name).or_else(|| answers.get(EVERYTHING)).cloned()
+                };
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
                     Answer::Silence => continue,
                     Answer::OnlyV4(_) if kind != A => continue,
