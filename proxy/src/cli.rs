@@ -17,6 +17,7 @@ use crate::explain::{Explanation, Verdict};
 use crate::ledger::Ledger;
 use crate::lists::Loaded;
 use crate::notice::notice;
+use crate::probe::Probes;
 use crate::reception::Reception;
 use crate::{selftest, server};
 
@@ -143,6 +144,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Check { options } => {
             let (config, loaded, _) = load(options)?;
+            Probes::new(&config.probe, &config.groups, &loaded.policy(1, config.rules))?;
             Reception::new(&config)?;
             Clients::load(&config)?;
             loaded.tell_findings();

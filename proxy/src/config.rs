@@ -20,13 +20,14 @@ use toml::Spanned;
 use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
+use crate::log::Audit;
 use crate::parent::{self, Parent};
 use crate::policy::{Mode, Rules};
 use crate::signature::Keys;
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::vintage::{self, Rule};
-use crate::{head, hello, relay, upstream};
+use crate::{head, hello, log, probe, relay, upstream};
 
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +60,14 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Connections that may be open at once; more wait in the kernel's queue.
     pub connections: NonZeroUsize,
-    /// How long live tunnels may go on after SIGTERM.
+    /// How long the proxy goes on serving after SIGTERM, when it is no longer ready.
+    pub grace: Duration,
+    /// How long live tunnels may go on after that.
     pub drain: Duration,
+    /// Where the access log goes, and how much depends on it.
+    pub log: log::Settings,
+    /// What is tried in the background.
+    pub probe: probe::Settings,
     /// The limits of a connection's stages.
     pub limits: Limits,
 }
@@ -189,7 +196,18 @@ impl Config {
             parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
             connections: file.limits.connections,
+            grace: file.timeouts.grace.0,
             drain: file.timeouts.drain.0,
+            log: log::Settings {
+                file: file.log.file,
+                audit: file.log.audit,
+                queue: file.log.queue.0,
+            },
+            probe: probe::Settings {
+                hosts: file.probe.hosts,
+                every: file.probe.every.0,
+                ca: file.probe.ca,
+            },
             limits: Limits {
                 head: head::Limits { bytes: file.limits.head_bytes.0, time: file.timeouts.head.0 },
                 hello: hello::Limits {
@@ -258,6 +276,8 @@ struct File {
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
+    log: FileLog,
+    probe: FileProbe,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -388,7 +408,24 @@ struct Timeouts {
     hello: Time,
     idle: Time,
     total: Time,
+    grace: Pause,
     drain: Time,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLog {
+    file: Option<PathBuf>,
+    audit: Audit,
+    queue: Size<1>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileProbe {
+    hosts: Vec<probe::Host>,
+    every: Time,
+    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -416,8 +453,22 @@ impl Default for Timeouts {
             hello: seconds(10),
             idle: seconds(5 * 60),
             total: seconds(24 * 60 * 60),
+            grace: Pause(Duration::ZERO),
             drain: seconds(30),
         }
+    }
+}
+
+impl Default for FileLog {
+    fn default() -> Self {
+        // Some seconds of a busy gateway, a few MiB.
+        Self { file: None, audit: Audit::default(), queue: Size(16 * 1024) }
+    }
+}
+
+impl Default for FileProbe {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), every: Time(Duration::from_secs(30)), ca: None }
     }
 }
 
@@ -472,8 +523,9 @@ impl File {
             [certificate, key].into_iter().chain(client_ca).chain(crl)
         });
         let users = self.credentials.iter_mut().map(|section| &mut section.users);
-        let state = &mut self.lists.state;
-        for path in ours.chain(theirs).chain(tls).chain(users).chain(state) {
+        let others =
+            self.log.file.iter_mut().chain(&mut self.probe.ca).chain(&mut self.lists.state);
+        for path in ours.chain(theirs).chain(tls).chain(users).chain(others) {
             *path = folder.join(&*path);
         }
         self.parent = self.parent.map(|parent| parent.relative_to(folder));
@@ -500,19 +552,36 @@ struct Time(Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match humantime::parse_duration(&text) {
-            Ok(duration) if duration > Duration::ZERO && duration <= MAX_TIME => Ok(Self(duration)),
-            _ => Err(serde::de::Error::custom(format!(
-                "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
-            ))),
-        }
+        duration(deserializer, Duration::from_nanos(1)).map(Self)
+    }
+}
+
+/// The same, but it may be `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pause(Duration);
+
+impl<'de> Deserialize<'de> for Pause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        duration(deserializer, Duration::ZERO).map(Self)
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    least: Duration,
+) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match humantime::parse_duration(&text) {
+        Ok(duration) if (least..=MAX_TIME).contains(&duration) => Ok(duration),
+        _ => Err(serde::de::Error::custom(format!(
+            "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
+        ))),
     }
 }
 
 const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 
-/// A number of bytes, at least `LEAST` and at most 1 MiB.
+/// A number, of bytes or of what the key says, at least `LEAST` and at most 1 Mi.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Size<const LEAST: usize>(usize);
 
@@ -522,7 +591,7 @@ impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
         match usize::deserialize(deserializer)? {
             bytes if range.contains(&bytes) => Ok(Self(bytes)),
             bytes => Err(serde::de::Error::custom(format!(
-                "{bytes} is out of range; give {} to {} bytes",
+                "{bytes} is out of range; give {} to {}",
                 range.start(),
                 range.end()
             ))),
@@ -543,6 +612,7 @@ mod tests {
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!(sample.lists, Lists::default());
+        assert_eq!((&sample.log, &sample.probe), (&FileLog::default(), &FileProbe::default()));
         assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
@@ -552,6 +622,7 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
+        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
         let tls = all.tls.expect("TLS");
         assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
         assert!(
@@ -598,7 +669,7 @@ mod tests {
             ("[timeouts]\nidle = \"0s\"", "`0s` is not a duration"),
             ("[timeouts]\nidle = \"300000000000y\"", "`300000000000y` is not a duration"),
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
-            ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
+            ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576"),
             ("[limits]\nconnections = 0", "nonzero"),
             ("[lists]\npublic_keys = []", "without keys no signature is checked"),
             ("[lists]\npublic_keys = [\"RWx\"]", "`RWx` is not a minisign public key"),
@@ -606,6 +677,10 @@ mod tests {
             ("[lists]\npublic_key = [\"RWx\"]", "unknown field `public_key`"),
             ("[lists]\nrollback = \"ignore\"", "expected `refuse` or `warn`"),
             ("[lists]\nexpired = false", "wanted string or table"),
+            ("[timeouts]\ngrace = \"-1s\"", "`-1s` is not a duration"),
+            ("[log]\nqueue = 0", "0 is out of range"),
+            ("[log]\naudit = \"maybe\"", "expected `best_effort` or `required`"),
+            ("[probe]\nhosts = [\"10.0.0.1:443\"]", "`10.0.0.1:443` can't be probed: IP addresses"),
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("listen = \"localhost:1\"", "invalid socket address"),

@@ -28,7 +28,8 @@ use crate::client::Source;
 use crate::head::{self, Malformed};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
-use crate::service::{Beginning, Service};
+use crate::record::Beginning;
+use crate::service::{Service, guard};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::upstream::Outbound;
 use crate::wire::Wire;
@@ -173,7 +174,7 @@ impl Streams {
         let upgrade = upgrade::on(&mut request);
         let served = async {
             let opened = tokio::select! {
-                opened = self.open(&request) => opened,
+                opened = self.open(&request, beginning) => opened,
                 // The client has reset the stream.
                 () = respond.closed() => Err(self.malformed(Reason::ClientClosed)),
             };
@@ -188,13 +189,14 @@ impl Streams {
                 }
             }
         };
-        let (outcome, wire) = service.guard(&self.source, served).await;
+        let (outcome, wire) = guard(&self.source, served).await;
         service.conclude(outcome, wire, beginning).await;
     }
 
     async fn open(
         &self,
         request: &Request<Incoming>,
+        beginning: Beginning,
     ) -> Result<(Tunnel, impl Sized + use<>), Outcome> {
         let mine = Arc::clone(&self.places).try_acquire_owned();
         let slot = Arc::clone(&self.service.slots).try_acquire_owned();
@@ -206,8 +208,9 @@ impl Streams {
         let authorization = request.headers().get(PROXY_AUTHORIZATION);
         let authorization = authorization.map(hyper::header::HeaderValue::as_bytes);
         let shared = &self.service.shared;
-        let tunnel =
-            shared.admit(self.source.clone(), target, authorization, &self.outbound).await?;
+        let tunnel = shared
+            .admit(self.source.clone(), target, authorization, beginning, &self.outbound)
+            .await?;
         Ok((tunnel, (mine, slot)))
     }
 

@@ -1,19 +1,19 @@
 //! Counts what became of connections. Every label value is known in advance, so a client can't make new
 //! series.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use ringfence_config::allowlist::ROLE_NAMES;
 use ringfence_config::issue::Moment;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, Target};
 use crate::reason::Reason;
-use crate::relay::{End, Meters};
+use crate::relay::{End, Meters, Stop};
 use crate::tunnel::{Outcome, Verdict};
 
 /// The counters of the process. Every label value is known in advance.
@@ -46,6 +46,9 @@ pub struct Metrics {
     /// Notices that were not written.
     pub notices_lost: IntCounter,
     panics: IntCounter,
+    log_up: IntGauge,
+    endpoint_up: IntGaugeVec,
+    certificate_expiry: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -122,6 +125,17 @@ impl Default for Metrics {
                 "Notices to the operator that were not written",
             ),
             panics: new.counter("ringfence_panics_total", "Connections that ended in a panic"),
+            log_up: new.gauge("ringfence_log_up", "Whether the access log is being written"),
+            endpoint_up: new.gauges(
+                "ringfence_endpoint_up",
+                "Whether a probed host is reached, with a valid certificate",
+                "host",
+            ),
+            certificate_expiry: new.gauges(
+                "ringfence_endpoint_certificate_expiry_seconds",
+                "When a probed host's certificate ends, as last seen; Unix time",
+                "host",
+            ),
             registry: new.0,
         }
     }
@@ -163,6 +177,30 @@ impl Metrics {
         self.not_after.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
+    /// Shows whether the access log is being written.
+    pub fn log(&self, up: bool) {
+        self.log_up.set(i64::from(up));
+    }
+
+    /// Shows whether a probed host is reached. Its name is one of the configuration's.
+    pub fn endpoint(&self, target: &Target, up: bool) {
+        self.endpoint_up.with_label_values(&[&target.to_string()]).set(i64::from(up));
+    }
+
+    /// Shows when a probed host's certificate ends.
+    pub fn certificate_ends(&self, target: &Target, end: SystemTime) {
+        let end = end.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let gauge = self.certificate_expiry.with_label_values(&[&target.to_string()]);
+        gauge.set(i64::try_from(end).unwrap_or(i64::MAX));
+    }
+
+    /// How many tunnels have ended by themselves or by their limits, and how many because the proxy stops.
+    pub fn tunnels_ended(&self) -> (u64, u64) {
+        let ends = |end: End| self.ends.with_label_values(&[end.name()]).get();
+        let cut = ends(End::Stopped(Stop::Drain));
+        (End::ALL.into_iter().map(ends).sum::<u64>() - cut, cut)
+    }
+
     /// The text exposition format.
     pub fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -189,6 +227,11 @@ impl Registrar {
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::new(name, help))
+    }
+
+    /// A gauge for each value that is set; the values are the configuration's.
+    fn gauges(&self, name: &str, help: &str, label: &str) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), &[label]))
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {

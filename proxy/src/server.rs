@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
+use humantime::format_duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
@@ -26,10 +27,12 @@ use crate::identities::Identities;
 use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
+use crate::parent::Parent;
+use crate::policy::Rules;
 use crate::reception::Reception;
-use crate::service::{Arrival, Service};
-use crate::upstream::Outbound;
-use crate::{admin, credentials, expiry, tls};
+use crate::service::{self, Arrival, Service};
+use crate::upstream::{self, Outbound};
+use crate::{admin, credentials, expiry, probe, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,9 @@ pub enum Error {
     /// The file of the users.
     #[error("can't set up proxy credentials")]
     Users(#[source] credentials::Error),
+    /// What its threads share.
+    #[error(transparent)]
+    Service(#[from] service::Error),
     /// The resolver's settings.
     #[error("can't set up DNS")]
     Resolver(#[source] NetError),
@@ -69,86 +75,137 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     let reception = Reception::new(config).map_err(Error::Tls)?;
     let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded, reception, clients);
+    let service = Service::start(config, loaded, reception, clients)?;
     let (alive, gone) = mpsc::channel(1);
-    let own: Arc<[SocketAddr]> = listeners.addresses()?.into();
+    let ways = Ways::new(config, listeners.addresses()?.into());
     for sockets in std::mem::take(&mut listeners.workers) {
-        let limits = config.limits.upstream;
-        let outbound = Outbound {
-            resolver: Resolver::new(&config.resolvers, limits.resolve).map_err(Error::Resolver)?,
-            limits,
-            rules: config.rules,
-            listeners: Arc::clone(&own),
-            parent: config.parent.clone(),
-        };
+        let outbound = ways.out().map_err(Error::Resolver)?;
         let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(sockets)?;
     }
     drop(alive);
-    notice::queue(service.metrics.notices_lost.clone());
+    notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
     listeners.announce(loaded)?;
     if let Some(parent) = &config.parent {
         notice(format_args!("through the parent proxy at {}", parent.address));
     }
-    let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-    let control = Control {
-        service: Arc::clone(&service),
-        signals,
-        catalog,
-        seen,
-        ledger,
-        drain: config.drain,
-        identities,
-    };
+    let service_too = Arc::clone(&service);
+    let control =
+        Control { service: service_too, signals, ways, config, loaded, identities, ledger };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
-    service.log.flush(FAREWELL);
+    if !service.shared.log.flush(FAREWELL) {
+        notice("the end of the access log could not be written");
+    }
     notice::flush(FAREWELL);
     // A file on a stuck mount may still be being read; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// Watches over the workers: signals, reloads, the admin port.
-struct Control {
-    service: Arc<Service>,
-    signals: Signals,
-    catalog: Catalog,
-    identities: Identities,
-    /// What the list in force was loaded from.
-    seen: Contents,
-    /// What lists have been in force.
-    ledger: Ledger,
-    drain: Duration,
+/// Makes ways out, which are all alike, but for their own caches.
+struct Ways {
+    resolvers: Vec<SocketAddr>,
+    limits: upstream::Limits,
+    rules: Rules,
+    listeners: Arc<[SocketAddr]>,
+    parent: Option<Arc<Parent>>,
 }
 
-impl Control {
-    async fn run(
-        self,
-        admin: StdListener,
-        mut gone: mpsc::Receiver<Infallible>,
-    ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, identities, seen, ledger, drain } = self;
+impl Ways {
+    fn new(config: &Config, listeners: Arc<[SocketAddr]>) -> Self {
+        Self {
+            resolvers: config.resolvers.clone(),
+            limits: config.limits.upstream,
+            rules: config.rules,
+            listeners,
+            parent: config.parent.clone(),
+        }
+    }
+
+    fn out(&self) -> Result<Outbound, NetError> {
+        Ok(Outbound {
+            resolver: Resolver::new(&self.resolvers, self.limits.resolve)?,
+            limits: self.limits,
+            rules: self.rules,
+            listeners: Arc::clone(&self.listeners),
+            parent: self.parent.clone(),
+        })
+    }
+}
+
+/// Watches over the workers: signals, reloads, probes, the admin port.
+struct Control<'a> {
+    service: Arc<Service>,
+    signals: Signals,
+    ways: Ways,
+    config: &'a Config,
+    /// What is in force.
+    loaded: &'a Loaded,
+    /// Who is who.
+    identities: Identities,
+    /// What lists have been in force.
+    ledger: Ledger,
+}
+
+impl Control<'_> {
+    async fn run(self, admin: StdListener, gone: mpsc::Receiver<Infallible>) -> Result<(), Error> {
+        let Self { service, signals, ways, config, loaded, identities, ledger } = self;
+        let Signals { stop, hangup, hangup_too, rotate } = signals;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(catalog, seen, ledger, Arc::clone(&service), signals.hangup);
-        spawn_local(reloads);
+        let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
+        spawn_local(reload_on_change(catalog, seen, ledger, Arc::clone(&service), hangup));
         spawn_local(expiry::run(Arc::clone(&service)));
-        spawn_local(identities.watch(Arc::clone(&service), signals.hangup_too));
+        spawn_local(identities.watch(Arc::clone(&service), hangup_too));
+        spawn_local(rotate_on_hangup(Arc::clone(&service), rotate));
+        spawn_local(probe::run(Arc::clone(&service), move || ways.out()));
 
-        signals.stop.asked().await;
-        service.closing.cancel();
-        notice(format_args!("draining {} connections", service.metrics.open.get()));
+        drain(&service, stop, gone, config).await;
+        Ok(())
+    }
+}
+
+/// Waits until asked to stop, and stops in stages: unready, but serving; no newcomers; nobody. Asked again,
+/// it goes on to the next stage at once.
+async fn drain(
+    service: &Service,
+    mut stop: Stop,
+    mut gone: mpsc::Receiver<Infallible>,
+    config: &Config,
+) {
+    stop.asked().await;
+    service.stopping.cancel();
+    let (ended_before, _) = service.metrics.tunnels_ended();
+    if !config.grace.is_zero() {
+        let grace = format_duration(config.grace);
+        notice(format_args!("not ready any more, serving for another {grace}"));
         tokio::select! {
-            _ = gone.recv() => return Ok(()),
-            () = sleep(drain) => {}
-            () = signals.stop.asked() => {}
+            () = sleep(config.grace) => {}
+            () = stop.asked() => {}
         }
+    }
+    service.closing.cancel();
+    notice(format_args!("draining {} connections", service.metrics.open.get()));
+    let drained = tokio::select! {
+        _ = gone.recv() => true,
+        () = sleep(config.drain) => false,
+        () = stop.asked() => false,
+    };
+    if !drained {
         service.shared.cut.cancel();
         notice(format_args!("cutting {} connections", service.metrics.open.get()));
         // Each of them has its last words to say, and a line to log.
         let _ = timeout(FAREWELL, gone.recv()).await;
-        Ok(())
+    }
+    let (ended, cut) = service.metrics.tunnels_ended();
+    notice(format_args!("stopped; tunnels drained: {}, cut: {cut}", ended - ended_before));
+}
+
+/// Begins the access log's file anew when asked to, whatever else that signal does.
+async fn rotate_on_hangup(service: Arc<Service>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        service.shared.log.reopen();
     }
 }
 
@@ -262,6 +319,8 @@ struct Signals {
     hangup: Signal,
     /// The same, for who reloads something else.
     hangup_too: Signal,
+    /// The same, for the access log, which must wait for neither.
+    rotate: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -275,8 +334,9 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        let (hangup, hangup_too) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too })
+        let hangup = || install(SignalKind::hangup());
+        let (hangup, hangup_too, rotate) = (hangup()?, hangup()?, hangup()?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too, rotate })
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
 use std::future::Future;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
@@ -19,13 +18,14 @@ use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::credentials::Users;
 use crate::difference::Difference;
-use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded, LoadedList};
+use crate::log::{self, Log};
 use crate::metrics::Metrics;
 use crate::notice::notice;
 use crate::policy::{List, Rules};
+use crate::probe::{self, Probes};
 use crate::reception::Reception;
-use crate::record::{self, Circumstances};
+use crate::record::Beginning;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Outbound;
 use crate::vintage::{Rule, Standing};
@@ -40,6 +40,10 @@ pub struct Service {
     pub shared: Shared,
     /// The counters.
     pub metrics: Metrics,
+    /// The hosts that are tried in the background.
+    pub probes: Probes,
+    /// Set when the process has been told to stop: it is no longer ready, but may still serve.
+    pub stopping: CancellationToken,
     /// Set when no new connection is accepted any more.
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
@@ -48,8 +52,6 @@ pub struct Service {
     pub standings: watch::Sender<Vec<Standing>>,
     /// What happens to a list that is past its end.
     expired: Rule,
-    /// The access log.
-    pub log: Lines,
     /// What the configuration says about addresses.
     rules: Rules,
     connections: AtomicU64,
@@ -57,19 +59,31 @@ pub struct Service {
     pub slots: Arc<Semaphore>,
 }
 
+/// Why there is nothing to share.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no access log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// Nothing can be probed.
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
+}
+
 impl Service {
-    /// Makes it, and starts the access log.
+    /// Makes it, and opens the access log.
     pub fn start(
         config: &Config,
         loaded: &Loaded,
         reception: Reception,
         clients: Clients,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, Error> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
         metrics.describe_end(loaded.end());
-        Arc::new(Self {
+        let probes = Probes::new(&config.probe, &config.groups, &policy)?;
+        Ok(Arc::new(Self {
             reception,
             shared: Shared {
                 clients,
@@ -78,9 +92,11 @@ impl Service {
                 cut: CancellationToken::new(),
                 limits: config.limits,
                 meters: metrics.meters.clone(),
+                log: Log::open(&config.log, metrics.log_lost.clone())?,
             },
-            log: Lines::to(io::stdout(), metrics.log_lost.clone()),
             metrics,
+            probes,
+            stopping: CancellationToken::new(),
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
             standings: watch::Sender::new(loaded.standings()),
@@ -88,7 +104,7 @@ impl Service {
             rules: config.rules,
             connections: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
-        })
+        }))
     }
 
     /// Enforces what was loaded, or keeps what is in force and says so.
@@ -220,10 +236,14 @@ impl Service {
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let (outcome, wire) = match self.reception.receive(stream, source).await {
-            Ok((wire, source)) => self.serve(wire, source, outbound).await,
-            Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
+        let from = source.clone();
+        let received = async {
+            match self.reception.receive(stream, source).await {
+                Ok((wire, source)) => self.serve(wire, source, beginning, outbound).await,
+                Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
+            }
         };
+        let (outcome, wire) = guard(&from, received).await;
         if let Some(outcome) = outcome {
             self.conclude(outcome, wire, beginning).await;
         }
@@ -234,32 +254,20 @@ impl Service {
         self: &Arc<Self>,
         mut wire: Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Rc<Outbound>,
     ) -> (Option<Outcome>, Option<Wire>) {
-        let (from, shared) = (source.clone(), &self.shared);
-        let served = async {
-            match source.listener {
-                Listener::Plain | Listener::Tls => {
-                    (Some(shared.serve(&mut wire, source, outbound).await), Some(wire))
-                }
-                Listener::H2 => (h2::serve(wire, source, self, outbound).await, None),
-                Listener::Transparent => {
-                    (Some(shared.serve_transparent(&mut wire, source, outbound).await), Some(wire))
-                }
+        let shared = &self.shared;
+        match source.listener {
+            Listener::Plain | Listener::Tls => {
+                (Some(shared.serve(&mut wire, source, beginning, outbound).await), Some(wire))
             }
-        };
-        self.guard(&from, served).await
-    }
-
-    /// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
-    /// notice; the panic hook says where it was.
-    pub async fn guard<O: From<Outcome>>(
-        &self,
-        source: &Source,
-        served: impl Future<Output = (O, Option<Wire>)>,
-    ) -> (O, Option<Wire>) {
-        let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
-        AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
+            Listener::H2 => (h2::serve(wire, source, self, outbound).await, None),
+            Listener::Transparent => {
+                let served = shared.serve_transparent(&mut wire, source, beginning, outbound);
+                (Some(served.await), Some(wire))
+            }
+        }
     }
 
     /// Numbers what begins now.
@@ -270,7 +278,6 @@ impl Service {
 
     /// Tells the client, the counters and the log what became of it.
     pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
-        let Beginning { id, accepted, started } = beginning;
         let farewell = wire.zip(outcome.last_words());
         let farewell = match farewell {
             Some((mut wire, words)) => {
@@ -279,21 +286,23 @@ impl Service {
             }
             None => None,
         };
-        let lasted = started.elapsed();
+        let lasted = beginning.started.elapsed();
         self.metrics.count(&outcome, lasted);
-        self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
+        self.shared.log.ended(&outcome, beginning, lasted);
         if let Some(wire) = farewell {
             refusal::linger(wire).await;
         }
     }
 }
 
-/// When a connection came, and its number.
-#[derive(Debug, Clone, Copy)]
-pub struct Beginning {
-    id: u64,
-    accepted: SystemTime,
-    started: Instant,
+/// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
+/// notice; the panic hook says where it was.
+pub async fn guard<O: From<Outcome>>(
+    source: &Source,
+    served: impl Future<Output = (O, Option<Wire>)>,
+) -> (O, Option<Wire>) {
+    let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
+    AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
 }
 
 /// A connection, and when it came.
@@ -304,4 +313,29 @@ pub struct Arrival {
     pub source: Source,
     /// When it came.
     pub beginning: Beginning,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A panic can't be provoked from outside, as far as we know; so this one is our own.
+    #[tokio::test]
+    async fn a_panic_ends_one_connection_and_is_counted() {
+        let source = Source::new("10.0.0.4:50000".parse().expect("an address"), Listener::Plain);
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("as this test wants it");
+        };
+        let (outcome, wire): (Outcome, _) = guard(&source, panicking).await;
+        assert!(matches!(&outcome, Outcome::Panicked(from) if *from == source));
+        assert!(wire.is_none() && outcome.last_words().is_none());
+
+        let metrics = Metrics::default();
+        metrics.count(&outcome, Duration::from_millis(1));
+        let page = String::from_utf8(metrics.encode()).expect("text");
+        assert!(page.contains("\nringfence_panics_total 1\n"), "{page}");
+    }
 }

@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
+use crate::log::Log;
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
+use crate::record::Beginning;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Transfer};
 use crate::retry::Gate;
@@ -32,6 +34,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
+    /// The access log.
+    pub log: Log,
 }
 
 /// The limits of all stages.
@@ -86,8 +90,14 @@ impl Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, wire: &mut Wire, source: Source, outbound: &Outbound) -> Outcome {
-        match self.open(wire, source, outbound).await {
+    pub async fn serve(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        beginning: Beginning,
+        outbound: &Outbound,
+    ) -> Outcome {
+        match self.open(wire, source, beginning, outbound).await {
             Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
@@ -99,9 +109,10 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Outcome {
-        match self.open_transparent(wire, source, outbound).await {
+        match self.open_transparent(wire, source, beginning, outbound).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -111,6 +122,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
@@ -122,16 +134,18 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let tunnel = self.admit(source, target, head.authorization(), outbound).await?;
+        let tunnel = self.admit(source, target, head.authorization(), beginning, outbound).await?;
         Ok((tunnel, head.into_pipelined()))
     }
 
-    /// Finds out who the client is, and reaches the target, if it may.
+    /// Finds out who the client is, and reaches the target, if it may, and if that can be put on record where
+    /// it has to be.
     pub async fn admit(
         &self,
         source: Source,
         target: Target,
         authorization: Option<&[u8]>,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<Tunnel, Outcome> {
         let client = match self.clients.identify(source, authorization).await {
@@ -142,6 +156,9 @@ impl Shared {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
+        if let Err(reason) = self.log.opening(&permit, beginning).await {
+            return Err(Outcome::Unreached(permit, Failure::from(reason)));
+        }
         let upstream = tokio::select! {
             upstream = outbound.connect(&permit) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
@@ -162,6 +179,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
@@ -180,7 +198,7 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        Ok((self.admit(source, target, None, outbound).await?, hello))
+        Ok((self.admit(source, target, None, beginning, outbound).await?, hello))
     }
 
     /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of

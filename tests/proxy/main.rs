@@ -1,9 +1,12 @@
 //! The proxy from outside: the built program, its log and its far ends.
 
+mod admin;
 mod audit;
 mod clients;
 mod contoso;
 mod dns;
+mod drain;
+mod ends;
 mod expectations;
 mod handshakes;
 mod heads;
@@ -12,7 +15,9 @@ mod issues;
 mod liar;
 mod lifecycle;
 mod lists;
+mod log;
 mod parent;
+mod probe;
 mod pull;
 mod refusals;
 mod reload;

@@ -2,6 +2,7 @@
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -38,7 +39,7 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
-        Self::prepared(settings, |_, _| Ok(()))
+        Self::with_program(PROGRAM, settings)
     }
 
     /// The same, after `prepare` has been given the list's path and the origin's port.
@@ -46,30 +47,35 @@ impl Stage {
         settings: &str,
         prepare: impl FnOnce(&Path, u16) -> Result<()>,
     ) -> Result<Self> {
-        let dns = Dns::start()?;
-        let resolver = dns.address;
-        Self::build(PROGRAM, dns, resolver, settings, prepare)
+        Self::build(None, settings, prepare, |arguments| Ringfence::on_loopback(PROGRAM, arguments))
     }
 
     /// The same, started by another program.
     pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
-        let dns = Dns::start()?;
-        let resolver = dns.address;
-        Self::build(program, dns, resolver, settings, |_, _| Ok(()))
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(program, arguments);
+        Self::build(None, settings, |_, _| Ok(()), start)
+    }
+
+    /// The same, started by a shell's script, which has to `exec "$0" "$@"`.
+    pub(crate) fn by_script(settings: &str, script: &str) -> Result<Self> {
+        let start = |arguments: [&OsStr; 2]| Ringfence::by_script(PROGRAM, script, arguments);
+        Self::build(None, settings, |_, _| Ok(()), start)
     }
 
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
-        Self::build(PROGRAM, Dns::start()?, resolver, settings, |_, _| Ok(()))
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
+        Self::build(Some(resolver), settings, |_, _| Ok(()), start)
     }
 
     fn build(
-        program: &str,
-        dns: Dns,
-        resolver: SocketAddr,
+        resolver: Option<SocketAddr>,
         settings: &str,
         prepare: impl FnOnce(&Path, u16) -> Result<()>,
+        start: impl FnOnce([&OsStr; 2]) -> Result<Ringfence>,
     ) -> Result<Self> {
+        let dns = Dns::start()?;
+        let resolver = resolver.unwrap_or(dns.address);
         let directory = TempDir::new()?;
         let origin = Origin::start()?;
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
@@ -83,7 +89,7 @@ impl Stage {
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = Ringfence::on_loopback(program, arguments)?;
+        let proxy = start(arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -237,6 +243,11 @@ impl Client {
         self.0.shutdown(Shutdown::Write).context("finish")
     }
 
+    /// Vanishes with a reset instead of a farewell.
+    pub(crate) fn reset(self) -> Result<()> {
+        Ok(socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))?)
+    }
+
     /// Reads one response head, and nothing behind it.
     pub(crate) fn head(&mut self) -> Result<String> {
         let mut head = Vec::new();
@@ -377,7 +388,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let address = socket.local_addr()?;
         let dns = Self {

@@ -42,6 +42,17 @@ impl Ringfence {
         Self::start(Program::new(binary), "127.0.0.1", arguments, None)
     }
 
+    /// Starts it on the host's loopback by a shell's script, which finds the program and its arguments in
+    /// `"$0" "$@"` and has to `exec` them.
+    pub fn by_script(
+        binary: &str,
+        script: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let program = Program::new("sh").args(["-c", script, binary]);
+        Self::start(program, "127.0.0.1", arguments, None)
+    }
+
     /// Starts it in any namespace, to take clients on `listen`.
     pub fn inside(
         binary: &str,
