@@ -9,13 +9,17 @@
 //! ```
 
 pub mod admin;
+pub mod admission;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod descriptors;
 pub mod explain;
 pub mod head;
 pub mod hello;
+pub mod ledger;
 pub mod lines;
 pub mod lists;
 pub mod metrics;

@@ -1,6 +1,7 @@
 //! Counts what became of connections. Every label value is known in advance, so a client can't make new
 //! series.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -10,6 +11,7 @@ use prometheus::{
 };
 use ringfence_config::allowlist::ROLE_NAMES;
 
+use crate::descriptors;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::relay::{End, Meters};
@@ -33,6 +35,9 @@ pub struct Metrics {
     pub meters: Meters,
     /// Connections now open.
     pub open: IntGauge,
+    limit: IntGauge,
+    descriptors_open: IntGauge,
+    descriptors_limit: IntGauge,
     /// Reloads that worked.
     pub reloads: IntCounter,
     /// Reloads that did not; the old list stayed.
@@ -101,6 +106,16 @@ impl Default for Metrics {
                 received: bytes.with_label_values(&["received"]),
             },
             open: new.gauge("ringfence_connections_open", "Connections now open"),
+            limit: new.gauge(
+                "ringfence_connections_limit",
+                "Connections that may be open, as far as descriptors allow",
+            ),
+            descriptors_open: new
+                .gauge("ringfence_descriptors_open", "File descriptors of the process"),
+            descriptors_limit: new.gauge(
+                "ringfence_descriptors_limit",
+                "File descriptors that the process may have; 0 if there is no limit",
+            ),
             reloads: new.counter("ringfence_reloads_total", "Allowlists loaded after the first"),
             reload_failures: new.counter(
                 "ringfence_reload_failures_total",
@@ -150,8 +165,16 @@ impl Metrics {
         self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
     }
 
+    /// Shows how many connections may be open.
+    pub fn limit(&self, connections: NonZeroUsize) {
+        self.limit.set(i64::try_from(connections.get()).unwrap_or(i64::MAX));
+    }
+
     /// The text exposition format.
     pub fn encode(&self) -> Vec<u8> {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.descriptors_open.set(number(descriptors::open()));
+        self.descriptors_limit.set(number(descriptors::limit().unwrap_or(0)));
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)

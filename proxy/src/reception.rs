@@ -34,15 +34,15 @@ pub struct Unreceived {
 }
 
 impl Reception {
-    /// Receives a connection from `source`.
-    pub async fn receive(
+    /// Learns who is behind the load balancer, if `source` is one.
+    pub async fn recognise(
         &self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         mut source: Source,
-    ) -> Result<(Wire, Source), Unreceived> {
+    ) -> Result<Source, Unreceived> {
         let deadline = Instant::now() + self.time;
         if self.is_balancer(&source) {
-            match proxy_protocol::read(&mut stream, deadline).await {
+            match proxy_protocol::read(stream, deadline).await {
                 Ok(address) => {
                     source.balancer = Some(source.address);
                     source.address = address;
@@ -55,6 +55,15 @@ impl Reception {
                 }
             }
         }
+        Ok(source)
+    }
+
+    /// Receives a connection from `source`.
+    pub async fn receive(
+        &self,
+        stream: TcpStream,
+        mut source: Source,
+    ) -> Result<(Wire, Source), Unreceived> {
         if source.listener == Listener::Transparent {
             source.original = original(&stream);
         }

@@ -15,6 +15,11 @@ use crate::wire::Wire;
 /// The reason phrase carries the code and the remedy, because Go's clients, so containerd, docker and
 /// skopeo, print nothing else of a proxy's answer.
 pub fn response(reason: Reason, host: Option<&str>) -> Option<String> {
+    response_after(reason, host, RETRY_AFTER)
+}
+
+/// The same, for one that is worth another try after `retry_after`.
+pub fn response_after(reason: Reason, host: Option<&str>, retry_after: Duration) -> Option<String> {
     let status = reason.status()?;
     let body = Problem {
         r#type: format!("urn:ringfence:reason:{}", reason.code()),
@@ -51,7 +56,11 @@ pub fn response(reason: Reason, host: Option<&str>) -> Option<String> {
             response
                 .push_str("Proxy-Authenticate: Basic realm=\"ringfence\", charset=\"UTF-8\"\r\n");
         }
-        _ if matches!(status, 429 | 503) => response.push_str("Retry-After: 5\r\n"),
+        _ if matches!(status, 429 | 503) => {
+            // Whole seconds (RFC 9110 §10.2.3); the next try should not be too early.
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+            let _ = write!(response, "Retry-After: {seconds}\r\n");
+        }
         _ => {}
     }
     Some(response + "\r\n" + &body)
@@ -98,6 +107,9 @@ pub async fn linger(mut stream: Wire) {
     };
     let _ = timeout(LINGER, rest).await;
 }
+
+/// When to try again where nothing tells.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Long enough for a client to read an answer, short enough to hold a socket for nobody.
 const LINGER: Duration = Duration::from_secs(2);

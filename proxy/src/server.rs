@@ -3,15 +3,16 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,10 +21,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
+use crate::admission::{Admission, Limits, Queue, Refused};
 use crate::client::{Listener, Source};
 use crate::config::Config;
+use crate::descriptors::{self, Reserve};
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
+use crate::reason::Reason;
 use crate::service::{Arrival, Service};
 use crate::upstream::Resolver;
 
@@ -48,7 +52,7 @@ pub enum Error {
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
 pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
     let signals = {
@@ -56,17 +60,24 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         Signals::install()?
     };
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded);
+    let admission = admission(config);
+    let service = Service::start(config, Arc::clone(&admission), loaded);
     let (alive, gone) = mpsc::channel(1);
     for sockets in std::mem::take(&mut listeners.workers) {
         let resolver =
             Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
-        let worker = Worker { service: Arc::clone(&service), resolver, _alive: alive.clone() };
+        let worker = Worker {
+            service: Arc::clone(&service),
+            resolver,
+            reserve: Reserve::default(),
+            _alive: alive.clone(),
+        };
         worker.start(sockets)?;
     }
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone());
     loaded.announce(1);
+    announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
     let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
     let control =
@@ -77,6 +88,22 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     // A file on a stuck mount may still be being read; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Lets in as many connections as the configuration says, or fewer if descriptors don't suffice.
+fn admission(config: &Config) -> Arc<Admission> {
+    let connections = descriptors::affordable(config.admission.connections, config.workers);
+    Admission::new(Limits { connections, ..config.admission })
+}
+
+fn announce_fewer(wanted: NonZeroUsize, affordable: NonZeroUsize) {
+    if affordable < wanted {
+        let limit = descriptors::limit().unwrap_or(u64::MAX);
+        notice(format_args!(
+            "taking {affordable} connections at once, not {wanted}: each needs two descriptors, and the limit is \
+             {limit}; raise it (ulimit -n, LimitNOFILE=), or lower `limits.connections`"
+        ));
+    }
 }
 
 /// Watches over the workers: signals, reloads, the admin port.
@@ -160,6 +187,8 @@ async fn reload_on_change(
 struct Worker {
     service: Arc<Service>,
     resolver: Resolver,
+    /// For when there are no more descriptors.
+    reserve: Reserve,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -184,6 +213,19 @@ impl Worker {
         connections.close();
         connections.wait().await;
     }
+
+    /// When descriptors have run out, gives one of the reserve to whoever is at the head of the queue, who
+    /// would otherwise hang there until tunnels end.
+    fn make_room(
+        &self,
+        error: &io::Error,
+        socket: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        if !descriptors::exhausted(error) || !self.reserve.give() {
+            return None;
+        }
+        socket.accept().now_or_never()?.ok()
+    }
 }
 
 /// Accepts on one socket until closing.
@@ -193,21 +235,32 @@ async fn accept(
     socket: TcpListener,
     connections: &TaskTracker,
 ) {
-    let closing = &worker.service.closing;
+    let Service { closing, admission, .. } = &*worker.service;
+    let mut queue = Queue::default();
+    worker.reserve.fill();
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
-        let Ok((stream, peer)) = accepted else {
-            // The peer has gone, or descriptors have run out; those come back when tunnels end.
-            sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (accepted, slot) = match accepted {
+            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+            Ok(accepted) => {
+                let slot = closing.run_until_cancelled(admission.slot(&mut queue)).await;
+                (accepted, slot.unwrap_or(Err(Refused::from(Reason::Draining))))
+            }
+            Err(error) => match worker.make_room(&error, &socket) {
+                Some(accepted) => (accepted, Err(Refused::from(Reason::Capacity))),
+                None => {
+                    // The peer has gone, or descriptors have run out; those come back when tunnels end.
+                    sleep(ACCEPT_PAUSE).await;
+                    worker.reserve.fill();
+                    continue;
+                }
+            },
         };
+        let (stream, peer) = accepted;
         let arrival = Arrival::now(stream, Source::new(peer, kind));
-        // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-        let slot = Arc::clone(&worker.service.slots).acquire_owned();
-        let slot = closing.run_until_cancelled(slot).await;
         let worker = Rc::clone(&worker);
         connections.spawn_local(async move {
-            worker.service.connection(arrival, &worker.resolver).await;
-            drop(slot);
+            worker.service.connection(arrival, slot, &worker.resolver).await;
+            worker.reserve.fill();
         });
     }
 }
@@ -312,14 +365,6 @@ fn bind_shared(address: SocketAddr) -> io::Result<StdListener> {
 
 fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread().enable_all().build().map_err(Error::Start)
-}
-
-/// A tunnel takes two descriptors, and the usual soft limit is 1024.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it may not be raised, the limit stays, and accepting pauses when it is reached.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 const BACKLOG: i32 = 1024;

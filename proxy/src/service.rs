@@ -9,9 +9,11 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, Pass, Refused, Slot};
+use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::lines::Lines;
@@ -40,16 +42,17 @@ pub struct Service {
     /// The access log.
     pub log: Lines,
     connections: AtomicU64,
-    /// One for each connection that may be open.
-    pub slots: Arc<Semaphore>,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
 }
 
 impl Service {
     /// Makes it, and starts the access log.
-    pub fn start(config: &Config, loaded: &Loaded) -> Arc<Self> {
+    pub fn start(config: &Config, admission: Arc<Admission>, loaded: &Loaded) -> Arc<Self> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1);
         metrics.describe(&policy);
+        metrics.limit(admission.connections());
         Arc::new(Self {
             reception: Reception {
                 balancers: config.balancers.clone(),
@@ -61,6 +64,7 @@ impl Service {
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
                 limits: config.limits,
+                budgets: Budgets::new(config.budgets.clone()),
                 meters: metrics.meters.clone(),
             },
             log: Lines::to(io::stdout(), metrics.log_lost.clone()),
@@ -68,7 +72,7 @@ impl Service {
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
             connections: AtomicU64::new(0),
-            slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
+            admission,
         })
     }
 
@@ -101,19 +105,56 @@ impl Service {
         loaded.announce(generation + 1);
     }
 
-    /// Serves one connection and records it, once.
-    pub async fn connection(&self, arrival: Arrival, resolver: &Resolver) {
+    /// Serves one connection, if there was a slot for it, and records it, once.
+    pub async fn connection(
+        &self,
+        arrival: Arrival,
+        slot: Result<Slot, Refused>,
+        resolver: &Resolver,
+    ) {
         let Arrival { stream, source, accepted, started } = arrival;
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let (outcome, wire) = match self.reception.receive(stream, source).await {
-            Ok((mut wire, source)) => (self.serve(&mut wire, source, resolver).await, Some(wire)),
-            Err(unreceived) => (Outcome::Unreceived(unreceived), None),
-        };
-        self.conclude(outcome, wire, Beginning { id, accepted, started }).await;
+        let beginning = Beginning { id, accepted, started };
+        match self.enter(stream, source, slot).await {
+            Ok((mut wire, source, _place)) => {
+                let outcome = self.serve(&mut wire, source, resolver).await;
+                self.conclude(outcome, Some(wire), beginning).await;
+            }
+            Err((outcome @ Outcome::Unadmitted(..), wire)) => {
+                let hearing = self.admission.hearing();
+                self.conclude(outcome, wire.filter(|_| hearing.is_some()), beginning).await;
+            }
+            Err((outcome, wire)) => self.conclude(outcome, wire, beginning).await,
+        }
         self.metrics.open.dec();
+    }
+
+    /// Lets a connection in: there is room for it, its client may have one more, and it begins as it should.
+    async fn enter(
+        &self,
+        mut stream: TcpStream,
+        source: Source,
+        slot: Result<Slot, Refused>,
+    ) -> Result<(Wire, Source, Place), (Outcome, Option<Wire>)> {
+        let unreceived = |unreceived| (Outcome::Unreceived(unreceived), None);
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(refused) => {
+                return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
+            }
+        };
+        let source = self.reception.recognise(&mut stream, source).await.map_err(unreceived)?;
+        let pass = match self.admission.admit(source.address.ip()) {
+            Ok(pass) => pass,
+            Err(refused) => {
+                return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
+            }
+        };
+        let (wire, source) = self.reception.receive(stream, source).await.map_err(unreceived)?;
+        Ok((wire, source, Place { _slot: slot, _pass: pass }))
     }
 
     async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
@@ -150,6 +191,12 @@ impl Service {
             refusal::linger(wire).await;
         }
     }
+}
+
+/// What a connection holds until it is over.
+struct Place {
+    _slot: Slot,
+    _pass: Pass,
 }
 
 /// When a connection came, and its number.

@@ -1,11 +1,16 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use arc_swap::ArcSwap;
 use ringfence_config::{Hostname, Port};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Refused;
+use crate::budget::{Account, Budgets};
 use crate::client::{Client, Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
@@ -13,7 +18,7 @@ use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::refusal;
-use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::relay::{self, End, Meters, Stop, Tally, Transfer};
 use crate::retry::Gate;
 use crate::upstream::{self, Failure, Resolver, Route, Upstream};
 use crate::wire::Wire;
@@ -30,6 +35,8 @@ pub struct Shared {
     pub cut: CancellationToken,
     /// The limits of the stages.
     pub limits: Limits,
+    /// How much clients may still send.
+    pub budgets: Budgets,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
 }
@@ -52,6 +59,8 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It was not let in.
+    Unadmitted(Source, Refused),
     /// It did not get as far as a request.
     Unreceived(Unreceived),
     /// No acceptable request was read.
@@ -60,6 +69,8 @@ pub enum Outcome {
     Unidentified(Source, Target, Reason),
     /// The policy said no.
     Denied(Denial),
+    /// The target was permitted, but the client has sent as much as it may, until so long from then.
+    Spent(Permit, Duration),
     /// The target was permitted, but not reached.
     Unreached(Permit, Failure),
     /// The tunnel was open, but its first bytes were refused.
@@ -73,6 +84,8 @@ pub enum Outcome {
 /// A permitted target, reached.
 struct Tunnel {
     permit: Permit,
+    /// What the client may still send, if that is limited.
+    budget: Option<Arc<Account>>,
     upstream: Upstream,
 }
 
@@ -116,8 +129,8 @@ impl Shared {
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
         let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
-        Ok((Tunnel { permit, upstream }, head.into_pipelined()))
+        let tunnel = self.reach(client, target, resolver).await?;
+        Ok((tunnel, head.into_pipelined()))
     }
 
     /// Reaches a target, if the client may.
@@ -126,11 +139,16 @@ impl Shared {
         client: Client,
         target: Target,
         resolver: &Resolver,
-    ) -> Result<(Permit, Upstream), Outcome> {
+    ) -> Result<Tunnel, Outcome> {
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
+        let budget = self.budgets.account(permit.client());
+        let spent = budget.as_ref().and_then(|account| account.spent(Instant::now()));
+        if let Some(wait) = spent {
+            return Err(Outcome::Spent(permit, wait));
+        }
         let upstream = tokio::select! {
             upstream = upstream::connect(&permit, resolver) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
@@ -142,7 +160,7 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.address.ip()) {
-            Ok(()) => Ok((permit, upstream)),
+            Ok(()) => Ok(Tunnel { permit, budget, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
@@ -170,8 +188,8 @@ impl Shared {
             }
         };
         let client = self.identify(source, &target)?;
-        let (permit, upstream) = self.reach(client, target, resolver).await?;
-        Ok((Tunnel { permit, upstream }, hello))
+        let tunnel = self.reach(client, target, resolver).await?;
+        Ok((tunnel, hello))
     }
 
     fn identify(&self, source: Source, target: &Target) -> Result<Client, Outcome> {
@@ -182,7 +200,7 @@ impl Shared {
 
     /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
     async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
-        let Tunnel { permit, upstream } = &tunnel;
+        let Tunnel { permit, upstream, .. } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
@@ -199,12 +217,13 @@ impl Shared {
     }
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let Tunnel { permit, budget, upstream: Upstream { stream: mut host, route } } = tunnel;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let (first, meters) = (hello.bytes, &self.meters);
-        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
+        let tally = Tally { meters: &self.meters, budget: budget.as_deref() };
+        let first = hello.bytes;
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, tally, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
@@ -257,6 +276,8 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unadmitted(_, refused) => Verdict::Refused(refused.reason),
+            Self::Spent(..) => Verdict::Refused(Reason::UploadBudget),
             Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
@@ -277,20 +298,32 @@ impl Outcome {
     pub fn source(&self) -> &Source {
         match self {
             Self::Unreceived(unreceived) => &unreceived.source,
-            Self::Malformed(source, _)
+            Self::Unadmitted(source, _)
+            | Self::Malformed(source, _)
             | Self::Unidentified(source, ..)
             | Self::Panicked(source) => source,
             Self::Denied(denial) => &denial.client.source,
-            Self::Unreached(permit, _) | Self::Closed(permit, ..) | Self::Carried(permit, ..) => {
-                &permit.client().source
-            }
+            Self::Spent(permit, _)
+            | Self::Unreached(permit, _)
+            | Self::Closed(permit, ..)
+            | Self::Carried(permit, ..) => &permit.client().source,
         }
     }
 
     /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
     /// one asked for a response.
     pub fn last_words(&self) -> Option<Vec<u8>> {
+        let retry_after = match self {
+            Self::Unadmitted(_, Refused { retry_after, .. }) | Self::Spent(_, retry_after) => {
+                *retry_after
+            }
+            _ => refusal::RETRY_AFTER,
+        };
         let (reason, host) = match self {
+            // Where TLS ends here it has not begun, and where it doesn't no hello has been read; an alert
+            // fits in both.
+            Self::Unadmitted(_, refused) => (refused.reason, None),
+            Self::Spent(permit, _) => (Reason::UploadBudget, Some(&permit.target().host)),
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
                 return None;
@@ -308,7 +341,8 @@ impl Outcome {
         };
         match self.source().listener {
             Listener::Plain | Listener::Tls | Listener::H2 => {
-                refusal::response(reason, host.map(Hostname::as_str)).map(String::into_bytes)
+                let host = host.map(Hostname::as_str);
+                refusal::response_after(reason, host, retry_after).map(String::into_bytes)
             }
             Listener::Transparent => {
                 reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
