@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::client::GroupName;
+use crate::client::{Clients, GroupName};
 use crate::config::{Config, Options};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
+use crate::reception::Reception;
 use crate::server;
 
 /// Let clients reach exactly the hosts on an allowlist.
@@ -101,7 +102,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { options } => {
-            let (_, loaded) = load(options)?;
+            let (config, loaded) = load(options)?;
+            Reception::new(&config)?;
+            Clients::load(&config)?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::config::Config;
+use crate::credentials::{self, Users, Verifier};
 use crate::reason::Reason;
+use crate::tls::{Names, SanName};
 
 /// Where a connection comes from: what is known before it has asked for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Source {
     pub listener: Listener,
     /// Where it meant to go, if it was redirected to us.
     pub original: Option<SocketAddr>,
+    /// The names that its certificate proves, if it showed one.
+    pub names: Option<Arc<Names>>,
 }
 
 /// How a client talks to us.
@@ -85,55 +90,146 @@ pub struct GroupName(Arc<str>);
 )]
 pub struct NameError(String);
 
-/// What fits a group. An empty list is no condition.
+/// What fits a group. An empty list is no condition; of the others, each has to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its name.
     pub name: GroupName,
     /// Where its clients are.
     pub addresses: Vec<IpNet>,
+    /// What its clients' certificates prove.
+    pub certificates: Vec<SanName>,
+    /// Who its clients are, by proxy credentials.
+    pub users: Vec<String>,
 }
 
 /// Every group, in the order in which they are tried.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clients {
     groups: Vec<Group>,
+    verifier: Option<Verifier>,
 }
 
 impl Clients {
-    /// Knows `groups`. One without any condition is for everyone, and stands last.
-    pub fn new(groups: Vec<Group>) -> Self {
-        Self { groups }
+    /// Knows `groups`, and the users that `verifier` knows.
+    pub fn new(groups: Vec<Group>, verifier: Option<Verifier>) -> Self {
+        Self { groups, verifier }
     }
 
-    /// Answers the group of a client at `source`.
-    pub fn identify(&self, source: Source) -> Result<Client, (Source, Reason)> {
-        let fits = |group: &Group| {
-            group.addresses.is_empty()
-                || group.addresses.iter().any(|net| net.contains(&source.address.ip()))
-        };
-        match self.groups.iter().enumerate().find(|(_, group)| fits(group)) {
-            Some((index, group)) => {
-                let name = group.name.clone();
-                let identity = Identity::Address;
-                Ok(Client { source, group: Membership { index, name, identity } })
+    /// Reads what `config` says of clients.
+    pub fn load(config: &Config) -> Result<Self, credentials::Error> {
+        let users = config.users.as_deref().map(Users::load).transpose()?;
+        let verifier = users.map(|users| Verifier::new(users, credentials::Limits::default()));
+        Ok(Self::new(config.groups.clone(), verifier))
+    }
+
+    /// Whom passwords are verified for.
+    pub fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.as_ref()
+    }
+
+    /// Answers the group of a client at `source` that sent `authorization` as `Proxy-Authorization`.
+    ///
+    /// Credentials are verified when the first group asks for them that fits otherwise; where none does,
+    /// they are nobody's business.
+    pub async fn identify(
+        &self,
+        source: Source,
+        authorization: Option<&[u8]>,
+    ) -> Result<Client, (Source, Reason)> {
+        let mut user = None;
+        let mut could_log_in = false;
+        for (index, group) in self.groups.iter().enumerate() {
+            let Some(identity) = group.identity_of(&source, self.asks_for_certificates()) else {
+                continue;
+            };
+            if group.users.is_empty() {
+                if user.is_some() && group.is_everyone() {
+                    continue;
+                }
+                let group = Membership { index, name: group.name.clone(), identity };
+                return Ok(Client { source, group });
             }
-            None => Err((source, Reason::IdentityMissing)),
+            could_log_in = true;
+            if user.is_none() {
+                user = match self.user(authorization).await {
+                    Ok(user) => user,
+                    Err(reason) => return Err((source, reason)),
+                };
+            }
+            if let Some(user) = user.as_deref().filter(|user| group.has(user)) {
+                let identity = Identity::User(user.into());
+                let group = Membership { index, name: group.name.clone(), identity };
+                return Ok(Client { source, group });
+            }
         }
+        let proved = source.names.is_some() && self.asks_for_certificates();
+        let reason = match user {
+            None if could_log_in && source.listener != Listener::Transparent => {
+                Reason::CredentialsRequired
+            }
+            None if !proved => Reason::IdentityMissing,
+            _ => Reason::IdentityRejected,
+        };
+        Err((source, reason))
+    }
+
+    /// The user whose credentials these are.
+    async fn user(&self, authorization: Option<&[u8]>) -> Result<Option<String>, Reason> {
+        let (Some(value), Some(verifier)) = (authorization, &self.verifier) else {
+            return Ok(None);
+        };
+        let login = credentials::basic(value).map_err(|_| Reason::IdentityRejected)?;
+        match verifier.verify(login).await {
+            Ok(user) => Ok(Some(user)),
+            Err(credentials::Failure::Rejected) => Err(Reason::IdentityRejected),
+            Err(credentials::Failure::Busy) => Err(Reason::Capacity),
+        }
+    }
+
+    fn asks_for_certificates(&self) -> bool {
+        self.groups.iter().any(|group| !group.certificates.is_empty())
     }
 }
 
 impl Group {
     /// The one that everyone fits.
     pub fn everyone() -> Self {
-        Self { name: GroupName::everyone(), addresses: Vec::new() }
+        let name = GroupName::everyone();
+        Self { name, addresses: Vec::new(), certificates: Vec::new(), users: Vec::new() }
+    }
+
+    fn is_everyone(&self) -> bool {
+        self.addresses.is_empty() && self.certificates.is_empty() && self.users.is_empty()
+    }
+
+    /// By what a client at `source` fits, as far as that can be told without credentials. A certificate
+    /// that groups ask for says who a client is, and so it is none of everyone.
+    fn identity_of(&self, source: &Source, certificates_count: bool) -> Option<Identity> {
+        if self.is_everyone() && certificates_count && source.names.is_some() {
+            return None;
+        }
+        let address = source.address.ip();
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {
+            return None;
+        }
+        if self.certificates.is_empty() {
+            return Some(Identity::Address);
+        }
+        let names = source.names.as_ref()?;
+        let name = self.certificates.iter().find(|name| names.contains(name))?;
+        Some(Identity::Certificate(name.to_string().into()))
+    }
+
+    fn has(&self, user: &str) -> bool {
+        self.users.iter().any(|name| name == user)
     }
 }
 
 impl Source {
     /// A client at `address` that came to `listener` by itself.
     pub fn new(address: SocketAddr, listener: Listener) -> Self {
-        Self { address, balancer: None, listener, original: None }
+        Self { address, balancer: None, listener, original: None, names: None }
     }
 }
 
@@ -205,3 +301,112 @@ impl Listener {
 }
 
 const DEFAULT: &str = "default";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::Limits;
+
+    fn clients(groups: Vec<Group>) -> Clients {
+        let hash = bcrypt::hash("secret", 4).expect("a hash");
+        let users = Users::parse("users", &format!("ci:{hash}\nother:{hash}\n")).expect("users");
+        Clients::new(groups, Some(Verifier::new(users, Limits::default())))
+    }
+
+    fn source(address: &str, names: Option<&[&str]>) -> Source {
+        let address = format!("{address}:50000").parse().expect("an address");
+        let names = names.map(|names| {
+            let names = names.iter().map(|name| name.parse().expect("a name"));
+            Arc::new(names.collect::<Names>())
+        });
+        Source { names, ..Source::new(address, Listener::Tls) }
+    }
+
+    fn group(name: &str, address: &[&str], certificate: &[&str], user: &[&str]) -> Group {
+        Group {
+            name: name.parse().expect("a name"),
+            addresses: address.iter().map(|net| net.parse().expect("a block")).collect(),
+            certificates: certificate.iter().map(|name| name.parse().expect("a name")).collect(),
+            users: user.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn login(user: &str, password: &str) -> Vec<u8> {
+        let encoded = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            format!("{user}:{password}"),
+        );
+        format!("Basic {encoded}").into_bytes()
+    }
+
+    /// The groups; the client's address, certificate and credentials; its group.
+    type Row<'a> =
+        (Vec<&'a Group>, &'a str, Option<&'a [&'a str]>, Option<&'a [u8]>, Result<&'a str, Reason>);
+
+    #[tokio::test]
+    async fn each_client_gets_its_group_or_none() {
+        use Reason::{CredentialsRequired, IdentityMissing, IdentityRejected};
+
+        let here = group("here", &["10.1.0.0/16"], &[], &[]);
+        let proved = group("proved", &[], &["dns:build.example"], &[]);
+        let known = group("known", &[], &[], &["ci"]);
+        let both = group("both", &["10.2.0.0/16"], &["dns:build.example"], &["ci"]);
+        let everyone = Group::everyone();
+        let build: Option<&[&str]> = Some(&["dns:build.example"]);
+        let stranger: Option<&[&str]> = Some(&["dns:stranger.example"]);
+        let (ci, other) = (login("ci", "secret"), login("other", "secret"));
+        let (wrong, nobody) = (login("ci", "guess"), login("nobody", "secret"));
+        let rows: Vec<Row<'_>> = vec![
+            (vec![], "10.1.0.1", None, None, Err(IdentityMissing)),
+            (vec![&everyone], "10.1.0.1", None, None, Ok("default")),
+            (vec![&everyone], "10.1.0.1", build, None, Ok("default")),
+            // Nobody asked.
+            (vec![&everyone], "10.1.0.1", None, Some(&wrong), Ok("default")),
+            (vec![&here], "10.1.0.1", None, None, Ok("here")),
+            (vec![&here], "10.3.0.1", None, None, Err(IdentityMissing)),
+            (vec![&here, &everyone], "10.3.0.1", None, None, Ok("default")),
+            (vec![&proved], "10.1.0.1", build, None, Ok("proved")),
+            (vec![&proved], "10.1.0.1", None, None, Err(IdentityMissing)),
+            (vec![&proved], "10.1.0.1", stranger, None, Err(IdentityRejected)),
+            // Who says who it is is none of everyone.
+            (vec![&proved, &everyone], "10.1.0.1", stranger, None, Err(IdentityRejected)),
+            (vec![&proved, &everyone], "10.1.0.1", None, None, Ok("default")),
+            (vec![&known], "10.1.0.1", None, None, Err(CredentialsRequired)),
+            (vec![&known], "10.1.0.1", None, Some(&ci), Ok("known")),
+            (vec![&known], "10.1.0.1", None, Some(&wrong), Err(IdentityRejected)),
+            (vec![&known], "10.1.0.1", None, Some(&nobody), Err(IdentityRejected)),
+            (vec![&known], "10.1.0.1", None, Some(b"Bearer x"), Err(IdentityRejected)),
+            (vec![&known, &everyone], "10.1.0.1", None, Some(&other), Err(IdentityRejected)),
+            (vec![&known, &everyone], "10.1.0.1", None, Some(&wrong), Err(IdentityRejected)),
+            (vec![&known, &everyone], "10.1.0.1", None, None, Ok("default")),
+            // Everything that a group says has to hold.
+            (vec![&both], "10.2.0.1", build, Some(&ci), Ok("both")),
+            (vec![&both], "10.2.0.1", build, None, Err(CredentialsRequired)),
+            (vec![&both], "10.2.0.1", build, Some(&other), Err(IdentityRejected)),
+            (vec![&both], "10.2.0.1", None, Some(&ci), Err(IdentityMissing)),
+            (vec![&both], "10.3.0.1", build, Some(&ci), Err(IdentityRejected)),
+            // The first that fits.
+            (vec![&here, &known], "10.1.0.1", None, Some(&ci), Ok("here")),
+            (vec![&known, &here], "10.1.0.1", None, Some(&ci), Ok("known")),
+            (vec![&known, &here], "10.1.0.1", None, None, Ok("here")),
+        ];
+        for (number, (groups, address, names, authorization, expected)) in
+            rows.into_iter().enumerate()
+        {
+            let clients = clients(groups.into_iter().cloned().collect());
+            let found = clients.identify(source(address, names), authorization).await;
+            let found = found.map(|client| client.group.name.to_string());
+            let found = found.map_err(|(_, reason)| reason);
+            assert_eq!(found.as_deref().map_err(|reason| *reason), expected, "row {number}");
+        }
+    }
+
+    /// A redirected client can't be asked for credentials.
+    #[tokio::test]
+    async fn a_redirected_client_is_missing_its_identity() {
+        let clients = clients(vec![group("known", &[], &[], &["ci"])]);
+        let source = Source { listener: Listener::Transparent, ..source("10.1.0.1", None) };
+        let refused = clients.identify(source, None).await.expect_err("nobody");
+        assert_eq!(refused.1, Reason::IdentityMissing);
+    }
+}

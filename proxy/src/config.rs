@@ -18,6 +18,7 @@ use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
 use crate::policy::Mode;
+use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::{admission, budget, head, hello, relay, upstream};
 
@@ -30,6 +31,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The load balancers that begin with a PROXY header.
     pub balancers: Vec<IpNet>,
+    /// How TLS is spoken on its listener.
+    pub tls: Option<tls::Settings>,
+    /// The users that clients can be.
+    pub users: Option<PathBuf>,
     /// Who clients are.
     pub groups: Vec<Group>,
     /// What each group is allowed.
@@ -145,15 +150,20 @@ impl Config {
         if lists.is_empty() {
             return Err(Error::NoLists);
         }
+        let tls = file.tls.as_ref().map(|section| section.listen);
         let transparent = file.transparent.map(|section| section.listen);
         let plain = options.listen.or(file.listen);
         // Without a word about listeners there is the usual one.
-        let plain = plain.or(transparent.is_none().then_some(DEFAULT_LISTEN));
-        let listeners = [(Listener::Plain, plain), (Listener::Transparent, transparent)];
+        let alone = tls.or(transparent).is_none();
+        let plain = plain.or(alone.then_some(DEFAULT_LISTEN));
+        let listeners =
+            [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
         let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         Ok(Self {
             listeners,
             balancers: file.proxy_protocol.from,
+            tls: file.tls.map(Tls::settings),
+            users: file.credentials.map(|section| section.users),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
             catalog: Catalog(lists),
@@ -185,6 +195,20 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The files that say who clients are, and who we are to them.
+    pub fn identity_files(&self) -> Vec<PathBuf> {
+        let tls = self.tls.iter().flat_map(|tls| {
+            let clients = tls.clients.iter();
+            let clients = clients.flat_map(|clients| {
+                std::iter::once(&clients.authorities).chain(&clients.revocations)
+            });
+            [&tls.certificate, &tls.key].into_iter().chain(clients)
+        });
+        tls.chain(&self.users).cloned().collect()
+    }
+}
+
 fn either<T>(option: Vec<T>, file: Vec<T>) -> Vec<T> {
     if option.is_empty() { file } else { option }
 }
@@ -211,13 +235,46 @@ struct File {
     resolver: Vec<SocketAddr>,
     mode: Mode,
     upload_budget: Option<Budget>,
+    tls: Option<Tls>,
     transparent: Option<Transparent>,
+    credentials: Option<Credentials>,
     proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    listen: SocketAddr,
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    #[serde(default)]
+    crl: Vec<PathBuf>,
+    #[serde(default = "yes")]
+    http2: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Tls {
+    fn settings(self) -> tls::Settings {
+        let Self { certificate, key, client_ca, crl, http2, .. } = self;
+        let clients = client_ca.map(|authorities| tls::Clients { authorities, revocations: crl });
+        tls::Settings { certificate, key, clients, http2 }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    users: PathBuf,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -239,6 +296,10 @@ struct FileClient {
     name: Spanned<GroupName>,
     #[serde(default)]
     address: Vec<IpNet>,
+    #[serde(default)]
+    certificate: Vec<Parsed<SanName>>,
+    #[serde(default)]
+    user: Vec<String>,
     #[serde(default)]
     allowlist: Vec<PathBuf>,
     #[serde(default)]
@@ -270,15 +331,21 @@ impl FileClient {
             allowlists: self.allowlist,
             registries: self.registry,
         };
-        (Group { name, addresses: self.address }, sources)
+        let certificates = self.certificate.into_iter().map(|name| name.0).collect();
+        (Group { name, addresses: self.address, certificates, users: self.user }, sources)
     }
 
     /// What the types can't say.
-    fn problem(&self, before: &[Self]) -> Option<&'static str> {
+    fn problem(&self, before: &[Self], file: &File) -> Option<&'static str> {
+        let any_certificate = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
             Some("two groups have this name")
-        } else if self.address.is_empty() {
-            Some("nothing says who belongs to this group: give `address`")
+        } else if self.address.is_empty() && self.certificate.is_empty() && self.user.is_empty() {
+            Some("nothing says who belongs to this group: give `address`, `certificate` or `user`")
+        } else if !self.certificate.is_empty() && !any_certificate {
+            Some("nobody is asked for a certificate: give `client_ca` under `[tls]`")
+        } else if !self.user.is_empty() && file.credentials.is_none() {
+            Some("nobody has a password: give `users` under `[credentials]`")
         } else if self.allowlist.is_empty() && self.registry.is_empty() {
             Some("nothing says what this group is allowed: give `allowlist` or `registry`")
         } else {
@@ -363,9 +430,16 @@ impl File {
         let file: Self = toml::from_str(text)
             .map_err(|error| mistake(error.span().unwrap_or(0..0), error.message().to_owned()))?;
         for (number, client) in file.client.iter().enumerate() {
-            if let Some(problem) = client.problem(&file.client[..number]) {
+            if let Some(problem) = client.problem(&file.client[..number], &file) {
                 return Err(mistake(client.name.span(), problem.to_owned()));
             }
+        }
+        if let Some(tls) = &file.tls
+            && tls.client_ca.is_none()
+            && !tls.crl.is_empty()
+        {
+            let message = "`crl` is about client certificates: give `client_ca` under `[tls]`, too";
+            return Err(mistake(0..0, message.to_owned()));
         }
         Ok(file)
     }
@@ -376,10 +450,28 @@ impl File {
         let clients = self.client.iter_mut();
         let theirs =
             clients.flat_map(|client| client.allowlist.iter_mut().chain(&mut client.registry));
-        for path in ours.chain(theirs) {
+        let tls = self.tls.iter_mut().flat_map(|tls| {
+            let Tls { certificate, key, client_ca, crl, .. } = tls;
+            [certificate, key].into_iter().chain(client_ca).chain(crl)
+        });
+        let users = self.credentials.iter_mut().map(|section| &mut section.users);
+        for path in ours.chain(theirs).chain(tls).chain(users) {
             *path = folder.join(&*path);
         }
         self
+    }
+}
+
+/// What a text says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
     }
 }
 
@@ -466,10 +558,17 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
-        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
         assert!(all.upload_budget.is_some() && all.client[0].upload_budget.is_some());
+        let tls = all.tls.expect("TLS");
+        assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
+        assert!(
+            all.transparent.is_some()
+                && all.credentials.is_some()
+                && !all.proxy_protocol.from.is_empty()
+        );
         assert!(all.workers.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
+        assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
     }
 
@@ -515,8 +614,24 @@ mod tests {
             ("listen = \"localhost:1\"", "invalid socket address"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
-            ("[[client]]\nname = \"a\"\nallowlist = [\"x\"]", "give `address`"),
+            (
+                "[[client]]\nname = \"a\"\nallowlist = [\"x\"]",
+                "give `address`, `certificate` or `user`",
+            ),
             ("[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]", "give `allowlist`"),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"build\"]",
+                "`build`: a certificate's name begins with `dns:`, `uri:` or `email:`",
+            ),
+            (
+                "[[client]]\nname = \"a\"\ncertificate = [\"dns:b\"]",
+                "give `client_ca` under `[tls]`",
+            ),
+            ("[[client]]\nname = \"a\"\nuser = [\"b\"]", "give `users` under `[credentials]`"),
+            (
+                "[tls]\nlisten = \"[::]:1\"\ncertificate = \"a\"\nkey = \"b\"\ncrl = [\"c\"]",
+                "give `client_ca` under `[tls]`, too",
+            ),
             (
                 "[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]\n\
                  [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",

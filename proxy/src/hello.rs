@@ -560,10 +560,12 @@ pub(crate) mod tests {
         }
     }
 
+    /// What it is, the legacy version, the extensions, the verdict.
+    type Row = (&'static str, u16, Vec<u8>, Result<(), Reason>);
+
     #[test]
     fn versions_count_as_the_client_means_them() {
         let (ok, old) = (Ok(()), Err(Reason::TlsVersion));
-        type Row = (&'static str, u16, Vec<u8>, Result<(), Reason>);
         let rows: Vec<Row> = vec![
             ("1.2 without a list", 0x0303, vec![], ok),
             ("1.1 without a list", 0x0302, vec![], old),

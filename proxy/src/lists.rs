@@ -175,18 +175,19 @@ impl Catalog {
         self.paths().map(stamp).collect()
     }
 
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    /// All files.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.0.iter().flat_map(|sources| sources.allowlists.iter().chain(&sources.registries))
     }
+}
 
-    /// The folders in which a change can change what the files say.
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
-        for path in self.paths() {
-            trail(path, &mut folders);
-        }
-        folders
+/// The folders in which a change can change what the files at `paths` say.
+fn folders<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for path in paths {
+        trail(path, &mut folders);
     }
+    folders
 }
 
 /// Follows `path` as the kernel does, and collects the folders that hold a symbolic link of the way, its
@@ -359,8 +360,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Begins to watch. To be called before the files are read, so that no change falls between.
-    pub fn watch(catalog: &Catalog) -> Self {
+    /// Begins to watch files. To be called before they are read, so that no change falls between.
+    pub fn watch<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| is_complete(&event)) {
@@ -369,7 +370,7 @@ impl Changes {
             }
         };
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in catalog.folders() {
+            for folder in folders(paths) {
                 watcher.watch(&folder, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)

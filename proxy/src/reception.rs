@@ -1,6 +1,8 @@
 //! Turns an accepted socket into a client's connection: who is behind the load balancer, where redirected
 //! traffic meant to go, and TLS, each where it is configured.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,8 +11,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::client::{Listener, Source};
+use crate::config::Config;
+use crate::notice::notice;
 use crate::proxy_protocol::{self, BadHeader};
 use crate::reason::Reason;
+use crate::tls::{self, Acceptor, HandshakeFailure, Protocol};
 use crate::wire::Wire;
 
 /// How connections are received.
@@ -18,6 +23,8 @@ use crate::wire::Wire;
 pub struct Reception {
     /// The load balancers, which have to begin with a PROXY header. From nobody else one is read.
     pub balancers: Vec<IpNet>,
+    /// Shakes hands where TLS is spoken.
+    pub tls: Option<Acceptor>,
     /// How long it may take.
     pub time: Duration,
 }
@@ -34,6 +41,20 @@ pub struct Unreceived {
 }
 
 impl Reception {
+    /// Reads what TLS needs.
+    pub fn new(config: &Config) -> Result<Self, tls::Error> {
+        let tls = match config.tls.clone().map(Acceptor::new).transpose()? {
+            Some((acceptor, warnings)) => {
+                for warning in warnings {
+                    notice(warning);
+                }
+                Some(acceptor)
+            }
+            None => None,
+        };
+        Ok(Self { balancers: config.balancers.clone(), tls, time: config.limits.head.time })
+    }
+
     /// Learns who is behind the load balancer, if `source` is one.
     pub async fn recognise(
         &self,
@@ -64,10 +85,34 @@ impl Reception {
         stream: TcpStream,
         mut source: Source,
     ) -> Result<(Wire, Source), Unreceived> {
-        if source.listener == Listener::Transparent {
-            source.original = original(&stream);
+        let deadline = Instant::now() + self.time;
+        match (source.listener, &self.tls) {
+            (Listener::Tls | Listener::H2, Some(tls)) => {
+                let (stream, peer) = match tls.accept(stream, deadline).await {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        let reason = match error {
+                            HandshakeFailure::Rejected(_) => Reason::IdentityRejected,
+                            HandshakeFailure::Failed(_) => Reason::ClientTlsFailed,
+                        };
+                        return Err(unreceived(source, reason, error.to_string()));
+                    }
+                };
+                source.names = peer.names.map(Arc::new);
+                if peer.protocol == Protocol::Http2 {
+                    source.listener = Listener::H2;
+                }
+                Ok((Wire::Tls(Box::new(stream)), source))
+            }
+            (Listener::Tls | Listener::H2, None) => {
+                unreachable!("a TLS listener is bound only with its settings")
+            }
+            (Listener::Transparent, _) => {
+                source.original = original(&stream);
+                Ok((Wire::Tcp(stream), source))
+            }
+            (Listener::Plain, _) => Ok((Wire::Tcp(stream), source)),
         }
-        Ok((Wire::Tcp(stream), source))
     }
 
     fn is_balancer(&self, source: &Source) -> bool {
@@ -83,7 +128,7 @@ fn unreceived(source: Source, reason: Reason, detail: String) -> Unreceived {
 
 /// Where a redirected connection meant to go: what NAT remembers (`SO_ORIGINAL_DST`, for REDIRECT), or the
 /// socket's own address (for TPROXY, and for who came to us by intent).
-fn original(stream: &TcpStream) -> Option<std::net::SocketAddr> {
+fn original(stream: &TcpStream) -> Option<SocketAddr> {
     let socket = SockRef::from(stream);
     let remembered = socket.original_dst_v4().or_else(|_| socket.original_dst_v6());
     remembered.ok().and_then(|address| address.as_socket()).or_else(|| stream.local_addr().ok())

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +21,17 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::admin;
 use crate::admission::{Admission, Limits, Queue, Refused};
-use crate::client::{Listener, Source};
+use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::descriptors::{self, Reserve};
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::reason::Reason;
+use crate::reception::Reception;
 use crate::service::{Arrival, Service};
 use crate::upstream::Resolver;
+use crate::{admin, credentials, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,12 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The files of the TLS listener.
+    #[error("can't set up TLS")]
+    Tls(#[source] tls::Error),
+    /// The file of the users.
+    #[error("can't set up proxy credentials")]
+    Users(#[source] credentials::Error),
     /// The resolver's settings.
     #[error("can't set up DNS")]
     Resolver(#[source] NetError),
@@ -59,9 +67,11 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         let _inside = runtime.enter();
         Signals::install()?
     };
+    let reception = Reception::new(config).map_err(Error::Tls)?;
+    let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
     let admission = admission(config);
-    let service = Service::start(config, Arc::clone(&admission), loaded);
+    let service = Service::start(config, loaded, reception, clients, Arc::clone(&admission));
     let (alive, gone) = mpsc::channel(1);
     for sockets in std::mem::take(&mut listeners.workers) {
         let resolver =
@@ -80,8 +90,15 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
     let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-    let control =
-        Control { service: Arc::clone(&service), signals, catalog, seen, drain: config.drain };
+    let control = Control {
+        service: Arc::clone(&service),
+        signals,
+        catalog,
+        seen,
+        drain: config.drain,
+        identities: config.identity_files(),
+        users: config.users.clone(),
+    };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
     notice::flush(FAREWELL);
@@ -111,6 +128,9 @@ struct Control {
     service: Arc<Service>,
     signals: Signals,
     catalog: Catalog,
+    /// The files of certificates and users.
+    identities: Vec<PathBuf>,
+    users: Option<PathBuf>,
     /// What the list in force was loaded from.
     seen: Contents,
     drain: Duration,
@@ -122,11 +142,19 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, seen, drain } = self;
+        let Self { service, mut signals, catalog, identities, users, seen, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
         let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
+        if !identities.is_empty() {
+            spawn_local(reload_identities(
+                Arc::clone(&service),
+                identities,
+                users,
+                signals.hangup_too,
+            ));
+        }
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -157,7 +185,7 @@ async fn reload_on_change(
         let mut look = spawn_blocking({
             let catalog = catalog.clone();
             // The watch comes first: a change while we read is seen in the next round.
-            move || (Changes::watch(&catalog), catalog.read_settled())
+            move || (Changes::watch(catalog.paths()), catalog.read_settled())
         });
         let in_time = timeout(READ_LIMIT, &mut look).await;
         let looked = if let Ok(looked) = in_time {
@@ -179,6 +207,33 @@ async fn reload_on_change(
         tokio::select! {
             () = changes.changed() => {}
             _ = hangup.recv() => seen = None,
+        }
+    }
+}
+
+/// Reads certificates and users again when their files change, or when asked to.
+async fn reload_identities(
+    service: Arc<Service>,
+    files: Vec<PathBuf>,
+    users: Option<PathBuf>,
+    mut hangup: Signal,
+) {
+    let mut changes = Changes::watch(&files);
+    loop {
+        tokio::select! {
+            () = changes.changed() => {}
+            _ = hangup.recv() => {}
+        }
+        let look = spawn_blocking({
+            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
+            move || {
+                let changes = Changes::watch(&files);
+                service.reload_identities(users.as_deref());
+                changes
+            }
+        });
+        if let Ok(watching) = look.await {
+            changes = watching;
         }
     }
 }
@@ -245,15 +300,15 @@ async fn accept(
                 let slot = closing.run_until_cancelled(admission.slot(&mut queue)).await;
                 (accepted, slot.unwrap_or(Err(Refused::from(Reason::Draining))))
             }
-            Err(error) => match worker.make_room(&error, &socket) {
-                Some(accepted) => (accepted, Err(Refused::from(Reason::Capacity))),
-                None => {
+            Err(error) => {
+                let Some(accepted) = worker.make_room(&error, &socket) else {
                     // The peer has gone, or descriptors have run out; those come back when tunnels end.
                     sleep(ACCEPT_PAUSE).await;
                     worker.reserve.fill();
                     continue;
-                }
-            },
+                };
+                (accepted, Err(Refused::from(Reason::Capacity)))
+            }
         };
         let (stream, peer) = accepted;
         let arrival = Arrival::now(stream, Source::new(peer, kind));
@@ -270,6 +325,8 @@ struct Signals {
     stop: Stop,
     /// SIGHUP.
     hangup: Signal,
+    /// The same, for who reloads something else.
+    hangup_too: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -283,7 +340,8 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup: install(SignalKind::hangup())? })
+        let (hangup, hangup_too) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too })
     }
 }
 

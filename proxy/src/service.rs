@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -16,6 +17,7 @@ use crate::admission::{Admission, Pass, Refused, Slot};
 use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::credentials::Users;
 use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
@@ -48,18 +50,21 @@ pub struct Service {
 
 impl Service {
     /// Makes it, and starts the access log.
-    pub fn start(config: &Config, admission: Arc<Admission>, loaded: &Loaded) -> Arc<Self> {
+    pub fn start(
+        config: &Config,
+        loaded: &Loaded,
+        reception: Reception,
+        clients: Clients,
+        admission: Arc<Admission>,
+    ) -> Arc<Self> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1);
         metrics.describe(&policy);
         metrics.limit(admission.connections());
         Arc::new(Self {
-            reception: Reception {
-                balancers: config.balancers.clone(),
-                time: config.limits.head.time,
-            },
+            reception,
             shared: Shared {
-                clients: Clients::new(config.groups.clone()),
+                clients,
                 policy: ArcSwap::from_pointee(policy),
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
@@ -103,6 +108,27 @@ impl Service {
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation + 1);
         loaded.announce(generation + 1);
+    }
+
+    /// Reads certificates and users again, for who comes from now on. This blocks.
+    pub fn reload_identities(&self, users: Option<&Path>) {
+        if let Some(tls) = &self.reception.tls {
+            match tls.reload() {
+                Ok(warnings) => warnings.into_iter().for_each(notice),
+                Err(error) => self.keep("certificates", &error),
+            }
+        }
+        if let (Some(path), Some(verifier)) = (users, self.shared.clients.verifier()) {
+            match Users::load(path) {
+                Ok(users) => verifier.replace(users),
+                Err(error) => self.keep("users", &error),
+            }
+        }
+    }
+
+    fn keep(&self, what: &str, error: &dyn std::error::Error) {
+        self.metrics.reload_failures.inc();
+        notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
     /// Serves one connection, if there was a slot for it, and records it, once.

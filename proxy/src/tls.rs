@@ -560,6 +560,12 @@ impl Names {
     }
 }
 
+impl FromIterator<SanName> for Names {
+    fn from_iter<I: IntoIterator<Item = SanName>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, name) in self.0.iter().enumerate() {

@@ -128,7 +128,7 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let client = self.identify(source, &target)?;
+        let client = self.identify(source, &target, head.authorization()).await?;
         let tunnel = self.reach(client, target, resolver).await?;
         Ok((tunnel, head.into_pipelined()))
     }
@@ -187,15 +187,19 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        let client = self.identify(source, &target)?;
+        let client = self.identify(source, &target, None).await?;
         let tunnel = self.reach(client, target, resolver).await?;
         Ok((tunnel, hello))
     }
 
-    fn identify(&self, source: Source, target: &Target) -> Result<Client, Outcome> {
-        self.clients
-            .identify(source)
-            .map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
+    async fn identify(
+        &self,
+        source: Source,
+        target: &Target,
+        authorization: Option<&[u8]>,
+    ) -> Result<Client, Outcome> {
+        let identified = self.clients.identify(source, authorization).await;
+        identified.map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
     }
 
     /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.

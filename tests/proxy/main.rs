@@ -2,9 +2,12 @@
 
 mod clients;
 mod contoso;
+mod handshakes;
 mod lifecycle;
+mod limits;
 mod pull;
 mod refusals;
 mod reload;
+mod soak;
 mod stage;
 mod tunnels;

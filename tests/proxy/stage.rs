@@ -2,6 +2,7 @@
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Ringfence};
 
@@ -36,6 +38,20 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        Self::started_by(settings, |arguments| Ringfence::on_loopback(RINGFENCE, arguments))
+    }
+
+    /// The same, and the proxy has no more than so many file descriptors.
+    pub(crate) fn with_descriptors(descriptors: u64, settings: &str) -> Result<Self> {
+        Self::started_by(settings, |arguments| {
+            Ringfence::with_descriptors(RINGFENCE, descriptors, arguments)
+        })
+    }
+
+    fn started_by(
+        settings: &str,
+        start: impl FnOnce([&OsStr; 2]) -> Result<Ringfence>,
+    ) -> Result<Self> {
         let directory = TempDir::new()?;
         let (dns, origin) = (Dns::start()?, Origin::start()?);
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
@@ -49,7 +65,7 @@ impl Stage {
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = Ringfence::on_loopback(env!("CARGO_BIN_EXE_ringfence"), arguments)?;
+        let proxy = start(arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -87,16 +103,18 @@ impl Stage {
     /// A client that has asked for `authority`, and the head of the answer.
     pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
         let mut client = self.client()?;
-        client.send(
-            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
-        )?;
-        let head = client.head()?;
+        let head = client.ask(authority)?;
         Ok((client, head))
     }
 
     /// A client in an open tunnel to `host`, its ClientHello behind it.
     pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
-        let (mut client, head) = self.connect(&format!("{host}:{}", self.origin.port))?;
+        self.tunnel_of(self.client()?, host)
+    }
+
+    /// The same, for a client that has said nothing yet.
+    pub(crate) fn tunnel_of(&self, mut client: Client, host: &str) -> Result<Client> {
+        let head = client.ask(&format!("{host}:{}", self.origin.port))?;
         if !head.starts_with("HTTP/1.1 200 ") {
             bail!("no tunnel: {head}");
         }
@@ -108,6 +126,8 @@ impl Stage {
         Ok(client)
     }
 }
+
+const RINGFENCE: &str = env!("CARGO_BIN_EXE_ringfence");
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -138,6 +158,25 @@ impl Client {
         Ok(Self(stream))
     }
 
+    /// The same, from an address of the loopback's own.
+    pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    /// Asks for `authority`, and reads the head of the answer.
+    pub(crate) fn ask(&mut self, authority: &str) -> Result<String> {
+        let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        self.send(request.as_bytes())?;
+        self.head()
+    }
+
     pub(crate) fn address(&self) -> Result<String> {
         Ok(self.0.local_addr()?.to_string())
     }
@@ -153,6 +192,21 @@ impl Client {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.write_all(bytes).context("send")
+    }
+
+    /// Sends `bytes` to a host that sends them back, and checks that it does.
+    pub(crate) fn echo(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
+    }
+
+    /// Whether nothing comes for a [`MOMENT`].
+    pub(crate) fn is_quiet(&mut self) -> Result<bool> {
+        self.0.set_read_timeout(Some(MOMENT))?;
+        let read = self.0.peek(&mut [0; 1]);
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
     }
 
     /// Sends no more.

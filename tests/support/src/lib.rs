@@ -15,11 +15,13 @@ mod image;
 mod namespace;
 mod network;
 mod process;
+pub mod proxy_header;
 mod recorder;
 mod registry;
 mod require;
 mod ringfence;
 mod tls;
+pub mod tls_client;
 
 pub use data_host::DataHost;
 pub use dns::Dns;

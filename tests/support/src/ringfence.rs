@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::PATIENCE;
@@ -40,6 +40,16 @@ impl Ringfence {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self> {
         Self::start(Program::new(binary), "127.0.0.1", arguments, None)
+    }
+
+    /// The same, with no more than so many file descriptors.
+    pub fn with_descriptors(
+        binary: &str,
+        descriptors: u64,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let limited = ["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string(), binary];
+        Self::start(Program::new("/bin/sh").args(limited), "127.0.0.1", arguments, None)
     }
 
     fn start(
@@ -103,6 +113,11 @@ impl Ringfence {
         let samples = samples.filter(|rest| rest.starts_with(['{', ' ']));
         let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
+    }
+
+    /// The process, to look at or to set limits for.
+    pub fn process(&self) -> Pid {
+        self.running.process()
     }
 
     /// Tells it to read its lists again.
