@@ -58,13 +58,15 @@ impl Class {
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
-        if let Some((_, class)) = V6.iter().find(|(net, _)| net.contains(&address)) {
+        if let Some((_, class)) = V6_HOSTS.iter().find(|(host, _)| *host == address) {
             return *class;
         }
-        // ISATAP (RFC 5214 §6.1) puts 0000:5efe or 0200:5efe before an IPv4 address under any prefix.
-        let [.., high, low, _, _] = address.segments();
-        if low == 0x5efe && high & !0x0200 == 0 {
+        // Before the blocks: under a pinned prefix, too, an ISATAP address leads to its IPv4 one.
+        if Embedded::of(address).is_some() {
             return Self::Translated;
+        }
+        if let Some((_, class)) = V6.iter().find(|(net, _)| net.contains(&address)) {
+            return *class;
         }
         // Only 2000::/3 is allocated as global unicast; everything else is nobody's.
         if GLOBAL_UNICAST.contains(&address) { Self::Public } else { Self::Reserved }
@@ -95,6 +97,72 @@ impl Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.describe())
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Embedded {
+    /// How it is written into the IPv6 address.
+    pub form: Form,
+    /// Where packets end up.
+    pub address: Ipv4Addr,
+}
+
+/// A way to write an IPv4 address into an IPv6 one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `::a.b.c.d` (RFC 4291 §2.5.5.1, deprecated).
+    Compatible,
+    /// `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2).
+    Mapped,
+    /// `::ffff:0:a.b.c.d` (RFC 2765 §2.1, obsolete).
+    Translated,
+    /// `64:ff9b::a.b.c.d`, the well-known prefix (RFC 6052 §2.1).
+    Nat64,
+    /// Under `64:ff9b:1::/48`, a network's own prefix (RFC 8215). Which of RFC 6052's lengths that has
+    /// can't be told from an address; it is read as the usual one of 96 bits.
+    LocalNat64,
+    /// `2002:aabb:ccdd::/48` (RFC 3056 §2).
+    SixToFour,
+    /// Under `2001::/32`, the client's address with all bits inverted (RFC 4380 §4).
+    Teredo,
+    /// `0:5efe:a.b.c.d` or `200:5efe:a.b.c.d` under any prefix (RFC 5214 §6.1).
+    Isatap,
+}
+
+impl Embedded {
+    /// Decodes `address`, if it has one of the [forms](Form).
+    ///
+    /// ```
+    /// use ringfence_config::address::{Embedded, Form};
+    ///
+    /// let embedded = Embedded::of("64:ff9b::a00:1".parse().unwrap()).unwrap();
+    /// assert_eq!((embedded.form, embedded.address), (Form::Nat64, [10, 0, 0, 1].into()));
+    /// ```
+    pub fn of(address: Ipv6Addr) -> Option<Self> {
+        let segments = address.segments();
+        let (form, [high, low]) = match segments {
+            // `::` and `::1` stand for themselves.
+            [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
+            [0, 0, 0, 0, 0, 0, high, low] => (Form::Compatible, [high, low]),
+            [0, 0, 0, 0, 0, 0xffff, high, low] => (Form::Mapped, [high, low]),
+            [0, 0, 0, 0, 0xffff, 0, high, low] => (Form::Translated, [high, low]),
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (Form::Nat64, [high, low]),
+            [0x64, 0xff9b, 1, .., high, low] => (Form::LocalNat64, [high, low]),
+            [0x2001, 0, .., high, low] => (Form::Teredo, [!high, !low]),
+            [0x2002, high, low, ..] => (Form::SixToFour, [high, low]),
+            [.., 0 | 0x200, 0x5efe, high, low] => (Form::Isatap, [high, low]),
+            _ => return None,
+        };
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        Some(Self { form, address: Ipv4Addr::new(a, b, c, d) })
+    }
+
+    /// The kind of the IPv4 address.
+    pub fn class(self) -> Class {
+        Class::of_v4(self.address)
     }
 }
 
@@ -156,11 +224,11 @@ impl FromStr for Pin {
             return Err(Self::outsider(net));
         }
         // The few platform addresses inside private blocks (100.100.100.200, fd00:ec2::254) are refused
-        // address by address when dialling, so a block around them is fine; a block that is only them isn't.
-        if net.hosts().take(2).count() == 1 {
-            return Self::try_from(net.addr());
+        // address by address when dialling, so a block around them is fine; one that begins with them isn't.
+        match Class::of(net.network()) {
+            class if class.is_pinnable() => Ok(Self(net)),
+            class => Err(PinError::NotPinnable(net.network(), class)),
         }
-        Ok(Self(net))
     }
 }
 
@@ -234,26 +302,23 @@ const V4: &[(Ipv4Net, Class)] = &[
     (v4(240, 0, 0, 0, 4), Class::Reserved),
 ];
 
-/// First match wins.
+/// Single addresses.
+const V6_HOSTS: &[(Ipv6Addr, Class)] = &[
+    (Ipv6Addr::UNSPECIFIED, Class::Unspecified),
+    (Ipv6Addr::LOCALHOST, Class::Loopback),
+    // Google, Scaleway and Oracle Cloud metadata, inside the unique local block.
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), Class::Platform),
+    (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), Class::Platform),
+    (Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), Class::Platform),
+];
+
+/// First match wins. What [`Embedded`] decodes is not here.
 const V6: &[(Ipv6Net, Class)] = &[
-    // AWS and Google metadata, inside the unique local block.
-    (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), Class::Platform),
-    (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), Class::Platform),
-    (v6([0; 8], 128), Class::Unspecified),
-    (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Class::Loopback),
-    // IPv4-compatible (::/96), mapped (::ffff:0:0/96) and translated (::ffff:0:0:0/96).
-    (v6([0; 8], 96), Class::Translated),
-    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), Class::Translated),
-    (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Class::Translated),
-    // NAT64, well-known (RFC 6052) and local-use (RFC 8215) prefixes.
-    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Class::Translated),
-    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Class::Translated),
-    // Teredo (RFC 4380), then the rest of the IETF protocol assignments around it.
-    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Class::Translated),
+    // AWS: metadata, time, DNS, EKS pod identity, inside the unique local block.
+    (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32), Class::Platform),
+    // IETF protocol assignments around Teredo: benchmarking, ORCHID, drone identifiers, AMT, AS112.
     (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), Class::Reserved),
     (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), Class::Reserved),
-    // 6to4 (RFC 3056).
-    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), Class::Translated),
     // AS112 (RFC 7535).
     (v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48), Class::Reserved),
     // Documentation (RFC 9637).
@@ -279,6 +344,9 @@ const PINNABLE_V6: &[Ipv6Net] =
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -295,7 +363,7 @@ mod tests {
             (Class::Loopback, "127.0.0.1 127.255.255.255 ::1"),
             (
                 Class::Platform,
-                "168.63.129.16 169.254.169.254 169.254.170.2 100.100.100.200 fd00:ec2::254 192.0.0.192",
+                "168.63.129.16 169.254.169.254 169.254.170.2 100.100.100.200 fd00:ec2::254 fd00:ec2::23 fd20:ce::254 192.0.0.192",
             ),
             (Class::LinkLocal, "169.254.0.1 fe80::1 fec0::1"),
             (Class::Multicast, "224.0.0.1 239.1.1.1 ff02::1"),
@@ -303,7 +371,7 @@ mod tests {
             (
                 Class::Translated,
                 "::ffff:10.0.0.1 ::ffff:20.1.1.1 ::10.0.0.1 ::ffff:0:10.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 \
-                 2002:a00:1:: 2001:0:1::1 2603:1030::5efe:10.0.0.1 2603:1030::200:5efe:10.0.0.1",
+                 2002:a00:1:: 2001:0:1::1 2603:1030::5efe:10.0.0.1 2603:1030::200:5efe:10.0.0.1 fd00::5efe:10.0.0.1",
             ),
             (
                 Class::Reserved,
@@ -315,6 +383,116 @@ mod tests {
             for address in addresses.split_whitespace() {
                 assert_eq!(Class::of(address.parse().expect("an address")), class, "{address}");
             }
+        }
+    }
+
+    /// The registries as IANA prints them, against our table: nothing that they hold is ever public.
+    const REGISTRIES: &str = "\
+        0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 \
+        192.0.0.0/24 192.0.0.0/29 192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/32 \
+        192.0.0.171/32 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.88.99.2/32 \
+        192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4 \
+        255.255.255.255/32 224.0.0.0/4 \
+        ::1/128 ::/128 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 \
+        2001::/32 2001:1::1/128 2001:1::2/128 2001:1::3/128 2001:2::/48 2001:3::/32 \
+        2001:4:112::/48 2001:10::/28 2001:20::/28 2001:30::/28 2001:db8::/32 2002::/16 \
+        2620:4f:8000::/48 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8 ::/96 \
+        ::ffff:0:0:0/96";
+
+    fn registries() -> Vec<IpNet> {
+        REGISTRIES.split_whitespace().map(|net| net.parse().expect("a block")).collect()
+    }
+
+    /// The address at `offset` into `net`, wrapping within it.
+    fn address_in(net: IpNet, offset: u128) -> IpAddr {
+        match net {
+            IpNet::V4(net) => {
+                let host = u32::try_from(offset & u128::from(u32::from(net.hostmask())));
+                (u32::from(net.network()) | host.expect("masked")).to_be_bytes().into()
+            }
+            IpNet::V6(net) => {
+                let host = offset & u128::from(net.hostmask());
+                (u128::from(net.network()) | host).to_be_bytes().into()
+            }
+        }
+    }
+
+    fn embed(form: Form, address: Ipv4Addr, rest: u128) -> Ipv6Addr {
+        let v4 = u128::from(u32::from(address));
+        let rest_of = |bits: u128| rest & bits;
+        let bits = match form {
+            Form::Compatible => v4,
+            Form::Mapped => 0xffff << 32 | v4,
+            Form::Translated => 0xffff << 48 | v4,
+            Form::Nat64 => 0x0064_ff9b << 96 | v4,
+            Form::LocalNat64 => 0x0064_ff9b_0001 << 80 | rest_of(0xffff_ffff_ffff << 32) | v4,
+            Form::SixToFour => 0x2002 << 112 | v4 << 80 | rest_of((1 << 80) - 1),
+            Form::Teredo => {
+                0x2001 << 112 | rest_of(u128::from(u64::MAX) << 32) | (v4 ^ 0xffff_ffff)
+            }
+            Form::Isatap => rest_of(u128::MAX << 64) | (rest & 1) << 57 | 0x5efe << 32 | v4,
+        };
+        bits.into()
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_registry_holds_is_public(block in select(registries()), offset: u128) {
+            for offset in [0, offset, u128::MAX] {
+                let address = address_in(block, offset);
+                prop_assert_ne!(Class::of(address), Class::Public, "{} of {}", address, block);
+            }
+        }
+
+        #[test]
+        fn every_other_ipv4_address_is_public(bits: u32) {
+            let address = IpAddr::V4(bits.into());
+            let special = registries().iter().any(|block| block.contains(&address));
+            let public = Class::of(address) == Class::Public;
+            prop_assert!(public != special || Class::of(address) == Class::Platform, "{}", address);
+        }
+
+        #[test]
+        fn an_embedded_address_is_found_in_every_form(bits: u32, rest: u128) {
+            // `::` and `::1` are the two that embed nothing.
+            prop_assume!(bits > 1);
+            let address = Ipv4Addr::from(bits);
+            for form in [
+                Form::Compatible,
+                Form::Mapped,
+                Form::Translated,
+                Form::Nat64,
+                Form::LocalNat64,
+                Form::SixToFour,
+                Form::Teredo,
+            ] {
+                let v6 = embed(form, address, rest);
+                prop_assert_eq!(Embedded::of(v6), Some(Embedded { form, address }), "{}", v6);
+                prop_assert_eq!(Class::of(v6.into()), Class::Translated, "{}", v6);
+            }
+            // An ISATAP address may lie in the prefix of another form, which is then the one that counts.
+            let isatap = embed(Form::Isatap, address, rest | 0xfd << 120);
+            prop_assert_eq!(Embedded::of(isatap), Some(Embedded { form: Form::Isatap, address }));
+            prop_assert_eq!(Class::of(isatap.into()), Class::Translated);
+        }
+    }
+
+    #[test]
+    fn what_is_embedded_has_a_class_of_its_own() {
+        let rows = [
+            ("::ffff:10.0.0.1", Class::Private),
+            ("64:ff9b::169.254.169.254", Class::Platform),
+            ("64:ff9b::20.62.128.1", Class::Public),
+            ("2002:a00:1::", Class::Private),
+            ("2001:0:1:2:3:4:f5ff:fffe", Class::Private),
+            ("fd00::5efe:168.63.129.16", Class::Platform),
+        ];
+        for (text, class) in rows {
+            let embedded = Embedded::of(text.parse().expect("an address")).expect(text);
+            assert_eq!(embedded.class(), class, "{text}");
+        }
+        for text in ["::", "::1", "2603:1030::1", "64:ff9b:2::1", "fd00::300:5efe:10.0.0.1"] {
+            assert_eq!(Embedded::of(text.parse().expect("an address")), None, "{text}");
         }
     }
 
@@ -350,6 +528,7 @@ mod tests {
             "100.100.100.200",
             "100.100.100.200/32",
             "fd00:ec2::254/128",
+            "fd00:ec2::/64",
             "192.168.0.0/15",
         ] {
             assert!(matches!(text.parse::<Pin>(), Err(PinError::NotPinnable(..))), "{text}");

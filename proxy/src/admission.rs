@@ -61,9 +61,16 @@ pub struct Hearing {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A client's leave to have one connection, or one tunnel within one, until it is dropped.
+/// Room for one connection, or one tunnel within one, and its client's leave to have it, until it is dropped.
 #[derive(Debug)]
-pub struct Pass {
+pub struct Place {
+    _slot: Slot,
+    _pass: Pass,
+}
+
+/// A client's leave to have one more.
+#[derive(Debug)]
+struct Pass {
     admission: Arc<Admission>,
     client: Key,
 }
@@ -109,12 +116,19 @@ impl Admission {
         Err(Refused::from(Reason::Capacity))
     }
 
-    /// Gives the client at `address` leave for one more connection.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Pass, Refused> {
-        self.admit_at(address, Instant::now())
+    /// Gives `slot` to a connection of the client at `address`, if it may have one more.
+    pub fn admit(self: &Arc<Self>, slot: Slot, address: IpAddr) -> Result<Place, Refused> {
+        Ok(Place { _slot: slot, _pass: self.pass(address, Instant::now())? })
     }
 
-    fn admit_at(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Pass, Refused> {
+    /// Lets in one more tunnel on a connection that the client at `address` has already, if there is room.
+    pub fn admit_now(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned();
+        let permit = permit.map_err(|_| Refused::from(Reason::Capacity))?;
+        self.admit(Slot { _permit: permit }, address)
+    }
+
+    fn pass(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Pass, Refused> {
         let client = Key::from(address);
         let mut clients = self.clients();
         let standing = clients.open(client, now, || Standing { open: 0, rested_at: now });
@@ -201,13 +215,14 @@ mod tests {
     #[test]
     fn a_client_has_so_many_and_no_more() {
         let admission = admission(2, 1000, 1000);
-        let first = admission.admit(ONE).expect("the first");
-        let _second = admission.admit(ONE).expect("the second");
-        let refused = admission.admit(ONE).expect_err("the third");
+        let now = Instant::now();
+        let first = admission.pass(ONE, now).expect("the first");
+        let _second = admission.pass(ONE, now).expect("the second");
+        let refused = admission.pass(ONE, now).expect_err("the third");
         assert_eq!(refused.reason, Reason::TooManyConnections);
-        let _another = admission.admit(OTHER).expect("another client's");
+        let _another = admission.pass(OTHER, now).expect("another client's");
         drop(first);
-        admission.admit(ONE).expect("the place that came free");
+        admission.pass(ONE, now).expect("the place that came free");
     }
 
     #[test]
@@ -228,14 +243,14 @@ mod tests {
             (10_000, Err(100)),
         ];
         for (time, expected) in rows {
-            let admitted = admission.admit_at(ONE, at(time)).map(drop);
+            let admitted = admission.pass(ONE, at(time)).map(drop);
             let expected = expected.map_err(|wait| Refused {
                 reason: Reason::RateLimited,
                 retry_after: Duration::from_millis(wait),
             });
             assert_eq!(admitted, expected, "at {time} ms");
         }
-        assert!(admission.admit_at(OTHER, at(0)).is_ok());
+        assert!(admission.pass(OTHER, at(0)).is_ok());
     }
 
     #[tokio::test]
@@ -253,5 +268,7 @@ mod tests {
         assert!(start.elapsed() < 2 * wait);
         drop(first);
         admission.slot(&mut queue).await.expect("the slot that came free");
+        let _place = admission.admit_now(ONE).expect("a place");
+        assert_eq!(admission.admit_now(ONE).expect_err("no room").reason, Reason::Capacity);
     }
 }

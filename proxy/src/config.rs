@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +18,8 @@ use toml::Spanned;
 use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
-use crate::policy::Mode;
+use crate::parent::{self, Parent};
+use crate::policy::{Mode, Rules};
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::{admission, budget, head, hello, relay, upstream};
@@ -41,6 +43,10 @@ pub struct Config {
     pub catalog: Catalog,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// What it says about addresses.
+    pub rules: Rules,
+    /// Through whom hosts are reached, if not directly.
+    pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
     /// How many connections come in.
@@ -100,6 +106,9 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
+    /// The parent proxy's section.
+    #[error(transparent)]
+    Parent(#[from] parent::Error),
 }
 
 /// A mistake in the configuration file, and where it is.
@@ -159,6 +168,8 @@ impl Config {
         let listeners =
             [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
         let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
+        let rules = Rules { nat64: file.dns.nat64 };
+        let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
             listeners,
             balancers: file.proxy_protocol.from,
@@ -168,6 +179,8 @@ impl Config {
             groups,
             catalog: Catalog(lists),
             resolvers: either(options.resolver, file.resolver),
+            rules,
+            parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
             admission: admission::Limits {
                 connections: file.limits.connections,
@@ -241,6 +254,8 @@ struct File {
     proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
+    dns: Dns,
+    parent: Option<parent::Section>,
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
@@ -354,6 +369,12 @@ impl FileClient {
     }
 }
 
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Dns {
+    nat64: bool,
+}
+
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Timeouts {
@@ -458,6 +479,7 @@ impl File {
         for path in ours.chain(theirs).chain(tls).chain(users) {
             *path = folder.join(&*path);
         }
+        self.parent = self.parent.map(|parent| parent.relative_to(folder));
         self
     }
 }
@@ -547,6 +569,7 @@ mod tests {
     #[test]
     fn the_sample_shows_every_key_with_its_default() {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
+        assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
         assert_eq!(sample.hello, FileHello::default());
@@ -566,7 +589,7 @@ mod tests {
                 && all.credentials.is_some()
                 && !all.proxy_protocol.from.is_empty()
         );
-        assert!(all.workers.is_some() && all.mode == sample.mode);
+        assert!(all.workers.is_some() && all.parent.is_some() && all.mode == sample.mode);
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
@@ -637,6 +660,9 @@ mod tests {
                  [[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]",
                 "two groups have this name",
             ),
+            ("[dns]\nnat64 = \"yes\"", "expected a boolean"),
+            ("[parent]\nurl = \"https://a.example:1\"", "only parents that speak plain HTTP"),
+            ("[parent]\nvet = true", "missing field `url`"),
         ];
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();

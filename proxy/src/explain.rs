@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::client::{Client, GroupName};
 use crate::head;
 use crate::lists::{self, LoadedList};
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Policy, Rules};
 use crate::reason::Reason;
 
 /// What would become of a CONNECT.
@@ -72,7 +72,7 @@ impl Explanation {
     /// Explains what becomes of `asked`, which is `HOST` or `HOST:PORT`, for a client whose list `list` is.
     pub fn new(asked: &str, list: &LoadedList) -> Self {
         let LoadedList { group, mode, allowlist, .. } = list;
-        let policy = Policy::new(1, [(allowlist, *mode)]);
+        let policy = Policy::new(1, Rules::default(), [(allowlist, *mode)]);
         let unanswered = Self {
             schema: 1,
             asked: asked.to_owned(),

@@ -136,8 +136,32 @@ pub fn parse(head: &[u8]) -> Result<Target, Reason> {
         (_, Some(path)) if path.contains("://") => return Err(Reason::PlainHttpForbidden),
         _ => return Err(Reason::MethodNotAllowed),
     };
-    check_headers(request.headers, &target)?;
+    check_headers(request.headers.iter().map(|header| (header.name, header.value)), &target)?;
     Ok(target)
+}
+
+/// Reads the target of a request that came over HTTP/2 (RFC 9113 §8.5). There is no `:path`, no `:scheme`
+/// and no `:protocol`: a tunnel to anything but a TCP port is another method's.
+pub fn of_http2<B>(request: &hyper::Request<B>) -> Result<Target, Malformed> {
+    let uri = request.uri();
+    let authority = uri.authority().map(hyper::http::uri::Authority::as_str);
+    let parse = || {
+        let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
+        if request.method() != hyper::Method::CONNECT {
+            return Err(Reason::MethodNotAllowed);
+        }
+        if extended || uri.scheme().is_some() || uri.path_and_query().is_some() {
+            return Err(Reason::BadRequest);
+        }
+        let target = parse_authority(authority.ok_or(Reason::BadRequest)?)?;
+        let headers = request.headers().iter();
+        check_headers(headers.map(|(name, value)| (name.as_str(), value.as_bytes())), &target)?;
+        Ok(target)
+    };
+    parse().map_err(|reason| Malformed {
+        reason,
+        authority: authority.and_then(|text| shown(text.as_bytes())),
+    })
 }
 
 /// The head as `httparse` reads it.
@@ -178,17 +202,20 @@ pub fn parse_authority(authority: &str) -> Result<Target, Reason> {
 /// A CONNECT has no body (RFC 9110 §9.3.6) and upgrades to nothing; its Host header, if there is one,
 /// names the same host. HTTP/1.0 clients, older Pythons among them, send none. Whoever shows credentials
 /// shows one set of them.
-fn check_headers(headers: &[Header<'_>], target: &Target) -> Result<(), Reason> {
+fn check_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    target: &Target,
+) -> Result<(), Reason> {
     let (mut host, mut authorization) = (None, None);
-    for header in headers {
+    for (name, value) in headers {
         // Some servers read `Content_Length` as `Content-Length`; so nobody gets to send it.
-        let name = header.name.to_ascii_lowercase().replace('_', "-");
+        let name = name.to_ascii_lowercase().replace('_', "-");
         match name.as_str() {
             "content-length" | "transfer-encoding" | "upgrade" | "http2-settings" => {
                 return Err(Reason::BadRequest);
             }
-            "host" if host.replace(header.value).is_some() => return Err(Reason::BadRequest),
-            "proxy-authorization" if authorization.replace(header.value).is_some() => {
+            "host" if host.replace(value).is_some() => return Err(Reason::BadRequest),
+            "proxy-authorization" if authorization.replace(value).is_some() => {
                 return Err(Reason::BadRequest);
             }
             _ => {}
@@ -216,7 +243,10 @@ fn names(value: &[u8], target: &Target) -> bool {
 /// which is a user with a password, a path, and a query with its signature.
 fn request_target(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
-    let word = line.split(|byte| *byte == b' ').nth(1)?;
+    shown(line.split(|byte| *byte == b' ').nth(1)?)
+}
+
+fn shown(word: &[u8]) -> Option<String> {
     let start = word.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
     let (scheme, rest) = word.split_at(start);
     let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());

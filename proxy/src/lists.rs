@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::GroupName;
 use crate::notice::notice;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Mode, Policy, Rules};
 
 /// The files of every group of clients, in the order of the groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,8 +236,8 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 
 impl Loaded {
     /// Compiles what is allowed.
-    pub fn policy(&self, generation: u64) -> Policy {
-        Policy::new(generation, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
+    pub fn policy(&self, generation: u64, rules: Rules) -> Policy {
+        Policy::new(generation, rules, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
     }
 
     /// The list of `group`, or of those who need no group.

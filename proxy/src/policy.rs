@@ -1,14 +1,14 @@
 //! Decides whether a client may reach a target. Pure: no clock, no log, no counter, no lock.
 //!
-//! Only [`Policy::decide`] makes a [`Permit`], only a permit admits an address, and only an [`Admitted`]
-//! address can be dialled.
+//! Only [`Policy::decide`] makes a [`Permit`], only a permit admits a target's address, only [`Rules`] admit
+//! a parent proxy's, and only such a [`Hop`] can be dialled.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use ringfence_config::address::Class;
+use ringfence_config::address::{Class, Embedded, Form};
 use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, PatternSet, Port, Role, guard};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,7 @@ pub struct ListId {
 #[derive(Debug)]
 pub struct Policy {
     generation: u64,
+    rules: Rules,
     lists: Vec<List>,
 }
 
@@ -55,6 +56,14 @@ pub struct List {
     wildcards: Vec<Arc<Entry>>,
 }
 
+/// What the configuration, and not the list, says about addresses.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// This network reaches IPv4 hosts at `64:ff9b::/96` (RFC 6052): such an address is as good as the
+    /// public IPv4 one in it.
+    pub nat64: bool,
+}
+
 /// What a client asks for: one host, one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -79,6 +88,7 @@ pub struct Permit {
     client: Client,
     target: Target,
     grounds: Grounds,
+    rules: Rules,
     list: ListId,
 }
 
@@ -115,16 +125,35 @@ pub struct Inadmissible {
     pub address: IpAddr,
     /// What kind of address it is.
     pub class: Class,
+    /// The IPv4 address that it stands for, and what kind that is.
+    pub embedded: Option<(Ipv4Addr, Class)>,
+    /// What the client is told if all that was inadmissible is of this kind.
+    pub reason: Reason,
+}
+
+/// An address of the parent proxy, admitted because the configuration names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentAddress(SocketAddr);
+
+/// What may be dialled. The two are not vetted alike: an address of the target's own must stay admitted
+/// by every later list, while the parent proxy's address is none of the list's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// The target itself.
+    Direct(Admitted),
+    /// The parent proxy.
+    Parent(ParentAddress),
 }
 
 impl Policy {
     /// Compiles the list of each group, in the order in which clients' groups are counted.
     pub fn new<'a>(
         generation: u64,
+        rules: Rules,
         lists: impl IntoIterator<Item = (&'a Allowlist, Mode)>,
     ) -> Self {
         let compile = |(allowlist, mode)| List::new(allowlist, mode, generation);
-        Self { generation, lists: lists.into_iter().map(compile).collect() }
+        Self { generation, rules, lists: lists.into_iter().map(compile).collect() }
     }
 
     /// Counts the policies this process has enforced, from 1.
@@ -151,12 +180,13 @@ impl Policy {
     ///
     /// ```
     /// use ringfence::client::Client;
-    /// use ringfence::policy::{Decision, Mode, Policy, Target};
+    /// use ringfence::policy::{Decision, Mode, Policy, Rules, Target};
     /// use ringfence::reason::Reason;
     /// use ringfence_config::{Allowlist, Entry, Port, Role};
     ///
     /// let entry = Entry::new("contoso.azurecr.io".parse()?, Role::Login("contoso".parse()?));
-    /// let policy = Policy::new(1, [(&Allowlist::new([entry])?, Mode::Enforce)]);
+    /// let list = Allowlist::new([entry])?;
+    /// let policy = Policy::new(1, Rules::default(), [(&list, Mode::Enforce)]);
     /// let client = || Client::anyone("10.0.0.4:50000".parse().unwrap());
     /// let ask = |host: &str| Target { host: host.parse().unwrap(), port: Port::HTTPS };
     ///
@@ -170,18 +200,24 @@ impl Policy {
     pub fn decide(&self, client: Client, target: Target) -> Decision {
         let (list, id) = (self.list_of(&client), self.id_for(&client));
         match list.ok_or(Reason::NoPolicy).and_then(|list| list.judge(&target)) {
-            Ok(grounds) => Decision::Allow(Permit { client, target, grounds, list: id }),
+            Ok(grounds) => {
+                let rules = self.rules;
+                Decision::Allow(Permit { client, target, grounds, rules, list: id })
+            }
             Err(reason) => Decision::Deny(Denial { client, target, reason, list: id }),
         }
     }
 
-    /// Asks again for a tunnel to `address` that was permitted under an earlier policy.
-    pub fn renew(&self, permit: &Permit, address: IpAddr) -> Result<(), Reason> {
+    /// Asks again for a tunnel over `hop` that was permitted under an earlier policy.
+    pub fn renew(&self, permit: &Permit, hop: Hop) -> Result<(), Reason> {
         let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
-        match list.judge(&permit.target) {
+        let grounds = list.judge(&permit.target).map_err(|_| Reason::PolicyRevoked)?;
+        match hop {
             // A pin may have gone or moved; one that was added takes nothing away.
-            Ok(grounds) if grounds.admit(address) => Ok(()),
-            Ok(_) | Err(_) => Err(Reason::PolicyRevoked),
+            Hop::Direct(address) => {
+                grounds.admit(self.rules, address.socket().ip()).map_err(|_| Reason::PolicyRevoked)
+            }
+            Hop::Parent(_) => Ok(()),
         }
     }
 
@@ -258,15 +294,19 @@ impl List {
 }
 
 impl Grounds {
-    /// A public address, or a private or loopback one that the entry pins.
-    fn admit(&self, address: IpAddr) -> bool {
+    /// Admits a private or loopback address that the entry pins, or a public one.
+    fn admit(&self, rules: Rules, address: IpAddr) -> Result<(), Inadmissible> {
         let pins = match self {
             Self::Entry(entry) => entry.addresses.as_slice(),
             Self::Audit(_) => &[],
         };
-        let class = Class::of(address);
-        class == Class::Public
-            || (class.is_pinnable() && pins.iter().any(|pin| pin.contains(address)))
+        let is_pinned = pins.iter().any(|pin| pin.contains(address));
+        // A pin may reach round a platform address, which nobody gets.
+        if is_pinned && Class::of(address).is_pinnable() {
+            Ok(())
+        } else {
+            rules.admit_public(address)
+        }
     }
 }
 
@@ -309,18 +349,58 @@ impl Permit {
         Denial { client, target, reason: Reason::PolicyRevoked, list }
     }
 
-    /// Admits `address` for this target: a public one, or one that the entry pins.
+    /// Admits `address` for this target: a public one, one that the entry pins, or, where NAT64 is on,
+    /// one that stands for a public one.
     pub fn admit(&self, address: IpAddr) -> Result<Admitted, Inadmissible> {
-        if self.grounds.admit(address) {
-            Ok(Admitted(SocketAddr::new(address, self.target.port.number())))
-        } else {
-            Err(Inadmissible { address, class: Class::of(address) })
-        }
+        self.grounds.admit(self.rules, address)?;
+        Ok(Admitted(SocketAddr::new(address, self.target.port.number())))
     }
 
     /// Checks the ClientHello's server name: the host asked for, and no other.
     pub fn check_hello(&self, name: &ServerName) -> Result<(), Reason> {
         if *name.host()? == self.target.host { Ok(()) } else { Err(Reason::SniMismatch) }
+    }
+}
+
+impl Rules {
+    /// Admits an address of the parent proxy. It may be private or loopback: the operator has named it,
+    /// and no client or list has a say in it.
+    pub fn admit_parent(self, address: SocketAddr) -> Result<Hop, Inadmissible> {
+        if !Class::of(address.ip()).is_pinnable() {
+            self.admit_public(address.ip())?;
+        }
+        Ok(Hop::Parent(ParentAddress(address)))
+    }
+
+    /// Admits a public address, in whichever spelling this network has for it.
+    fn admit_public(self, address: IpAddr) -> Result<(), Inadmissible> {
+        let class = Class::of(address);
+        if class == Class::Public {
+            return Ok(());
+        }
+        let embedded = match address {
+            IpAddr::V6(v6) => Embedded::of(v6),
+            IpAddr::V4(_) => None,
+        };
+        let is_nat64 = embedded.is_some_and(|embedded| {
+            embedded.form == Form::Nat64 && embedded.class() == Class::Public
+        });
+        let reason = match (is_nat64, self.nat64) {
+            (true, true) => return Ok(()),
+            (true, false) => Reason::Nat64Disabled,
+            (false, _) => Reason::AddressForbidden,
+        };
+        let embedded = embedded.map(|embedded| (embedded.address, embedded.class()));
+        Err(Inadmissible { address, class, embedded, reason })
+    }
+}
+
+impl Hop {
+    /// The address and port to dial.
+    pub fn address(self) -> SocketAddr {
+        match self {
+            Self::Direct(Admitted(address)) | Self::Parent(ParentAddress(address)) => address,
+        }
     }
 }
 
@@ -346,7 +426,11 @@ mod tests {
 
     fn policy(text: &str) -> Policy {
         let document = Document::parse("test.toml", text).expect("a valid list");
-        Policy::new(1, [(&document::merge(&[document]).expect("a valid list"), Mode::Enforce)])
+        Policy::new(
+            1,
+            Rules::default(),
+            [(&document::merge(&[document]).expect("a valid list"), Mode::Enforce)],
+        )
     }
 
     fn sample() -> Policy {
@@ -438,6 +522,36 @@ mod tests {
     }
 
     #[test]
+    fn a_nat64_address_is_as_good_as_the_public_one_in_it_where_nat64_is_on() {
+        let rows = [
+            ("64:ff9b::20.62.128.1", Err(Reason::Nat64Disabled), Ok(())),
+            ("64:ff9b::10.1.1.22", Err(Reason::AddressForbidden), Err(Reason::AddressForbidden)),
+            (
+                "64:ff9b::168.63.129.16",
+                Err(Reason::AddressForbidden),
+                Err(Reason::AddressForbidden),
+            ),
+            (
+                "64:ff9b:1::20.62.128.1",
+                Err(Reason::AddressForbidden),
+                Err(Reason::AddressForbidden),
+            ),
+            ("::ffff:20.62.128.1", Err(Reason::AddressForbidden), Err(Reason::AddressForbidden)),
+            ("2002:143e:8001::", Err(Reason::AddressForbidden), Err(Reason::AddressForbidden)),
+        ];
+        for (address, off, on) in rows {
+            for (nat64, expected) in [(false, off), (true, on)] {
+                let policy = Policy { rules: Rules { nat64 }, ..sample() };
+                // Its entry pins 10.1.1.22, which in no other spelling counts as pinned.
+                let verdict = permit(&policy, "fabrikam.azurecr.io")
+                    .admit(address.parse().expect("an address"));
+                let verdict = verdict.map(drop).map_err(|inadmissible| inadmissible.reason);
+                assert_eq!(verdict, expected, "{address} {nat64}");
+            }
+        }
+    }
+
+    #[test]
     fn the_server_name_must_equal_the_target() {
         let permit = permit(&sample(), "contoso.azurecr.io");
         let named = |text: &str| ServerName::Host(text.parse().expect("a host"));
@@ -457,6 +571,7 @@ mod tests {
     fn renewal_follows_the_new_list() {
         let pinned = permit(&sample(), "fabrikam.azurecr.io");
         let address = "10.1.1.22".parse().expect("an address");
+        let address = Hop::Direct(pinned.admit(address).expect("a pinned address"));
         assert_eq!(sample().renew(&pinned, address), Ok(()));
         let text = include_str!("../../config/allowlist.toml");
         let added = text.replace("[\"10.1.1.22\"]", "[\"10.1.1.22\", \"10.1.1.99\"]");
@@ -464,6 +579,11 @@ mod tests {
         let moved = text.replace("10.1.1.22", "10.1.1.99");
         assert_eq!(policy(&moved).renew(&pinned, address), Err(Reason::PolicyRevoked));
         assert_eq!(policy("schema = 1").renew(&pinned, address), Err(Reason::PolicyRevoked));
+        // Through a parent only the host counts: the pin is about no address that we dialled.
+        let parent = "10.9.9.9:8080".parse().expect("an address");
+        let parent = Rules::default().admit_parent(parent).expect("a parent");
+        assert_eq!(policy(&moved).renew(&pinned, parent), Ok(()));
+        assert_eq!(policy("schema = 1").renew(&pinned, parent), Err(Reason::PolicyRevoked));
     }
 
     proptest! {
@@ -487,8 +607,8 @@ mod tests {
                 ..Entry::new(host.parse().expect("a host"), Role::Other)
             };
             let list = |hosts: &[String]| Allowlist::new(hosts.iter().map(entry)).expect("a list");
-            let fewer = Policy::new(1, [(&list(&hosts[1..]), Mode::Enforce)]);
-            let more = Policy::new(1, [(&list(&hosts), Mode::Enforce)]);
+            let fewer = Policy::new(1, Rules::default(), [(&list(&hosts[1..]), Mode::Enforce)]);
+            let more = Policy::new(1, Rules::default(), [(&list(&hosts), Mode::Enforce)]);
             let allowed = |policy: &Policy| matches!(policy.decide(client(), target(&asked)), Decision::Allow(_));
             prop_assert!(!allowed(&fewer) || allowed(&more));
         }

@@ -1,6 +1,6 @@
 //! Turns what became of a connection into one line of the access log.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use ringfence_config::Role;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::client::{Client, Identity, Listener, Source};
 use crate::head::Malformed;
 use crate::hello::ServerName;
-use crate::policy::{Inadmissible, ListId, Permit, Target};
+use crate::policy::{Hop, Inadmissible, ListId, Permit, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::relay::Transfer;
@@ -106,18 +106,36 @@ struct Attempt<'a> {
     detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<Rejected>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canonical: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct Rejected {
     address: IpAddr,
     class: Class,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<Embedded>,
+}
+
+/// The IPv4 address in an IPv6 one.
+#[derive(Serialize)]
+struct Embedded {
+    address: Ipv4Addr,
+    class: Class,
 }
 
 /// An open tunnel.
 #[derive(Serialize)]
 struct Tunnel<'a> {
-    address: SocketAddr,
+    /// The target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<SocketAddr>,
+    /// The parent proxy's, which knows the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canonical: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sni: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,8 +191,8 @@ impl<'a> Line<'a> {
             list: Some(List::of(permit.list())),
             ..by(permit.client())
         };
-        let along = |permit: &'a Permit, route: &Route, sni, end| Self {
-            tunnel: Some(Tunnel { address: route.address, sni, end }),
+        let along = |permit: &'a Permit, route: &'a Route, sni, end| Self {
+            tunnel: Some(Tunnel::over(route, sni, end)),
             ms: Milliseconds {
                 resolve: Some(milliseconds(route.resolve)),
                 connect: Some(milliseconds(route.connect)),
@@ -185,7 +203,10 @@ impl<'a> Line<'a> {
         match outcome {
             Outcome::Unreceived(Unreceived { source, detail, .. }) => {
                 let detail = Some(detail.as_str()).filter(|detail| !detail.is_empty());
-                Self { failure: Some(Attempt { detail, rejected: Vec::new() }), ..about(source) }
+                Self {
+                    failure: Some(Attempt { detail, canonical: None, rejected: Vec::new() }),
+                    ..about(source)
+                }
             }
             Outcome::Malformed(source, Malformed { authority, .. }) => {
                 let authority = authority.as_deref();
@@ -199,9 +220,15 @@ impl<'a> Line<'a> {
                 let (request, list) = (Request::denied(&denial.target), List::of(&denial.list));
                 Self { request: Some(request), list: Some(list), ..by(&denial.client) }
             }
-            Outcome::Unreached(permit, failure) => {
-                Self { failure: Some(Attempt::of(failure)), ..permitted(permit) }
-            }
+            Outcome::Unreached(permit, failure) => Self {
+                failure: Some(Attempt::of(failure)),
+                ms: Milliseconds {
+                    resolve: failure.resolve.map(milliseconds),
+                    connect: failure.connect.map(milliseconds),
+                    total: milliseconds(lasted),
+                },
+                ..permitted(permit)
+            },
             Outcome::Closed(permit, route, name, _) => {
                 along(permit, route, name.as_ref().and_then(shown), None)
             }
@@ -248,10 +275,29 @@ impl<'a> Request<'a> {
 
 impl<'a> Attempt<'a> {
     fn of(failure: &'a Failure) -> Self {
-        let rejected = failure.rejected.iter();
-        let rejected = rejected
-            .map(|Inadmissible { address, class }| Rejected { address: *address, class: *class });
-        Self { detail: failure.detail.as_deref(), rejected: rejected.collect() }
+        Self {
+            detail: failure.detail.as_deref(),
+            rejected: failure.rejected.iter().map(Rejected::of).collect(),
+            canonical: failure.canonical.as_deref(),
+        }
+    }
+}
+
+impl Rejected {
+    fn of(inadmissible: &Inadmissible) -> Self {
+        let Inadmissible { address, class, embedded, .. } = *inadmissible;
+        let embedded = embedded.map(|(address, class)| Embedded { address, class });
+        Self { address, class, embedded }
+    }
+}
+
+impl<'a> Tunnel<'a> {
+    fn over(route: &'a Route, sni: Option<&'a str>, end: Option<&'static str>) -> Self {
+        let (address, parent) = match route.hop {
+            Hop::Direct(address) => (Some(address.socket()), None),
+            Hop::Parent(_) => (None, Some(route.hop.address())),
+        };
+        Self { address, parent, canonical: route.canonical.as_deref(), sni, end }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -10,60 +12,95 @@ use tokio::time::timeout;
 use crate::reason::Reason;
 use crate::wire::Wire;
 
-/// The response for `reason`, if one can be sent; `host` is the canonical name asked for, if there is one.
-///
-/// The reason phrase carries the code and the remedy, because Go's clients, so containerd, docker and
-/// skopeo, print nothing else of a proxy's answer.
-pub fn response(reason: Reason, host: Option<&str>) -> Option<String> {
-    response_after(reason, host, RETRY_AFTER)
+/// The response to a request that is refused.
+#[derive(Debug)]
+pub struct Response {
+    reason: Reason,
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
 }
 
-/// The same, for one that is worth another try after `retry_after`.
-pub fn response_after(reason: Reason, host: Option<&str>, retry_after: Duration) -> Option<String> {
-    let status = reason.status()?;
-    let body = Problem {
-        r#type: format!("urn:ringfence:reason:{}", reason.code()),
-        title: reason.meaning(),
-        status,
-        detail: match host {
-            Some(host) => format!("`{host}`: {}", reason.meaning()),
-            None => reason.meaning().to_owned(),
-        },
-        reason,
-        remedy: reason.remedy(),
-    };
-    let body = serde_json::to_string(&body).expect("strings and numbers are JSON") + "\n";
-    let mut response = String::with_capacity(512 + body.len());
-    let (code, remedy) = (reason.code(), reason.remedy());
-    let phrase: String =
-        format!("ringfence: {code}; {remedy}").chars().filter(char::is_ascii).collect();
-    let _ = write!(
-        response,
-        "HTTP/1.1 {status} {phrase}\r\n\
-         Ringfence-Reason: {code}\r\n\
-         Proxy-Status: ringfence; error={}; details=\"{code}\"\r\n\
-         Content-Type: application/problem+json\r\n\
-         Content-Length: {}\r\n\
-         X-Content-Type-Options: nosniff\r\n\
-         Cache-Control: no-store\r\n\
-         Connection: close\r\n",
-        reason.proxy_error(),
-        body.len(),
-    );
-    match reason {
-        Reason::MethodNotAllowed => response.push_str("Allow: CONNECT\r\n"),
-        Reason::CredentialsRequired => {
-            response
-                .push_str("Proxy-Authenticate: Basic realm=\"ringfence\", charset=\"UTF-8\"\r\n");
+impl Response {
+    /// The response for `reason`, if one can be sent; `host` is the canonical name asked for, if there is
+    /// one.
+    pub fn new(reason: Reason, host: Option<&str>) -> Option<Self> {
+        let status = reason.status()?;
+        let body = Problem {
+            r#type: format!("urn:ringfence:reason:{}", reason.code()),
+            title: reason.meaning(),
+            status,
+            detail: match host {
+                Some(host) => format!("`{host}`: {}", reason.meaning()),
+                None => reason.meaning().to_owned(),
+            },
+            reason,
+            remedy: reason.remedy(),
+        };
+        let body = serde_json::to_string(&body).expect("strings and numbers are JSON") + "\n";
+        let (code, error) = (reason.code(), reason.proxy_error());
+        let mut headers = vec![
+            ("Ringfence-Reason", code.to_owned()),
+            ("Proxy-Status", format!("ringfence; error={error}; details=\"{code}\"")),
+            ("Content-Type", "application/problem+json".to_owned()),
+            ("Content-Length", body.len().to_string()),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+            ("Cache-Control", "no-store".to_owned()),
+        ];
+        match reason {
+            Reason::MethodNotAllowed => headers.push(("Allow", "CONNECT".to_owned())),
+            Reason::CredentialsRequired => {
+                let challenge = "Basic realm=\"ringfence\", charset=\"UTF-8\"";
+                headers.push(("Proxy-Authenticate", challenge.to_owned()));
+            }
+            _ if matches!(status, 429 | 503) => {
+                headers.push((RETRY_AFTER_HEADER, seconds(RETRY_AFTER)));
+            }
+            _ => {}
         }
-        _ if matches!(status, 429 | 503) => {
-            // Whole seconds (RFC 9110 §10.2.3); the next try should not be too early.
-            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-            let _ = write!(response, "Retry-After: {seconds}\r\n");
-        }
-        _ => {}
+        Some(Self { reason, status, headers, body })
     }
-    Some(response + "\r\n" + &body)
+
+    /// The same, to one that is worth another try after `wait`.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        for (name, value) in &mut self.headers {
+            if *name == RETRY_AFTER_HEADER {
+                *value = seconds(wait);
+            }
+        }
+        self
+    }
+
+    /// As HTTP/1.1 has it, the connection being closed behind it.
+    ///
+    /// The reason phrase carries the code and the remedy, because Go's clients, so containerd, docker and
+    /// skopeo, print nothing else of a proxy's answer.
+    pub fn http1(&self) -> String {
+        let (code, remedy) = (self.reason.code(), self.reason.remedy());
+        let phrase: String =
+            format!("ringfence: {code}; {remedy}").chars().filter(char::is_ascii).collect();
+        let mut text = String::with_capacity(512 + self.body.len());
+        let _ = write!(text, "HTTP/1.1 {} {phrase}\r\n", self.status);
+        for (name, value) in &self.headers {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        text + "Connection: close\r\n\r\n" + &self.body
+    }
+
+    /// As HTTP/2 has it, which knows no reason phrase; the other streams go on.
+    pub fn http2(self) -> hyper::Response<Full<Bytes>> {
+        let mut response = hyper::Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            response = response.header(name, value);
+        }
+        response.body(Full::from(self.body)).expect("names and values of ours are valid")
+    }
+}
+
+/// Whole seconds (RFC 9110 §10.2.3), so that the next try is not too early.
+fn seconds(wait: Duration) -> String {
+    wait.as_millis().div_ceil(1000).max(1).to_string()
 }
 
 /// Problem details for HTTP APIs (RFC 9457 §3.1).
@@ -110,6 +147,7 @@ pub async fn linger(mut stream: Wire) {
 
 /// When to try again where nothing tells.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AFTER_HEADER: &str = "Retry-After";
 
 /// Long enough for a client to read an answer, short enough to hold a socket for nobody.
 const LINGER: Duration = Duration::from_secs(2);
@@ -122,9 +160,10 @@ mod tests {
     #[test]
     fn every_response_is_well_formed_and_says_what_to_do() {
         for reason in Reason::ALL.iter().copied() {
-            let Some(text) = response(reason, Some("a.example.com")) else {
+            let Some(response) = Response::new(reason, Some("a.example.com")) else {
                 continue;
             };
+            let text = response.http1();
             let mut headers = [httparse::EMPTY_HEADER; 16];
             let mut parsed = httparse::Response::new(&mut headers);
             let head = parsed.parse(text.as_bytes()).expect("valid").unwrap();
@@ -142,12 +181,17 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(&text[head..]).expect("JSON");
             assert_eq!(body["reason"], reason.code());
             assert!(!body["remedy"].as_str().expect("a remedy").is_empty());
+            let http2 = response.http2();
+            assert_eq!(Some(http2.status().as_u16()), reason.status());
+            assert_eq!(http2.headers()["ringfence-reason"], reason.code());
+            assert!(!http2.headers().contains_key("connection"), "RFC 9113 §8.2.2");
         }
     }
 
     #[test]
     fn a_storage_refusal_explains_dedicated_data_endpoints() {
-        let text = response(Reason::StorageForbidden, None).expect("a response");
+        let response = Response::new(Reason::StorageForbidden, None).expect("a response");
+        let text = response.http1();
         let phrase = text.lines().next().expect("a status line");
         assert!(phrase.contains("--data-endpoint-enabled"), "{phrase}");
     }

@@ -219,7 +219,11 @@ mod tests {
             HOST.parse().expect("a host"),
             Role::Login("contoso".parse().expect("a registry")),
         );
-        let policy = Policy::new(1, [(&Allowlist::new([entry]).expect("a list"), Mode::Enforce)]);
+        let policy = Policy::new(
+            1,
+            crate::policy::Rules::default(),
+            [(&Allowlist::new([entry]).expect("a list"), Mode::Enforce)],
+        );
         let client = Client::anyone("10.0.0.4:50000".parse().expect("an address"));
         let target = Target { host: HOST.parse().expect("a host"), port: Port::HTTPS };
         match policy.decide(client, target) {

@@ -25,12 +25,13 @@ use crate::admission::{Admission, Limits, Queue, Refused};
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::descriptors::{self, Reserve};
+use crate::dns::Resolver;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{Arrival, Service};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::{admin, credentials, tls};
 
 /// Why the proxy could not start.
@@ -73,15 +74,17 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     let admission = admission(config);
     let service = Service::start(config, loaded, reception, clients, Arc::clone(&admission));
     let (alive, gone) = mpsc::channel(1);
+    let own: Arc<[SocketAddr]> = listeners.addresses()?.into();
     for sockets in std::mem::take(&mut listeners.workers) {
-        let resolver =
-            Resolver::new(&config.resolvers, config.limits.upstream).map_err(Error::Resolver)?;
-        let worker = Worker {
-            service: Arc::clone(&service),
-            resolver,
-            reserve: Reserve::default(),
-            _alive: alive.clone(),
+        let limits = config.limits.upstream;
+        let outbound = Outbound {
+            resolver: Resolver::new(&config.resolvers, limits.resolve).map_err(Error::Resolver)?,
+            limits,
+            rules: config.rules,
+            listeners: Arc::clone(&own),
+            parent: config.parent.clone(),
         };
+        let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(sockets)?;
     }
     drop(alive);
@@ -89,6 +92,9 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
     loaded.announce(1);
     announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
+    if let Some(parent) = &config.parent {
+        notice(format_args!("through the parent proxy at {}", parent.address));
+    }
     let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
     let control = Control {
         service: Arc::clone(&service),
@@ -238,12 +244,10 @@ async fn reload_identities(
     }
 }
 
-/// One thread's share of the work: its own listener, resolver and tunnels.
+/// One thread's share of the work: its own listeners, way out and tunnels.
 struct Worker {
     service: Arc<Service>,
-    resolver: Resolver,
-    /// For when there are no more descriptors.
-    reserve: Reserve,
+    outbound: Outbound,
     /// Closes with the last worker.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -258,41 +262,32 @@ impl Worker {
 
     /// Accepts until closing, then waits for its connections to end.
     async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
-        let worker = Rc::new(self);
+        let Self { service, outbound, _alive } = self;
+        let outbound = Rc::new(outbound);
+        let reserve = Rc::new(Reserve::default());
         let connections = TaskTracker::new();
         let accepting = sockets.into_iter().map(|(kind, socket)| {
             let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
-            accept(Rc::clone(&worker), kind, socket, &connections)
+            accept(kind, socket, &service, &outbound, &reserve, &connections)
         });
         join_all(accepting).await;
         connections.close();
         connections.wait().await;
     }
-
-    /// When descriptors have run out, gives one of the reserve to whoever is at the head of the queue, who
-    /// would otherwise hang there until tunnels end.
-    fn make_room(
-        &self,
-        error: &io::Error,
-        socket: &TcpListener,
-    ) -> Option<(TcpStream, SocketAddr)> {
-        if !descriptors::exhausted(error) || !self.reserve.give() {
-            return None;
-        }
-        socket.accept().now_or_never()?.ok()
-    }
 }
 
 /// Accepts on one socket until closing.
 async fn accept(
-    worker: Rc<Worker>,
     kind: Listener,
     socket: TcpListener,
+    service: &Arc<Service>,
+    outbound: &Rc<Outbound>,
+    reserve: &Rc<Reserve>,
     connections: &TaskTracker,
 ) {
-    let Service { closing, admission, .. } = &*worker.service;
+    let (closing, admission) = (&service.closing, &service.admission);
     let mut queue = Queue::default();
-    worker.reserve.fill();
+    reserve.fill();
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
         let (accepted, slot) = match accepted {
             // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
@@ -301,23 +296,38 @@ async fn accept(
                 (accepted, slot.unwrap_or(Err(Refused::from(Reason::Draining))))
             }
             Err(error) => {
-                let Some(accepted) = worker.make_room(&error, &socket) else {
+                let Some(accepted) = make_room(&error, reserve, &socket) else {
                     // The peer has gone, or descriptors have run out; those come back when tunnels end.
                     sleep(ACCEPT_PAUSE).await;
-                    worker.reserve.fill();
+                    reserve.fill();
                     continue;
                 };
                 (accepted, Err(Refused::from(Reason::Capacity)))
             }
         };
         let (stream, peer) = accepted;
-        let arrival = Arrival::now(stream, Source::new(peer, kind));
-        let worker = Rc::clone(&worker);
+        let arrival =
+            Arrival { stream, source: Source::new(peer, kind), beginning: service.begin() };
+        let (service, outbound) = (Arc::clone(service), Rc::clone(outbound));
+        let reserve = Rc::clone(reserve);
         connections.spawn_local(async move {
-            worker.service.connection(arrival, slot, &worker.resolver).await;
-            worker.reserve.fill();
+            service.connection(arrival, slot, &outbound).await;
+            reserve.fill();
         });
     }
+}
+
+/// When descriptors have run out, gives one of the reserve to whoever is at the head of the queue, who would
+/// otherwise hang there until tunnels end.
+fn make_room(
+    error: &io::Error,
+    reserve: &Reserve,
+    socket: &TcpListener,
+) -> Option<(TcpStream, SocketAddr)> {
+    if !descriptors::exhausted(error) || !reserve.give() {
+        return None;
+    }
+    socket.accept().now_or_never()?.ok()
 }
 
 /// The signals we act on.
@@ -399,6 +409,12 @@ impl Listeners {
             notice(format_args!("try curl -x http://{address} {url}"));
         }
         Ok(())
+    }
+
+    /// Where this process can be connected to.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let admin = self.admin.local_addr().map_err(Error::Start)?;
+        Ok(self.clients.iter().map(|(_, address)| *address).chain([admin]).collect())
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the threads of the process share, and the two things that happen to it: a connection, a reload.
 
+use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::rc::Rc;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -13,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Admission, Pass, Refused, Slot};
+use crate::admission::{Admission, Place, Refused, Slot};
 use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
@@ -22,12 +25,13 @@ use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
 use crate::notice::notice;
+use crate::policy::Rules;
 use crate::reception::Reception;
 use crate::record::{self, Circumstances};
-use crate::refusal;
 use crate::tunnel::{Outcome, Shared};
-use crate::upstream::Resolver;
+use crate::upstream::Outbound;
 use crate::wire::Wire;
+use crate::{h2, refusal};
 
 /// What the threads of the process share.
 pub struct Service {
@@ -43,6 +47,8 @@ pub struct Service {
     pub reload_error: ArcSwapOption<String>,
     /// The access log.
     pub log: Lines,
+    /// What the configuration says about addresses.
+    rules: Rules,
     connections: AtomicU64,
     /// Who may come in.
     pub admission: Arc<Admission>,
@@ -58,7 +64,7 @@ impl Service {
         admission: Arc<Admission>,
     ) -> Arc<Self> {
         let metrics = Metrics::default();
-        let policy = loaded.policy(1);
+        let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
         metrics.limit(admission.connections());
         Arc::new(Self {
@@ -76,6 +82,7 @@ impl Service {
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            rules: config.rules,
             connections: AtomicU64::new(0),
             admission,
         })
@@ -101,7 +108,7 @@ impl Service {
             notice(format_args!("read again, and nothing has changed: generation {generation}"));
             return;
         }
-        let policy = loaded.policy(generation + 1);
+        let policy = loaded.policy(generation + 1, self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
         self.shared.policy.store(Arc::new(policy));
@@ -131,23 +138,23 @@ impl Service {
         notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
-    /// Serves one connection, if there was a slot for it, and records it, once.
+    /// Serves one connection, if there is a slot for it, and records it, once; one that speaks HTTP/2, once
+    /// for each of its streams.
     pub async fn connection(
-        &self,
+        self: &Arc<Self>,
         arrival: Arrival,
         slot: Result<Slot, Refused>,
-        resolver: &Resolver,
+        outbound: &Rc<Outbound>,
     ) {
-        let Arrival { stream, source, accepted, started } = arrival;
-        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let Arrival { stream, source, beginning } = arrival;
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
-        let beginning = Beginning { id, accepted, started };
         match self.enter(stream, source, slot).await {
-            Ok((mut wire, source, _place)) => {
-                let outcome = self.serve(&mut wire, source, resolver).await;
-                self.conclude(outcome, Some(wire), beginning).await;
+            Ok((wire, source, _place)) => {
+                if let (Some(outcome), wire) = self.serve(wire, source, outbound).await {
+                    self.conclude(outcome, wire, beginning).await;
+                }
             }
             Err((outcome @ Outcome::Unadmitted(..), wire)) => {
                 let hearing = self.admission.hearing();
@@ -173,34 +180,56 @@ impl Service {
             }
         };
         let source = self.reception.recognise(&mut stream, source).await.map_err(unreceived)?;
-        let pass = match self.admission.admit(source.address.ip()) {
-            Ok(pass) => pass,
+        let place = match self.admission.admit(slot, source.address.ip()) {
+            Ok(place) => place,
             Err(refused) => {
                 return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
             }
         };
         let (wire, source) = self.reception.receive(stream, source).await.map_err(unreceived)?;
-        Ok((wire, source, Place { _slot: slot, _pass: pass }))
+        Ok((wire, source, place))
     }
 
-    async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        let panicked = Outcome::Panicked(source.clone());
+    async fn serve(
+        self: &Arc<Self>,
+        mut wire: Wire,
+        source: Source,
+        outbound: &Rc<Outbound>,
+    ) -> (Option<Outcome>, Option<Wire>) {
+        let (from, shared) = (source.clone(), &self.shared);
         let served = async {
             match source.listener {
-                Listener::Plain | Listener::Tls | Listener::H2 => {
-                    self.shared.serve(wire, source, resolver).await
+                Listener::Plain | Listener::Tls => {
+                    (Some(shared.serve(&mut wire, source, outbound).await), Some(wire))
                 }
+                Listener::H2 => (h2::serve(wire, source, self, outbound).await, None),
                 Listener::Transparent => {
-                    self.shared.serve_transparent(wire, source, resolver).await
+                    (Some(shared.serve_transparent(&mut wire, source, outbound).await), Some(wire))
                 }
             }
         };
-        // The panic hook says where; one connection ends, the others never notice.
-        AssertUnwindSafe(served).catch_unwind().await.unwrap_or(panicked)
+        self.guard(&from, served).await
+    }
+
+    /// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
+    /// notice; the panic hook says where it was.
+    pub async fn guard<O: From<Outcome>>(
+        &self,
+        source: &Source,
+        served: impl Future<Output = (O, Option<Wire>)>,
+    ) -> (O, Option<Wire>) {
+        let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
+        AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
+    }
+
+    /// Numbers what begins now.
+    pub fn begin(&self) -> Beginning {
+        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Beginning { id, accepted: SystemTime::now(), started: Instant::now() }
     }
 
     /// Tells the client, the counters and the log what became of it.
-    async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+    pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
         let Beginning { id, accepted, started } = beginning;
         let farewell = wire.zip(outcome.last_words());
         let farewell = match farewell {
@@ -219,14 +248,9 @@ impl Service {
     }
 }
 
-/// What a connection holds until it is over.
-struct Place {
-    _slot: Slot,
-    _pass: Pass,
-}
-
 /// When a connection came, and its number.
-struct Beginning {
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
     id: u64,
     accepted: SystemTime,
     started: Instant,
@@ -234,15 +258,10 @@ struct Beginning {
 
 /// A connection, and when it came.
 pub struct Arrival {
-    stream: TcpStream,
-    source: Source,
-    accepted: SystemTime,
-    started: Instant,
-}
-
-impl Arrival {
-    /// Notes that it came now.
-    pub fn now(stream: TcpStream, source: Source) -> Self {
-        Self { stream, source, accepted: SystemTime::now(), started: Instant::now() }
-    }
+    /// As it was accepted.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub source: Source,
+    /// When it came.
+    pub beginning: Beginning,
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Refused;
 use crate::budget::{Account, Budgets};
-use crate::client::{Client, Clients, Listener, Source};
+use crate::client::{Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
@@ -20,7 +20,7 @@ use crate::reception::Unreceived;
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Tally, Transfer};
 use crate::retry::Gate;
-use crate::upstream::{self, Failure, Resolver, Route, Upstream};
+use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
 
 /// What every connection of the process shares.
@@ -82,19 +82,26 @@ pub enum Outcome {
 }
 
 /// A permitted target, reached.
-struct Tunnel {
+pub struct Tunnel {
     permit: Permit,
     /// What the client may still send, if that is limited.
     budget: Option<Arc<Account>>,
     upstream: Upstream,
 }
 
+impl Tunnel {
+    /// What became of it if the client has gone before it could be told.
+    pub fn abandoned(self) -> Outcome {
+        Outcome::Closed(self.permit, self.upstream.route, None, Reason::ClientClosed)
+    }
+}
+
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, wire: &mut Wire, source: Source, resolver: &Resolver) -> Outcome {
-        match self.open(wire, source, resolver).await {
-            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, pipelined).await,
+    pub async fn serve(&self, wire: &mut Wire, source: Source, outbound: &Outbound) -> Outcome {
+        match self.open(wire, source, outbound).await {
+            Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
     }
@@ -105,9 +112,9 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Outcome {
-        match self.open_transparent(wire, source, resolver).await {
+        match self.open_transparent(wire, source, outbound).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -117,7 +124,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
             head = head::read(wire, &self.limits.head) => head,
@@ -128,18 +135,22 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let client = self.identify(source, &target, head.authorization()).await?;
-        let tunnel = self.reach(client, target, resolver).await?;
+        let tunnel = self.admit(source, target, head.authorization(), outbound).await?;
         Ok((tunnel, head.into_pipelined()))
     }
 
-    /// Reaches a target, if the client may.
-    async fn reach(
+    /// Finds out who the client is, and reaches the target, if it may.
+    pub async fn admit(
         &self,
-        client: Client,
+        source: Source,
         target: Target,
-        resolver: &Resolver,
+        authorization: Option<&[u8]>,
+        outbound: &Outbound,
     ) -> Result<Tunnel, Outcome> {
+        let client = match self.clients.identify(source, authorization).await {
+            Ok(client) => client,
+            Err((source, reason)) => return Err(Outcome::Unidentified(source, target, reason)),
+        };
         let permit = match self.policy.load().decide(client, target) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
@@ -150,7 +161,7 @@ impl Shared {
             return Err(Outcome::Spent(permit, wait));
         }
         let upstream = tokio::select! {
-            upstream = upstream::connect(&permit, resolver) => upstream,
+            upstream = outbound.connect(&permit) => upstream,
             () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
         let upstream = match upstream {
@@ -159,7 +170,7 @@ impl Shared {
         };
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.address.ip()) {
+        match policy.renew(&permit, upstream.route.hop) {
             Ok(()) => Ok(Tunnel { permit, budget, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
@@ -169,7 +180,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
-        resolver: &Resolver,
+        outbound: &Outbound,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
@@ -187,29 +198,24 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        let client = self.identify(source, &target, None).await?;
-        let tunnel = self.reach(client, target, resolver).await?;
-        Ok((tunnel, hello))
+        Ok((self.admit(source, target, None, outbound).await?, hello))
     }
 
-    async fn identify(
+    /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of
+    /// which the client may have sent some ahead.
+    pub async fn carry(
         &self,
-        source: Source,
-        target: &Target,
-        authorization: Option<&[u8]>,
-    ) -> Result<Client, Outcome> {
-        let identified = self.clients.identify(source, authorization).await;
-        identified.map_err(|(source, reason)| Outcome::Unidentified(source, target.clone(), reason))
-    }
-
-    /// Answers that the tunnel is open, and carries it if it begins with the right ClientHello.
-    async fn carry(&self, wire: &mut Wire, tunnel: Tunnel, pipelined: Vec<u8>) -> Outcome {
+        wire: &mut Wire,
+        tunnel: Tunnel,
+        answer: &[u8],
+        pipelined: Vec<u8>,
+    ) -> Outcome {
         let Tunnel { permit, upstream, .. } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
                 stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, pipelined, permit, &self.limits) => checked,
+                checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
             }
         };
         match checked {
@@ -235,7 +241,7 @@ impl Shared {
     async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.address.ip()).is_err() {
+            if self.policy.load().renew(permit, route.hop).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
@@ -249,11 +255,12 @@ impl Shared {
 /// Opens the tunnel towards the client, and answers a ClientHello that names the target.
 async fn check(
     wire: &mut Wire,
+    answer: &[u8],
     pipelined: Vec<u8>,
     permit: &Permit,
     limits: &Limits,
 ) -> Result<Hello, (Option<ServerName>, Reason)> {
-    wire.write_all(ESTABLISHED).await.map_err(|_| (None, Reason::ClientClosed))?;
+    wire.write_all(answer).await.map_err(|_| (None, Reason::ClientClosed))?;
     wire.flush().await.map_err(|_| (None, Reason::ClientClosed))?;
     let hello = hello::read(wire, pipelined, &limits.hello).await;
     let hello = hello.map_err(|reason| (None, reason))?;
@@ -314,20 +321,17 @@ impl Outcome {
         }
     }
 
-    /// What a refused client is told: a response before the 200, an alert after it, and an alert where no
-    /// one asked for a response.
-    pub fn last_words(&self) -> Option<Vec<u8>> {
-        let retry_after = match self {
-            Self::Unadmitted(_, Refused { retry_after, .. }) | Self::Spent(_, retry_after) => {
-                *retry_after
-            }
-            _ => refusal::RETRY_AFTER,
-        };
+    /// The response to a request for which no tunnel was opened.
+    pub fn response(&self) -> Option<refusal::Response> {
         let (reason, host) = match self {
-            // Where TLS ends here it has not begun, and where it doesn't no hello has been read; an alert
-            // fits in both.
-            Self::Unadmitted(_, refused) => (refused.reason, None),
-            Self::Spent(permit, _) => (Reason::UploadBudget, Some(&permit.target().host)),
+            Self::Unadmitted(_, Refused { reason, retry_after }) => {
+                return Some(refusal::Response::new(*reason, None)?.after(*retry_after));
+            }
+            Self::Spent(permit, wait) => {
+                let host = permit.target().host.as_str();
+                let response = refusal::Response::new(Reason::UploadBudget, Some(host));
+                return Some(response?.after(*wait));
+            }
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
                 return None;
@@ -337,20 +341,30 @@ impl Outcome {
             Self::Unidentified(_, target, reason) => (*reason, Some(&target.host)),
             Self::Denied(denial) => (denial.reason, Some(&denial.target.host)),
             Self::Unreached(permit, failure) => (failure.reason, Some(&permit.target().host)),
-            Self::Closed(.., reason)
-            | Self::Carried(.., Transfer { end: End::Refused(reason), .. }) => {
-                return reason.alert().map(|alert| refusal::alert(alert).to_vec());
-            }
-            Self::Carried(..) | Self::Panicked(_) => return None,
+            Self::Closed(..) | Self::Carried(..) | Self::Panicked(_) => return None,
         };
-        match self.source().listener {
-            Listener::Plain | Listener::Tls | Listener::H2 => {
-                let host = host.map(Hostname::as_str);
-                refusal::response_after(reason, host, retry_after).map(String::into_bytes)
+        refusal::Response::new(reason, host.map(Hostname::as_str))
+    }
+
+    /// What a refused client is told on its connection: a response before the 200, an alert after it, and
+    /// an alert where no one asked for a response.
+    pub fn last_words(&self) -> Option<Vec<u8>> {
+        let alert = |description| refusal::alert(description).to_vec();
+        match (self, self.verdict()) {
+            (
+                Self::Closed(..) | Self::Carried(..),
+                Verdict::Refused(reason) | Verdict::Ended(reason),
+            ) => reason.alert().map(alert),
+            (_, Verdict::Refused(reason)) if self.source().listener == Listener::Transparent => {
+                reason.alert_by_kind().map(alert)
             }
-            Listener::Transparent => {
-                reason.alert_by_kind().map(|alert| refusal::alert(alert).to_vec())
+            // TLS has not begun, and won't.
+            (Self::Unadmitted(..), Verdict::Refused(reason))
+                if self.source().listener == Listener::Tls =>
+            {
+                reason.alert_by_kind().map(alert)
             }
+            _ => self.response().map(|response| response.http1().into_bytes()),
         }
     }
 }

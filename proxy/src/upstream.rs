@@ -1,41 +1,48 @@
-//! Resolves, vets and dials. The only file that asks DNS and opens outbound sockets; it dials nothing
-//! but addresses that a permit admitted, and never a name.
+//! Vets and dials. The only file that opens outbound sockets; it dials nothing but addresses that a
+//! permit, or for the parent proxy the configuration, admitted, and never a name.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{Resolver as Hickory, TokioResolver};
+use ringfence_config::address::Class;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::policy::{Admitted, Inadmissible, Permit, Target};
+use crate::descriptors;
+use crate::dns::{Answer, Resolver, Unresolved};
+use crate::parent::{self, Parent};
+use crate::policy::{Admitted, Hop, Inadmissible, Permit, Rules};
 use crate::reason::Reason;
 
 /// How long an attempt may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For the lookup.
+    /// For one question to DNS.
     pub resolve: Duration,
-    /// For all connection attempts together.
+    /// For all connection attempts together, and the parent proxy's answer.
     pub connect: Duration,
 }
 
-/// Asks DNS, for absolute names only.
-pub struct Resolver {
-    hickory: TokioResolver,
-    limits: Limits,
+/// The way out, as one worker has it.
+pub struct Outbound {
+    /// Who is asked for addresses.
+    pub resolver: Resolver,
+    /// How long an attempt may take.
+    pub limits: Limits,
+    /// What the configuration says about addresses.
+    pub rules: Rules,
+    /// Our own listeners, which are never dialled.
+    pub listeners: Arc<[SocketAddr]>,
+    /// Through whom hosts are reached, if not directly.
+    pub parent: Option<Arc<Parent>>,
 }
 
-/// A connection to an admitted address.
+/// A connection to the target, or to the parent proxy that has opened one.
 #[derive(Debug)]
 pub struct Upstream {
     /// The connection.
@@ -44,14 +51,16 @@ pub struct Upstream {
     pub route: Route,
 }
 
-/// The address that was dialled, and how long it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a target was reached, and how long it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The peer.
-    pub address: SocketAddr,
-    /// The lookup.
+    /// The address that was dialled.
+    pub hop: Hop,
+    /// The name that the target is an alias of, if DNS said so.
+    pub canonical: Option<Box<str>>,
+    /// The lookups.
     pub resolve: Duration,
-    /// The connection.
+    /// The connection, and the parent proxy's answer.
     pub connect: Duration,
 }
 
@@ -60,15 +69,34 @@ pub struct Route {
 pub struct Failure {
     /// The reason.
     pub reason: Reason,
-    /// The addresses that the permit did not admit.
+    /// The addresses that were not admitted, or the first of them if they are many.
     pub rejected: Vec<Inadmissible>,
-    /// What the resolver or the kernel said.
+    /// What the resolver, the kernel or the parent proxy said.
     pub detail: Option<String>,
+    /// The name that the target is an alias of, if DNS said so.
+    pub canonical: Option<Box<str>>,
+    /// How long the lookups took, if there were any.
+    pub resolve: Option<Duration>,
+    /// How long was dialled, if there was something to dial.
+    pub connect: Option<Duration>,
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self { reason, rejected: Vec::new(), detail: None }
+        Self {
+            reason,
+            rejected: Vec::new(),
+            detail: None,
+            canonical: None,
+            resolve: None,
+            connect: None,
+        }
+    }
+}
+
+impl From<Unresolved> for Failure {
+    fn from(Unresolved { reason, detail }: Unresolved) -> Self {
+        Self { detail: Some(detail), ..Self::from(reason) }
     }
 }
 
@@ -76,170 +104,224 @@ impl Failure {
     fn new(reason: Reason, detail: &dyn ToString) -> Self {
         Self { detail: Some(detail.to_string()), ..Self::from(reason) }
     }
-}
 
-impl Resolver {
-    /// Asks `servers`, or those of `/etc/resolv.conf` if there are none.
-    pub fn new(servers: &[SocketAddr], limits: Limits) -> Result<Self, NetError> {
-        let mut builder = if servers.is_empty() {
-            Hickory::builder_tokio()?
-        } else {
-            let servers = servers.iter().copied().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            Hickory::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        // A hosts file would be a second source of truth that nobody reviews.
-        options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = options.timeout.min(limits.resolve);
-        options.case_randomization = true;
-        // Registries fail over by DNS, on the order of minutes.
-        options.positive_max_ttl = Some(MAX_TTL);
-        // Most registries have no AAAA record, and not every resolver says how long that will be so.
-        options.negative_min_ttl = Some(NEGATIVE_TTL);
-        options.negative_max_ttl = Some(NEGATIVE_TTL);
-        options.cache_size = CACHE_SIZE;
-        Ok(Self { hickory: builder.build()?, limits })
+    /// None of `rejected` is admitted.
+    fn inadmissible(rejected: Vec<Inadmissible>) -> Self {
+        // The vaguer reason for a mixture: there is more to look into than a setting.
+        let nat64 = rejected.iter().all(|address| address.reason == Reason::Nat64Disabled);
+        let reason = if nat64 { Reason::Nat64Disabled } else { Reason::AddressForbidden };
+        // A name server may send thousands, and each of them would be in the log.
+        let rejected = rejected.into_iter().take(MAX_ADDRESSES).collect();
+        Self { rejected, ..Self::from(reason) }
     }
 
-    /// Looks `target` up, once. The name is absolute, so no search domain can answer for it.
-    ///
-    /// When one family has answered, the other gets a moment more (RFC 8305 §3): there are resolvers that
-    /// never answer for AAAA.
-    async fn resolve(&self, target: &Target) -> Result<Vec<IpAddr>, Failure> {
-        let mut name = Name::from_ascii(target.host.as_str())
-            .map_err(|error| Failure::new(Reason::DnsFailed, &error))?;
-        name.set_fqdn(true);
-        let v4 = std::pin::pin!(self.lookup(name.clone(), RecordType::A));
-        let v6 = std::pin::pin!(self.lookup(name, RecordType::AAAA));
-        let (first, other) = match select(v4, v6).await {
-            Either::Left((first, other)) => (first, Either::Left(other)),
-            Either::Right((first, other)) => (first, Either::Right(other)),
-        };
-        match first {
-            Ok(mut addresses) => {
-                if let Ok(Ok(more)) = timeout(RESOLUTION_DELAY, other).await {
-                    addresses.extend(more);
-                }
-                Ok(addresses)
-            }
-            // Neither has an address: a resolver in trouble says more than a name without a record.
-            Err(failure) => other
-                .await
-                .map_err(|other| if other.reason == Reason::DnsNotFound { failure } else { other }),
+    /// The same, of the parent proxy.
+    fn of_parent(self) -> Self {
+        match self.reason {
+            // We are out of descriptors, whoever it was for.
+            Reason::Capacity => self,
+            _ => Self { reason: Reason::UpstreamProxyFailed, ..self },
         }
-    }
-
-    /// The addresses of one family, at least one.
-    async fn lookup(&self, name: Name, kind: RecordType) -> Result<Vec<IpAddr>, Failure> {
-        let answer = match timeout(self.limits.resolve, self.hickory.lookup(name, kind)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(NetError::Timeout)) => {
-                return Err(Failure::new(Reason::DnsTimeout, &NetError::Timeout));
-            }
-            Ok(Err(error)) if error.is_no_records_found() => {
-                let what = if error.is_nx_domain() { "NXDOMAIN" } else { "no address" };
-                return Err(Failure::new(Reason::DnsNotFound, &what));
-            }
-            Ok(Err(error)) => return Err(Failure::new(Reason::DnsFailed, &error)),
-            Err(elapsed) => return Err(Failure::new(Reason::DnsTimeout, &elapsed)),
-        };
-        let addresses: Vec<IpAddr> =
-            answer.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
-        if addresses.is_empty() {
-            return Err(Failure::new(Reason::DnsNotFound, &"no address"));
-        }
-        Ok(addresses)
     }
 }
 
-/// UDP first, TCP for what doesn't fit.
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = address.port();
-        connection
-    });
-    NameServerConfig::new(address.ip(), true, connections.into())
+impl Outbound {
+    /// Reaches the target of `permit`: one lookup, every answer vetted, then either the vetted addresses
+    /// dialled or the parent proxy asked. There is no way round a parent.
+    pub async fn connect(&self, permit: &Permit) -> Result<Upstream, Failure> {
+        let mut attempt = Attempt { outbound: self, canonical: None, resolve: None, connect: None };
+        let parent = self.parent.as_deref().filter(|parent| parent.carries(&permit.target().host));
+        let reached = match parent {
+            Some(parent) => attempt.through(parent, permit).await,
+            None => attempt.direct(permit).await,
+        };
+        let Attempt { canonical, resolve, connect, .. } = attempt;
+        match reached {
+            Ok((stream, hop)) => {
+                let [resolve, connect] = [resolve, connect].map(Option::unwrap_or_default);
+                Ok(Upstream { stream, route: Route { hop, canonical, resolve, connect } })
+            }
+            Err(failure) => Err(Failure { canonical, resolve, connect, ..failure }),
+        }
+    }
+
+    /// Whether one of our own listeners is at `address`.
+    fn listens_at(&self, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|own| {
+            let same = own.ip().to_canonical() == address.ip().to_canonical();
+            own.port() == address.port()
+                && (same || (own.ip().is_unspecified() && is_local(address.ip())))
+        })
+    }
 }
 
-/// Reaches the target of `permit`: one lookup, every answer vetted, then the vetted addresses dialled.
-pub async fn connect(permit: &Permit, resolver: &Resolver) -> Result<Upstream, Failure> {
-    let started = Instant::now();
-    let answers = resolver.resolve(permit.target()).await?;
-    let admitted = vet(permit, &answers)?;
-    let vetted = Instant::now();
-    let (stream, address) = match timeout(resolver.limits.connect, dial(in_turn(&admitted))).await {
-        Ok(Ok(connected)) => connected,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Err(Failure::new(Reason::ConnectRefused, &error));
-        }
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            return Err(Failure::new(Reason::ConnectTimeout, &error));
-        }
-        Ok(Err(error)) => return Err(Failure::new(Reason::ConnectFailed, &error)),
-        Err(elapsed) => return Err(Failure::new(Reason::ConnectTimeout, &elapsed)),
-    };
-    let route = Route { address, resolve: vetted - started, connect: vetted.elapsed() };
-    Ok(Upstream { stream, route })
+/// One way to one target, and what is known of it so far.
+struct Attempt<'a> {
+    outbound: &'a Outbound,
+    canonical: Option<Box<str>>,
+    resolve: Option<Duration>,
+    connect: Option<Duration>,
 }
 
-/// Vets every answer. One that isn't admitted condemns them all: who can slip a private address into an
-/// answer can also choose which of them is dialled.
-fn vet(permit: &Permit, answers: &[IpAddr]) -> Result<Vec<Admitted>, Failure> {
-    let mut admitted = Vec::with_capacity(answers.len());
-    let mut rejected = Vec::new();
-    for address in answers {
-        match permit.admit(*address) {
+impl Attempt<'_> {
+    async fn direct(&mut self, permit: &Permit) -> Result<(TcpStream, Hop), Failure> {
+        let started = Instant::now();
+        let admitted = self.vetted(permit).await;
+        self.resolve = Some(started.elapsed());
+        let hops = in_turn(&admitted?.into_iter().map(Hop::Direct).collect::<Vec<_>>());
+        let started = Instant::now();
+        let dialled = timeout(self.outbound.limits.connect, dial(hops)).await;
+        self.connect = Some(started.elapsed());
+        dialled.unwrap_or_else(|elapsed| Err(Failure::new(Reason::ConnectTimeout, &elapsed)))
+    }
+
+    /// The parent resolves the name again, so what we vet is not what it dials: a liar who answers the two
+    /// of us alike is caught, and one who doesn't is the parent's to catch.
+    async fn through(
+        &mut self,
+        parent: &Parent,
+        permit: &Permit,
+    ) -> Result<(TcpStream, Hop), Failure> {
+        let started = Instant::now();
+        let hops = async {
+            if parent.vet {
+                self.vetted(permit).await?;
+            }
+            self.parents(parent).await.map_err(Failure::of_parent)
+        };
+        let hops = hops.await;
+        self.resolve = Some(started.elapsed());
+        let hops = in_turn(&hops?);
+        let started = Instant::now();
+        let asked = timeout(self.outbound.limits.connect, async {
+            let (mut stream, hop) = dial(hops).await.map_err(Failure::of_parent)?;
+            parent.ask(&mut stream, permit.target()).await?;
+            Ok((stream, hop))
+        });
+        let asked = asked.await;
+        self.connect = Some(started.elapsed());
+        asked.unwrap_or_else(|elapsed| Err(Failure::new(Reason::UpstreamProxyFailed, &elapsed)))
+    }
+
+    /// Looks the target up and vets every answer. One that isn't admitted condemns them all: who can slip
+    /// a private address into an answer can also choose which of them is dialled.
+    async fn vetted(&mut self, permit: &Permit) -> Result<Vec<Admitted>, Failure> {
+        let Answer { addresses, canonical } =
+            self.outbound.resolver.resolve(&permit.target().host).await?;
+        self.canonical = canonical;
+        let admitted = all(addresses.into_iter().map(|address| permit.admit(address)))?;
+        match admitted.iter().find(|address| self.outbound.listens_at(address.socket())) {
+            Some(own) => Err(Failure::new(Reason::SelfConnect, &own.socket())),
+            None => Ok(admitted),
+        }
+    }
+
+    /// Where the parent proxy is.
+    async fn parents(&self, parent: &Parent) -> Result<Vec<Hop>, Failure> {
+        let Outbound { resolver, rules, .. } = self.outbound;
+        let addresses = match &parent.address.host {
+            parent::Host::Address(address) => vec![*address],
+            parent::Host::Name(name) => resolver.resolve(name).await?.addresses,
+        };
+        let port = parent.address.port.number();
+        let sockets = addresses.into_iter().map(|address| SocketAddr::new(address, port));
+        let hops = all(sockets.map(|socket| rules.admit_parent(socket)))?;
+        match hops.iter().find(|hop| self.outbound.listens_at(hop.address())) {
+            Some(own) => {
+                let detail = format!("{} is this proxy itself", own.address());
+                Err(Failure::new(Reason::UpstreamProxyFailed, &detail))
+            }
+            None => Ok(hops),
+        }
+    }
+}
+
+/// All of what was admitted, or all of what was not.
+fn all<T>(verdicts: impl Iterator<Item = Result<T, Inadmissible>>) -> Result<Vec<T>, Failure> {
+    let (mut admitted, mut rejected) = (Vec::new(), Vec::new());
+    for verdict in verdicts {
+        match verdict {
             Ok(address) => admitted.push(address),
             Err(inadmissible) => rejected.push(inadmissible),
         }
     }
-    if rejected.is_empty() {
-        Ok(admitted)
-    } else {
-        Err(Failure { rejected, ..Failure::from(Reason::AddressForbidden) })
-    }
+    if rejected.is_empty() { Ok(admitted) } else { Err(Failure::inadmissible(rejected)) }
 }
 
-/// IPv6 and IPv4 by turns, in the resolver's order (RFC 8305 §4).
-fn in_turn(addresses: &[Admitted]) -> VecDeque<Admitted> {
-    let (v6, v4): (Vec<Admitted>, Vec<Admitted>) =
-        addresses.iter().partition(|address| address.socket().is_ipv6());
+/// IPv6 and IPv4 by turns, in the resolver's order (RFC 8305 §4), and no more of them than are worth trying.
+fn in_turn(hops: &[Hop]) -> VecDeque<Hop> {
+    let (v6, v4): (Vec<Hop>, Vec<Hop>) = hops.iter().partition(|hop| hop.address().is_ipv6());
     let longest = v6.len().max(v4.len());
-    (0..longest).flat_map(|i| [v6.get(i), v4.get(i)]).flatten().copied().collect()
+    (0..longest)
+        .flat_map(|i| [v6.get(i), v4.get(i)])
+        .flatten()
+        .copied()
+        .take(MAX_ADDRESSES)
+        .collect()
 }
 
 /// Dials one address after another, the next one when the last has failed or was given a quarter of a
-/// second (RFC 8305 §5); the first connection wins.
-async fn dial(mut addresses: VecDeque<Admitted>) -> io::Result<(TcpStream, SocketAddr)> {
+/// second (RFC 8305 §5); the first connection wins, and is held to be what it should.
+async fn dial(mut hops: VecDeque<Hop>) -> Result<(TcpStream, Hop), Failure> {
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    loop {
-        match addresses.pop_front() {
-            Some(address) => attempts.push(dial_one(address)),
-            None if attempts.is_empty() => return Err(failure),
+    let (stream, hop) = loop {
+        match hops.pop_front() {
+            Some(hop) => attempts.push(dial_one(hop)),
+            None if attempts.is_empty() => return Err(undialled(&failure)),
             None => {}
         }
         match timeout(STAGGER, attempts.next()).await {
-            Ok(Some(Ok(connected))) => return Ok(connected),
+            Ok(Some(Ok(connected))) => break connected,
             Ok(Some(Err(error))) => failure = error,
             Ok(None) | Err(_) => {}
         }
+    };
+    match is_self(&stream, hop) {
+        Ok(false) => Ok((stream, hop)),
+        Ok(true) => Err(Failure::new(Reason::SelfConnect, &hop.address())),
+        Err(error) => Err(undialled(&error)),
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that dials, and only what a permit admitted"
+    reason = "the one place that dials, and only what was admitted"
 )]
-async fn dial_one(address: Admitted) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = TcpStream::connect(address.socket()).await?;
+async fn dial_one(hop: Hop) -> io::Result<(TcpStream, Hop)> {
+    let stream = TcpStream::connect(hop.address()).await?;
     stream.set_nodelay(true)?;
-    Ok((stream, address.socket()))
+    Ok((stream, hop))
 }
 
-const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+fn undialled(error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        _ if descriptors::exhausted(error) => Reason::Capacity,
+        io::ErrorKind::ConnectionRefused => Reason::ConnectRefused,
+        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        _ => Reason::ConnectFailed,
+    };
+    Failure::new(reason, error)
+}
+
+/// Whether a connection has come back to this machine although nobody said that the target is here:
+/// both its ends have one address, which is neither pinned nor the parent proxy's. A socket that is both
+/// its own ends (RFC 9293 §3.5, simultaneous open) never is what anybody meant.
+fn is_self(stream: &TcpStream, hop: Hop) -> io::Result<bool> {
+    let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+    let is_meant = match hop {
+        // What isn't public was admitted by a pin.
+        Hop::Direct(_) => Class::of(peer.ip()).is_pinnable(),
+        Hop::Parent(_) => true,
+    };
+    Ok(local == peer || (local.ip() == peer.ip() && !is_meant))
+}
+
+/// Whether `address` is one of this machine's: then, and only then, can a socket have it.
+fn is_local(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
 const STAGGER: Duration = Duration::from_millis(250);
-const MAX_TTL: Duration = Duration::from_mins(1);
-const NEGATIVE_TTL: Duration = Duration::from_secs(5);
-const CACHE_SIZE: u64 = 1024;
+/// Of one host, dialled or shown. Registries have one to three.
+const MAX_ADDRESSES: usize = 16;

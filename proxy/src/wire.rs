@@ -4,6 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -15,6 +17,8 @@ pub enum Wire {
     Tcp(TcpStream),
     /// TLS that ends here.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One stream of an HTTP/2 connection.
+    H2(Box<TokioIo<Upgraded>>),
 }
 
 /// Hands a call on to whichever stream it is.
@@ -23,6 +27,7 @@ macro_rules! delegate {
         match $self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).$method($($argument),*),
             Self::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+            Self::H2(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
         }
     };
 }

@@ -227,15 +227,8 @@ fn without_descriptors_clients_are_told_and_tunnels_go_on() -> Result<()> {
     let stage = Stage::with_settings("workers = 1\n")?;
     let mut tunnel = stage.tunnel(HOST)?;
     let set = |soft| prlimit(Some(stage.proxy.process()), Resource::Nofile, soft);
-    // The limit is on the number, and there are gaps.
-    let table = format!("/proc/{}/fd", stage.proxy.process().as_raw_nonzero());
-    let free = || (0..).find(|number| !Path::new(&format!("{table}/{number}")).exists());
-    stage.until(|| {
-        let before = free();
-        thread::sleep(MOMENT);
-        Ok(free() == before)
-    })?;
-    let before = set(Rlimit { current: free(), ..getrlimit(Resource::Nofile) })?;
+    let free = free_descriptor(&stage)?;
+    let before = set(Rlimit { current: Some(free), ..getrlimit(Resource::Nofile) })?;
     for _ in 0..20 {
         let (mut client, head) = stage.connect(&format!("{DATA}:{}", stage.origin.port))?;
         refused(&head, Reason::Capacity, 503, 5..=5)?;
@@ -248,6 +241,38 @@ fn without_descriptors_clients_are_told_and_tunnels_go_on() -> Result<()> {
     ensure!(stage.proxy.metric("ringfence_connections_total{outcome=\"capacity\"}")? == 20);
     stage.tunnel(DATA)?;
     tunnel.echo(b"and here")
+}
+
+/// The last descriptor goes to the client, and none is left to dial.
+#[test]
+fn without_descriptors_for_the_host_the_client_is_told() -> Result<()> {
+    let stage = Stage::with_settings("workers = 1\n")?;
+    let mut tunnel = stage.tunnel(HOST)?;
+    let free = free_descriptor(&stage)?;
+    let limit = Rlimit { current: Some(free + 1), ..getrlimit(Resource::Nofile) };
+    let before = prlimit(Some(stage.proxy.process()), Resource::Nofile, limit)?;
+    let (mut client, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
+    refused(&head, Reason::Capacity, 503, 5..=5)?;
+    client.rest()?;
+    tunnel.echo(b"still here")?;
+    prlimit(Some(stage.proxy.process()), Resource::Nofile, before)?;
+    let line = stage.proxy.logged(|line| line["reason"] == "capacity")?;
+    ensure!(line["outcome"] == "failed" && line["host"] == HOST, "{line}");
+    Ok(())
+}
+
+/// The lowest number that none of the proxy's descriptors has, when what comes and goes has gone. The limit is
+/// on the number, and there are gaps.
+fn free_descriptor(stage: &Stage) -> Result<u64> {
+    let table = format!("/proc/{}/fd", stage.proxy.process().as_raw_nonzero());
+    let free =
+        || (0..MAX_DESCRIPTORS).find(|number| !Path::new(&format!("{table}/{number}")).exists());
+    stage.until(|| {
+        let before = free();
+        thread::sleep(MOMENT);
+        Ok(free() == before)
+    })?;
+    free().context("every number is taken")
 }
 
 #[test]
@@ -340,3 +365,5 @@ fn refused(
     ensure!(retry.contains(&seconds), "{seconds} is not in {retry:?}");
     Ok(())
 }
+
+const MAX_DESCRIPTORS: u64 = 1 << 20;

@@ -2,9 +2,12 @@
 
 mod clients;
 mod contoso;
+mod dns;
 mod handshakes;
+mod liar;
 mod lifecycle;
 mod limits;
+mod parent;
 mod pull;
 mod refusals;
 mod reload;

@@ -175,6 +175,7 @@ fn slow_and_vanished_clients_are_let_go() -> Result<()> {
     Ok(())
 }
 
+/// D20
 #[test]
 fn dns_failures_are_told_apart() -> Result<()> {
     let stage = Stage::with_settings("[timeouts]\nresolve = \"500ms\"\n")?;

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -33,6 +32,7 @@ fn pulls_go_on_beside_ten_thousand_tunnels_and_two_hundred_slow_clients() -> Res
     LocalSet::new().block_on(&runtime, soak(&stage, tunnels))
 }
 
+#[expect(clippy::print_stdout, reason = "what was measured is for the person who runs it")]
 async fn soak(stage: &Stage, count: usize) -> Result<()> {
     let listener = TcpListener::bind((LOOPBACK, 0)).await?;
     let port = listener.local_addr()?.port();

@@ -2,11 +2,11 @@
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,34 +38,45 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
-        Self::started_by(settings, |arguments| Ringfence::on_loopback(RINGFENCE, arguments))
+        let dns = Dns::start()?;
+        let resolver = dns.address;
+        Self::build(None, dns, resolver, settings)
     }
 
     /// The same, and the proxy has no more than so many file descriptors.
     pub(crate) fn with_descriptors(descriptors: u64, settings: &str) -> Result<Self> {
-        Self::started_by(settings, |arguments| {
-            Ringfence::with_descriptors(RINGFENCE, descriptors, arguments)
-        })
+        let dns = Dns::start()?;
+        let resolver = dns.address;
+        Self::build(Some(descriptors), dns, resolver, settings)
     }
 
-    fn started_by(
+    /// The same, with another name server than the stage's own.
+    pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
+        Self::build(None, Dns::start()?, resolver, settings)
+    }
+
+    fn build(
+        descriptors: Option<u64>,
+        dns: Dns,
+        resolver: SocketAddr,
         settings: &str,
-        start: impl FnOnce([&OsStr; 2]) -> Result<Ringfence>,
     ) -> Result<Self> {
         let directory = TempDir::new()?;
-        let (dns, origin) = (Dns::start()?, Origin::start()?);
+        let origin = Origin::start()?;
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
         let config = directory.path().join("ringfence.toml");
-        let resolver = dns.address;
         fs::write(
             &config,
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = start(arguments)?;
+        let proxy = match descriptors {
+            None => Ringfence::on_loopback(PROGRAM, arguments)?,
+            Some(limit) => Ringfence::with_descriptors(PROGRAM, limit, arguments)?,
+        };
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -127,7 +138,7 @@ impl Stage {
     }
 }
 
-const RINGFENCE: &str = env!("CARGO_BIN_EXE_ringfence");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -251,22 +262,33 @@ impl Client {
 pub(crate) struct Origin {
     pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Origin {
     fn start() -> Result<Self> {
-        let listener = TcpListener::bind((LOOPBACK, 0))?;
+        Self::on(TcpListener::bind((LOOPBACK, 0))?)
+    }
+
+    /// The same, wherever the test has put a listener.
+    pub(crate) fn on(listener: TcpListener) -> Result<Self> {
         let port = listener.local_addr()?.port();
-        let arrived = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&arrived);
+        let origin = Self { port, arrived: Arc::default(), connections: Arc::default() };
+        let (record, connections) = (Arc::clone(&origin.arrived), Arc::clone(&origin.connections));
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                connections.fetch_add(1, Ordering::Relaxed);
                 let record = Arc::clone(&record);
                 std::thread::spawn(move || echo(stream, &record));
             }
         });
-        Ok(Self { port, arrived })
+        Ok(origin)
+    }
+
+    /// How many connections have come until now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Every byte of every connection.
@@ -387,12 +409,12 @@ impl Dns {
 }
 
 /// A thread that panicked while it held the lock has failed its test already.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const A: u16 = 1;
-const AAAA: u16 = 28;
+pub(crate) const A: u16 = 1;
+pub(crate) const AAAA: u16 = 28;
 
 fn of(kind: u16, addresses: &[IpAddr]) -> Vec<IpAddr> {
     let wanted =
@@ -401,7 +423,7 @@ fn of(kind: u16, addresses: &[IpAddr]) -> Vec<IpAddr> {
 }
 
 /// The name and type of the first question (RFC 1035 §4.1.2).
-fn question(query: &[u8]) -> (String, u16) {
+pub(crate) fn question(query: &[u8]) -> (String, u16) {
     let (mut at, mut labels) = (12, Vec::new());
     while query[at] != 0 {
         let end = at + 1 + usize::from(query[at]);

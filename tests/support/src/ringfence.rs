@@ -52,6 +52,17 @@ impl Ringfence {
         Self::start(Program::new("/bin/sh").args(limited), "127.0.0.1", arguments, None)
     }
 
+    /// Starts it in any namespace, to take clients on `listen`.
+    pub fn inside(
+        binary: &str,
+        namespace: &Namespace,
+        listen: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let program = Program::new(binary).inside(namespace);
+        Self::start(program, listen, arguments, Some(namespace.clone()))
+    }
+
     fn start(
         program: Program,
         listen: &str,
@@ -68,6 +79,11 @@ impl Ringfence {
     /// Where it takes clients.
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where its admin port is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Where it takes clients, as `HTTPS_PROXY` wants it.
