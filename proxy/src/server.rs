@@ -298,8 +298,8 @@ async fn accept(
             Err(error) => {
                 let Some(accepted) = make_room(&error, reserve, &socket) else {
                     // The peer has gone, or descriptors have run out; those come back when tunnels end.
-                    sleep(ACCEPT_PAUSE).await;
                     reserve.fill();
+                    sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
                 (accepted, Err(Refused::from(Reason::Capacity)))

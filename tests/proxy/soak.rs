@@ -231,7 +231,7 @@ fn affordable_tunnels() -> usize {
 /// How long clients pull.
 fn duration() -> Duration {
     let seconds = std::env::var("RINGFENCE_SOAK_SECONDS").ok();
-    Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(5))
+    Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(3))
 }
 
 const TUNNELS: usize = 10_000;
