@@ -166,6 +166,46 @@ impl Embedded {
     }
 }
 
+/// Why a text is neither an address nor a block of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Neither an address nor a CIDR block.
+    #[error("expected an IP address or a CIDR block such as `10.20.0.6` or `10.20.0.0/28`")]
+    Syntax,
+    /// A block with bits set after its prefix.
+    #[error("the block has host bits set; write `{0}`")]
+    HostBits(IpNet),
+}
+
+/// Reads an address or a CIDR block (RFC 4632 §3.1) that every reader reads alike.
+///
+/// The standard library reads the address, because `ipnet` takes `010.0.0.0` for `10.0.0.0`, where others see
+/// `8.0.0.0`. The prefix is plain decimal, and no bit is set behind it.
+///
+/// ```
+/// use ringfence_config::address::{BlockError, parse_block};
+///
+/// assert_eq!(parse_block("10.20.0.6"), Ok("10.20.0.6/32".parse().unwrap()));
+/// assert_eq!(parse_block("010.0.0.0/8"), Err(BlockError::Syntax));
+/// assert_eq!(parse_block("10.20.0.6/8"), Err(BlockError::HostBits("10.0.0.0/8".parse().unwrap())));
+/// ```
+pub fn parse_block(text: &str) -> Result<IpNet, BlockError> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| BlockError::Syntax)?;
+    let Some(prefix) = prefix else {
+        return Ok(address.into());
+    };
+    let length: u8 = prefix.parse().map_err(|_| BlockError::Syntax)?;
+    if length.to_string() != prefix {
+        return Err(BlockError::Syntax);
+    }
+    let net = IpNet::new(address, length).map_err(|_| BlockError::Syntax)?;
+    if net == net.trunc() { Ok(net) } else { Err(BlockError::HostBits(net.trunc())) }
+}
+
 /// An address or CIDR block that one host may resolve to although it is private or loopback.
 ///
 /// Every address of a pin is pinnable, so a pin can't be wide enough to reach a platform address.
@@ -175,12 +215,9 @@ pub struct Pin(IpNet);
 /// Why a text is not a [`Pin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
-    /// Neither an address nor a CIDR block.
-    #[error("expected an IP address or a CIDR block such as `10.20.0.6` or `10.20.0.0/28`")]
-    Syntax,
-    /// A block with bits set after its prefix.
-    #[error("the block has host bits set; write `{0}`")]
-    HostBits(IpNet),
+    /// No address and no block.
+    #[error(transparent)]
+    Block(#[from] BlockError),
     /// A block that holds more than private or loopback addresses.
     #[error("only private and loopback addresses can be pinned, and `{0}` is {1}")]
     NotPinnable(IpAddr, Class),
@@ -208,12 +245,9 @@ impl FromStr for Pin {
     type Err = PinError;
 
     fn from_str(text: &str) -> Result<Self, PinError> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Self::try_from(address);
-        }
-        let net: IpNet = text.parse().map_err(|_| PinError::Syntax)?;
-        if net != net.trunc() {
-            return Err(PinError::HostBits(net.trunc()));
+        let net = parse_block(text)?;
+        if net.prefix_len() == net.max_prefix_len() {
+            return Self::try_from(net.addr());
         }
         let blocks = PINNABLE_V4
             .iter()
@@ -512,10 +546,20 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!("10.0.0.256".parse::<Pin>(), Err(PinError::Syntax));
+        for text in [
+            "10.0.0.256",
+            "010.0.0.1",
+            "10.0.0.00/8",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+        ] {
+            assert_eq!(text.parse::<Pin>(), Err(BlockError::Syntax.into()), "{text}");
+        }
         assert_eq!(
             "10.20.0.6/28".parse::<Pin>(),
-            Err(PinError::HostBits("10.20.0.0/28".parse().expect("a block")))
+            Err(BlockError::HostBits("10.20.0.0/28".parse().expect("a block")).into())
         );
         for text in [
             "20.1.1.1",

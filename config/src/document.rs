@@ -326,6 +326,7 @@ impl RawRole {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::BlockError;
 
     const SAMPLE: &str = include_str!("../allowlist.toml");
 
@@ -406,7 +407,7 @@ mod tests {
             ),
             (
                 "host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\naddresses = [\"10.0.0.300\"]",
-                Problem::Address("10.0.0.300".into(), PinError::Syntax),
+                Problem::Address("10.0.0.300".into(), BlockError::Syntax.into()),
             ),
         ];
         for (entry, expected) in rows {

@@ -94,6 +94,11 @@ pub fn is_storage(host: &Hostname) -> bool {
     storage::is_storage(host)
 }
 
+/// Domains below which storage services have their hosts, of every cloud we know.
+pub fn storage_domains() -> impl Iterator<Item = &'static str> {
+    storage::domains()
+}
+
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));

@@ -1,18 +1,22 @@
-//! The command line: `run`, `check`, `explain`.
+//! The command line: `run`, `check`, `explain`, `test`, `selftest`.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use crate::client::{Clients, GroupName};
 use crate::config::{Config, Options};
+use crate::expectations::{Expectations, Lists, Report};
 use crate::explain::{Explanation, Verdict};
 use crate::lists::Loaded;
 use crate::notice::notice;
 use crate::reception::Reception;
-use crate::server;
+use crate::{selftest, server};
 
 /// Let clients reach exactly the hosts on an allowlist.
 ///
@@ -20,7 +24,8 @@ use crate::server;
 /// that is not on the list, every storage host, every tunnel whose TLS server name is another host, and
 /// every private address that the list does not pin to the host.
 ///
-/// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny), 2 couldn't do it.
+/// Exit codes: 0 yes or done, 1 a well-formed no (`explain` says deny, `test` finds something else than
+/// expected, `selftest` finds something that does not hold), 2 couldn't do it.
 #[derive(Debug, Parser)]
 #[command(name = "ringfence", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
@@ -57,6 +62,38 @@ enum Command {
         format: Format,
         #[command(flatten)]
         options: Options,
+    },
+    /// Check that the lists allow and deny what files of expectations say.
+    ///
+    /// A file has one expectation a line: `allow HOST[:PORT]`, or `deny HOST[:PORT] [REASON]` with a code of
+    /// docs/reasons.md; the port is 443 if there is none. ` as GROUP` behind either asks for a client of
+    /// that group. `#` begins a comment.
+    Test {
+        /// Expectations, one a line.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// How to show what came of them.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Attack a running proxy, this one or another, with every way round we know.
+    ///
+    /// Prints one line a case: `held`; `leaked`, an attack got through; `tried`, it failed only after the
+    /// proxy had tried to reach the host; `lax`, a request for the allowed host was served that can be read
+    /// in two ways; `broken`, an ordinary client was refused, or could not read why; or `unclear`.
+    ///
+    /// It connects to the proxy and to nothing else. But a proxy that does not refuse looks up names and
+    /// opens connections: to hosts made from the allowed one, to the loopback and the cloud's platform
+    /// addresses, and to storage hosts of an account that nobody has. docs/selftest.md says what each
+    /// verdict rests on.
+    Selftest {
+        #[command(flatten)]
+        options: selftest::Options,
+        /// How to show the scorecard.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
 }
 
@@ -112,16 +149,27 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Explain { target, client, format, options } => {
             let (_, loaded) = load(options)?;
             let explanation = Explanation::new(&target, loaded.list_for(client.as_ref())?);
-            match format {
-                Format::Text => print(format_args!("{explanation}"))?,
-                Format::Json => {
-                    print(format_args!("{}", serde_json::to_string_pretty(&explanation)?))?;
-                }
-            }
+            show(format, &explanation)?;
             Ok(match explanation.verdict() {
                 Verdict::Allow => ExitCode::SUCCESS,
                 Verdict::Deny => ExitCode::from(1),
             })
+        }
+        Command::Test { files, format, options } => {
+            let (_, loaded) = load(options)?;
+            let lists = Lists::new(&loaded);
+            let mut results = Vec::new();
+            for file in files {
+                results.extend(Expectations::read(&file)?.check(&lists)?);
+            }
+            let report = Report::new(results);
+            show(format, &report)?;
+            Ok(if report.all_held() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Selftest { options, format } => {
+            let scorecard = selftest::run(options)?;
+            show(format, &scorecard)?;
+            Ok(if scorecard.all_held() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
 }
@@ -154,6 +202,18 @@ fn describe(what: Description) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     print(format_args!("{}", String::from_utf8_lossy(&text)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a value in the format asked for.
+fn show<T: Display + Serialize>(
+    format: Format,
+    value: &T,
+) -> Result<(), Box<dyn std::error::Error>> {
+    match format {
+        Format::Text => print(format_args!("{value}"))?,
+        Format::Json => print(format_args!("{}", serde_json::to_string_pretty(value)?))?,
+    }
+    Ok(())
 }
 
 /// Prints a line; a reader that has had enough is no error.

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
+use ringfence_config::address::parse_block;
 use ringfence_config::snippet::{self, Place, Source};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -301,6 +303,7 @@ struct Transparent {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ProxyProtocol {
+    #[serde(deserialize_with = "blocks")]
     from: Vec<IpNet>,
 }
 
@@ -309,7 +312,7 @@ struct ProxyProtocol {
 #[serde(deny_unknown_fields)]
 struct FileClient {
     name: Spanned<GroupName>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blocks")]
     address: Vec<IpNet>,
     #[serde(default)]
     certificate: Vec<Parsed<SanName>>,
@@ -373,6 +376,15 @@ impl FileClient {
 #[serde(deny_unknown_fields, default)]
 struct Dns {
     nat64: bool,
+}
+
+/// Addresses and blocks, as strictly as a list's pins are read.
+fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let block = |text: &String| {
+        parse_block(text).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
+    };
+    texts.iter().map(block).collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -635,6 +647,8 @@ mod tests {
             ("upload_budget = { bytes = \"5GB\", per = \"1h\" }", "`5GB` is not an amount of data"),
             ("upload_budget = { bytes = \"5GiB\" }", "missing field `per`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
+            ("[proxy_protocol]\nfrom = [\"010.0.0.0/8\"]", "`010.0.0.0/8`: expected an IP address"),
+            ("[proxy_protocol]\nfrom = [\"10.0.0.6/8\"]", "has host bits set; write `10.0.0.0/8`"),
             ("mode = \"off\"", "expected `enforce` or `audit`"),
             ("[[client]]\nname = \"A b\"", "`A b` is no group name"),
             (

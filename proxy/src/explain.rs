@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use ringfence_config::Entry;
+use ringfence_config::{Entry, Port};
 use serde::Serialize;
 
 use crate::client::{Client, GroupName};
 use crate::head;
 use crate::lists::{self, LoadedList};
-use crate::policy::{Decision, Policy, Rules};
+use crate::policy::{Decision, Policy, Rules, Target};
 use crate::reason::Reason;
 
 /// What would become of a CONNECT.
@@ -88,13 +88,7 @@ impl Explanation {
             allowlist: allowlist.hash().clone(),
             entries: policy.len(),
         };
-        let target = match head::parse_authority(asked) {
-            Err(Reason::BadPort) if !asked.contains(':') => {
-                head::parse_authority(&format!("{asked}:443"))
-            }
-            parsed => parsed,
-        };
-        let target = match target {
+        let target = match target(asked) {
             Ok(target) => target,
             Err(reason) => return unanswered.denied(reason),
         };
@@ -190,6 +184,16 @@ impl fmt::Display for Explanation {
     }
 }
 
+/// Reads `HOST` or `HOST:PORT` as the proxy reads a CONNECT's target; 443 if there is no port.
+pub(crate) fn target(asked: &str) -> Result<Target, Reason> {
+    match head::parse_authority(asked) {
+        Err(Reason::BadPort) if !asked.contains(':') => {
+            head::parse_authority(&format!("{asked}:{}", Port::HTTPS))
+        }
+        parsed => parsed,
+    }
+}
+
 /// An address that no one has: the policy does not look at it yet.
-const SOMEONE: SocketAddr =
+pub(crate) const SOMEONE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Header, Request};
 use ringfence_config::{Hostname, Port, hostname};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::policy::Target;
 use crate::reason::Reason;
-use crate::wire::Wire;
 
 /// How much of a head is read, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +37,10 @@ pub struct Malformed {
 }
 
 /// Reads one head.
-pub async fn read(stream: &mut Wire, limits: &Limits) -> Result<Head, Malformed> {
+pub async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    limits: &Limits,
+) -> Result<Head, Malformed> {
     let mut bytes = Vec::with_capacity(1024);
     match timeout(limits.time, fill(stream, &mut bytes, limits.bytes)).await {
         Ok(Ok(end)) => Ok(Head { bytes, end }),
@@ -48,7 +50,11 @@ pub async fn read(stream: &mut Wire, limits: &Limits) -> Result<Head, Malformed>
 }
 
 /// Reads until the empty line; answers where it ends.
-async fn fill(stream: &mut Wire, bytes: &mut Vec<u8>, limit: usize) -> Result<usize, Reason> {
+async fn fill(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+    limit: usize,
+) -> Result<usize, Reason> {
     let mut seen = 0;
     loop {
         let room = limit.saturating_sub(bytes.len());

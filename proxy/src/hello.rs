@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use ringfence_config::Hostname;
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::reason::Reason;
-use crate::wire::Wire;
 
 /// How much of a ClientHello is read, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +124,11 @@ impl Rules {
 }
 
 /// Reads from `stream`, after what is already in `bytes`, until one ClientHello is whole.
-pub async fn read(stream: &mut Wire, mut bytes: Vec<u8>, limits: &Limits) -> Result<Hello, Reason> {
+pub async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut bytes: Vec<u8>,
+    limits: &Limits,
+) -> Result<Hello, Reason> {
     let mut assembly = Assembly::default();
     let whole = async {
         loop {
@@ -189,10 +192,6 @@ impl Assembly {
                 None => {}
             }
             let rest = &bytes[self.at..];
-            // Cut into tiny records, a message within its limit could still be six times as long.
-            if self.at > 2 * limit {
-                return Err(Reason::ClientHelloTooLarge);
-            }
             if self.left > 0 {
                 if rest.is_empty() {
                     return Ok(Progress::NeedsMore);

@@ -119,8 +119,11 @@ fn agree(bytes: &[u8], start: &[u8]) -> bool {
 fn parse_line(bytes: &[u8]) -> Result<Progress, BadHeader> {
     let family = bytes.get(LINE_START.len()..).unwrap_or_default();
     if !agree(family, b"TCP4 ") && !agree(family, b"TCP6 ") {
-        let unknown = !family.is_empty() && agree(family, b"UNKNOWN");
-        return Err(if unknown { BadHeader::Unknown } else { BadHeader::NotTcp });
+        return match family.len() {
+            _ if !agree(family, UNKNOWN) => Err(BadHeader::NotTcp),
+            short if short < UNKNOWN.len() => Ok(Progress::NeedsMore(UNKNOWN.len() - short)),
+            _ => Err(BadHeader::Unknown),
+        };
     }
     let within = &bytes[..bytes.len().min(MAX_LINE)];
     let Some(end) = within.iter().position(|byte| *byte == b'\r') else {
@@ -259,6 +262,8 @@ fn checksum(before: &[u8], after: &[u8]) -> u32 {
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 const LINE_START: &[u8] = b"PROXY ";
+/// What stands in the family's place where the sender knows none.
+const UNKNOWN: &[u8] = b"UNKNOWN";
 /// `PROXY TCP6 :: :: 0 0`, and the line's end.
 const MIN_LINE: usize = 22;
 /// Two addresses written out, and the line's end (§2.1).
@@ -382,6 +387,13 @@ mod tests {
         for (line, expected) in rows {
             assert_eq!(verdict(line.as_bytes()).as_deref(), expected.as_deref(), "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_family_is_not_judged_by_its_first_letter() {
+        assert_eq!(parse(b"PROXY U"), Ok(Progress::NeedsMore(6)));
+        assert_eq!(parse(b"PROXY UD"), Err(BadHeader::NotTcp));
+        assert_eq!(parse(b"PROXY UNKNOWN"), Err(BadHeader::Unknown));
     }
 
     #[test]

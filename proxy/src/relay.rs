@@ -236,7 +236,7 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
             let free = gate.borrow_mut().from_client(&waiting).map_err(End::Refused)?;
             if free > 0 {
                 self.write_all(&waiting[..free]).await?;
-                waiting.drain(..free);
+                waiting = waiting.split_off(free);
                 continue;
             }
             if gate.borrow().is_open() {

@@ -83,25 +83,15 @@ impl Closed<'_> {
     fn pass(&mut self, bytes: &[u8]) -> Result<usize, Reason> {
         let mut passed = 0;
         loop {
-            let rest = &bytes[passed..];
-            let harmless = self.harmless.min(rest.len());
+            let harmless = self.harmless.min(bytes.len() - passed);
             self.harmless -= harmless;
             passed += harmless;
-            match bytes[passed..] {
-                [] | [HANDSHAKE, ..] | [CHANGE_CIPHER_SPEC..=APPLICATION_DATA] => {
-                    return Ok(passed);
-                }
-                [CHANGE_CIPHER_SPEC..=APPLICATION_DATA, 3, _, high, low, ..] => {
-                    let length = usize::from(u16::from_be_bytes([high, low]));
-                    if length > MAX_FRAGMENT {
-                        return Err(Reason::MalformedTls);
-                    }
+            match Header::read(&bytes[passed..]) {
+                Header::Cut | Header::Whole { kind: HANDSHAKE, .. } => return Ok(passed),
+                Header::Whole { length, .. } if length <= MAX_FRAGMENT => {
                     self.harmless = HEADER + length;
                 }
-                [CHANGE_CIPHER_SPEC..=APPLICATION_DATA, 3, ref rest @ ..] if rest.len() < 3 => {
-                    return Ok(passed);
-                }
-                _ => return Err(Reason::MalformedTls),
+                Header::Whole { .. } | Header::Strange => return Err(Reason::MalformedTls),
             }
         }
     }
@@ -112,10 +102,9 @@ impl Closed<'_> {
             // No client has more to say before the server has answered.
             return Err(Reason::MalformedTls);
         };
-        if matches!(bytes, [_, version, ..] if *version != 3) {
-            return Err(Reason::MalformedTls);
-        }
         match assembly.advance(bytes, self.limit)? {
+            // The assembly bounds the message; cut into tiny records it could still be six times as long.
+            Progress::NeedsMore if bytes.len() > 2 * self.limit => Err(Reason::ClientHelloTooLarge),
             Progress::NeedsMore => Ok(false),
             Progress::Done(offer) => {
                 self.permit.check_hello(&offer.name)?;
@@ -141,34 +130,55 @@ enum Answer {
 fn answer(mut seen: &[u8]) -> Answer {
     let mut message = Vec::new();
     loop {
-        match *seen {
-            [kind @ CHANGE_CIPHER_SPEC..=HANDSHAKE, 3, _, high, low, ref rest @ ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                let (fragment, behind) = rest.split_at(length.min(rest.len()));
-                // A warning may come before the ServerHello: that a name is not known, for one.
-                if kind == HANDSHAKE {
-                    message.extend_from_slice(fragment);
-                }
-                match message[..] {
-                    [] | [SERVER_HELLO] | [SERVER_HELLO, _] | [SERVER_HELLO, _, _] => {}
-                    [SERVER_HELLO, _, _, _, ref body @ ..] => match body.get(2..2 + 32) {
-                        Some(random) if random == RETRY => return Answer::Retry,
-                        Some(_) => return Answer::Final,
-                        None => {}
-                    },
-                    _ => return Answer::Final,
-                }
-                if fragment.len() < length {
-                    return Answer::Unclear;
-                }
-                seen = behind;
-            }
-            [] | [CHANGE_CIPHER_SPEC..=HANDSHAKE] => return Answer::Unclear,
-            [CHANGE_CIPHER_SPEC..=HANDSHAKE, 3, ref rest @ ..] if rest.len() < 3 => {
-                return Answer::Unclear;
-            }
-            // It doesn't speak TLS.
+        let (kind, length) = match Header::read(seen) {
+            Header::Whole { kind, length } if kind <= HANDSHAKE => (kind, length),
+            Header::Cut => return Answer::Unclear,
+            // It doesn't speak TLS, or not in this order.
+            Header::Whole { .. } | Header::Strange => return Answer::Final,
+        };
+        let (fragment, behind) = seen[HEADER..].split_at(length.min(seen.len() - HEADER));
+        // A warning may come before the ServerHello: that a name is not known, for one.
+        if kind == HANDSHAKE {
+            message.extend_from_slice(fragment);
+        }
+        match message[..] {
+            [] | [SERVER_HELLO] | [SERVER_HELLO, _] | [SERVER_HELLO, _, _] => {}
+            // Behind the length and the version stands the random.
+            [SERVER_HELLO, _, _, _, ref body @ ..] => match body.get(2..2 + 32) {
+                Some(random) if random == RETRY => return Answer::Retry,
+                Some(_) => return Answer::Final,
+                None => {}
+            },
             _ => return Answer::Final,
+        }
+        if fragment.len() < length {
+            return Answer::Unclear;
+        }
+        seen = behind;
+    }
+}
+
+/// What a record begins with (RFC 8446 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    /// Some of it is still to come.
+    Cut,
+    /// All of it: the content's type, and how many bytes of that follow.
+    Whole { kind: u8, length: usize },
+    /// It is none that anyone sends in a handshake.
+    Strange,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Self {
+        match *bytes {
+            [kind @ CHANGE_CIPHER_SPEC..=APPLICATION_DATA, 3, _, high, low, ..] => {
+                Self::Whole { kind, length: usize::from(u16::from_be_bytes([high, low])) }
+            }
+            [CHANGE_CIPHER_SPEC..=APPLICATION_DATA, 3, ..]
+            | [CHANGE_CIPHER_SPEC..=APPLICATION_DATA]
+            | [] => Self::Cut,
+            _ => Self::Strange,
         }
     }
 }
@@ -469,7 +479,7 @@ mod tests {
             ("empty record", record(&[]), Answer::Unclear),
             ("another message", record(&[1, 0]), Answer::Final),
             ("no tls", b"HTTP/1.1 400 ".to_vec(), Answer::Final),
-            ("data", vec![23, 3, 3], Answer::Final),
+            ("data", vec![23, 3, 3, 0, 1], Answer::Final),
         ];
         for (what, bytes, expected) in rows {
             assert_eq!(answer(&bytes), expected, "{what}");

@@ -3,7 +3,10 @@
 mod clients;
 mod contoso;
 mod dns;
+mod expectations;
 mod handshakes;
+mod heads;
+mod hellos;
 mod liar;
 mod lifecycle;
 mod limits;
@@ -11,6 +14,7 @@ mod parent;
 mod pull;
 mod refusals;
 mod reload;
+mod selftest;
 mod soak;
 mod stage;
 mod tunnels;

@@ -15,13 +15,13 @@ use crate::stage::{
 };
 
 /// What a refused client got to see.
-struct Refused {
-    status: String,
-    head: String,
-    body: Value,
+pub(crate) struct Refused {
+    pub(crate) status: String,
+    pub(crate) head: String,
+    pub(crate) body: Value,
 }
 
-fn refused(client: &mut Client) -> Result<Refused> {
+pub(crate) fn refused(client: &mut Client) -> Result<Refused> {
     let head = client.head()?;
     let body = client.rest()?;
     let body = serde_json::from_slice(&body)
@@ -31,7 +31,7 @@ fn refused(client: &mut Client) -> Result<Refused> {
 }
 
 /// Checks the answer, the log line and the counter of one refusal before the 200.
-fn check(stage: &Stage, client: &mut Client, reason: Reason) -> Result<Value> {
+pub(crate) fn check(stage: &Stage, client: &mut Client, reason: Reason) -> Result<Value> {
     let (code, address) = (reason.code(), client.address()?);
     let seen = refused(client).with_context(|| format!("the answer for {code}"))?;
     let status = reason.status().context("a status")?;
@@ -47,15 +47,17 @@ fn check(stage: &Stage, client: &mut Client, reason: Reason) -> Result<Value> {
     recorded(stage, &address, reason)
 }
 
-/// Checks that there is one log line and one count.
-fn recorded(stage: &Stage, client: &str, reason: Reason) -> Result<Value> {
+/// Checks that there is one log line, and one count for each line like it.
+pub(crate) fn recorded(stage: &Stage, client: &str, reason: Reason) -> Result<Value> {
     let code = reason.code();
     let line = stage.proxy.logged(|line| line["client"] == client)?;
     ensure!(line["reason"] == code && line["outcome"] == reason.kind().name(), "{line}");
     let count =
         stage.proxy.metric(&format!("ringfence_connections_total{{outcome=\"{code}\"}}"))?;
-    ensure!(count >= 1, "{code} was counted {count} times");
-    ensure!(stage.proxy.log()?.iter().filter(|line| line["client"] == client).count() == 1);
+    let log = stage.proxy.log()?;
+    let lines = log.iter().filter(|line| line["reason"] == code && line["outcome"] != "tunnel");
+    ensure!(count == u64::try_from(lines.count())?, "{code} was counted {count} times");
+    ensure!(log.iter().filter(|line| line["client"] == client).count() == 1);
     Ok(line)
 }
 

@@ -263,6 +263,7 @@ pub(crate) struct Origin {
     pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<u8>>>,
     connections: Arc<AtomicUsize>,
+    greeting: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Origin {
@@ -273,22 +274,34 @@ impl Origin {
     /// The same, wherever the test has put a listener.
     pub(crate) fn on(listener: TcpListener) -> Result<Self> {
         let port = listener.local_addr()?.port();
-        let origin = Self { port, arrived: Arc::default(), connections: Arc::default() };
+        let origin = Self {
+            port,
+            arrived: Arc::default(),
+            connections: Arc::default(),
+            greeting: Arc::default(),
+        };
         let (record, connections) = (Arc::clone(&origin.arrived), Arc::clone(&origin.connections));
+        let greet = Arc::clone(&origin.greeting);
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 connections.fetch_add(1, Ordering::Relaxed);
                 let record = Arc::clone(&record);
-                std::thread::spawn(move || echo(stream, &record));
+                let greeting = lock(&greet).clone();
+                std::thread::spawn(move || echo(stream, &record, greeting));
             }
         });
         Ok(origin)
     }
 
-    /// How many connections have come until now.
+    /// How many connections there were until now, with and without a byte.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// From now on it sends this back instead of the first bytes of each connection.
+    pub(crate) fn greet(&self, greeting: &[u8]) {
+        *lock(&self.greeting) = Some(greeting.to_vec());
     }
 
     /// Every byte of every connection.
@@ -297,11 +310,15 @@ impl Origin {
     }
 }
 
-fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>) {
+fn echo(mut stream: TcpStream, record: &Mutex<Vec<u8>>, mut greeting: Option<Vec<u8>>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         lock(record).extend(&buffer[..count]);
-        if stream.write_all(&buffer[..count]).is_err() {
+        let written = match greeting.take() {
+            Some(greeting) => stream.write_all(&greeting),
+            None => stream.write_all(&buffer[..count]),
+        };
+        if written.is_err() {
             return;
         }
     }
@@ -323,6 +340,9 @@ pub(crate) enum Answer {
     /// Silence until [`Dns::release`].
     Held,
 }
+
+/// Stands for every name that has no answer of its own; without it, they don't exist.
+pub(crate) const EVERYTHING: &str = "*";
 
 /// A query, and who asked.
 type Query = (Vec<u8>, SocketAddr);
@@ -356,7 +376,10 @@ impl Dns {
                 let (name, kind) = question(query);
                 let before = lock(&asked).contains(&(name.clone(), A));
                 lock(&asked).push((name.clone(), kind));
-                let answer = lock(&answers).get(&name).cloned();
+                let answer = {
+                    let answers = lock(&answers);
+                    answers.get(&name).or_else(|| answers.get(EVERYTHING)).cloned()
+                };
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
                     Answer::Silence => continue,
                     Answer::OnlyV4(_) if kind != A => continue,
@@ -459,13 +482,16 @@ pub(crate) fn hello(host: Option<&str>) -> Vec<u8> {
     hello_with(&host.map(|host| server_name(host.as_bytes())).unwrap_or_default())
 }
 
-/// A ClientHello with these extensions.
+/// A ClientHello for TLS 1.3 with these extensions.
 pub(crate) fn hello_with(extensions: &[u8]) -> Vec<u8> {
-    let versions = extension(43, &[2, 3, 4]);
-    let extensions = [extensions, &versions].concat();
-    let fixed = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
-    let body = [fixed, vector(&extensions)].concat();
-    record(&[&[1, 0][..], &vector(&body)].concat())
+    record(&message([3, 3], &[extension(43, &[2, 3, 4]), extensions.to_vec()].concat()))
+}
+
+/// The message of a ClientHello, with this in its old field for the version.
+pub(crate) fn message(version: [u8; 2], extensions: &[u8]) -> Vec<u8> {
+    let fixed = [&version[..], &[7; 32], &[0], &vector(&[0x13, 0x01]), &[1, 0]].concat();
+    let body = [fixed, vector(extensions)].concat();
+    [&[1, 0][..], &vector(&body)].concat()
 }
 
 /// A handshake record.
@@ -483,7 +509,8 @@ pub(crate) fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
     [&kind.to_be_bytes()[..], &vector(content)].concat()
 }
 
-fn vector(content: &[u8]) -> Vec<u8> {
+/// Two octets of length, then the content.
+pub(crate) fn vector(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes()[..], content].concat()
 }

@@ -47,7 +47,12 @@ impl Shape {
 
 /// What no pattern may meet, for a witness that is surely a storage host. [`mixed_domains`] holds the rest.
 pub(super) fn families() -> impl Iterator<Item = Language<'static>> {
-    FAMILIES.iter().map(|domain| everything_below(domain))
+    domains().map(everything_below)
+}
+
+/// A domain of every service, below which all hosts are storage.
+pub(super) fn domains() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(String::as_str)
 }
 
 static FAMILIES: LazyLock<Vec<String>> = LazyLock::new(|| {

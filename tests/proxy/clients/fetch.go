@@ -1,8 +1,9 @@
 // fetch URL OUT [UPLOAD]: net/http, as in containerd and kubectl. Of a refusal it shows the reason
-// phrase and nothing else.
+// phrase and nothing else. With SERVER_NAME set, the TLS inside the tunnel asks for that one.
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +29,9 @@ func fetch(url, out string, upload []string) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: 20 * time.Second}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{ServerName: os.Getenv("SERVER_NAME")}
+	client := http.Client{Transport: transport, Timeout: 20 * time.Second}
 	answer, err := client.Do(request)
 	if err != nil {
 		return err
