@@ -68,6 +68,15 @@ pub struct Place {
     _pass: Pass,
 }
 
+/// What a connection has while it is served, and while its client is told how that ended.
+#[derive(Debug)]
+pub enum Room {
+    /// As one that was let in.
+    Place(Place),
+    /// Only to be told.
+    Hearing(Hearing),
+}
+
 /// A client's leave to have one more.
 #[derive(Debug)]
 struct Pass {
@@ -143,6 +152,14 @@ impl Admission {
         Some(Hearing { _permit: permit })
     }
 
+    /// Makes way for others as soon as a connection is of no more use, if its client can be told elsewhere.
+    pub fn make_way(&self, room: Room) -> Room {
+        match (room, self.hearing()) {
+            (Room::Place(_), Some(hearing)) => Room::Hearing(hearing),
+            (room, _) => room,
+        }
+    }
+
     fn clients(&self) -> MutexGuard<'_, Ledger<Key, Standing>> {
         // Nothing in there can be half done.
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,8 +209,8 @@ impl Fading for Standing {
     }
 }
 
-/// Refused connections that may linger at once, to read why.
-const HEARINGS: usize = 64;
+/// Refused connections that may linger at once, to read why, and hold up nobody.
+pub const HEARINGS: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,8 @@ use std::num::NonZeroUsize;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::admission::HEARINGS;
+
 /// Raises the soft limit as far as it goes; the usual one is 1024.
 pub fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
@@ -67,8 +69,9 @@ impl Reserve {
 }
 
 const TABLE: &str = "/proc/self/fd";
-/// For standard streams, signals, the watch of the lists, the admin port and its clients.
-const OURS: usize = 48;
+/// For standard streams, signals, the watch of the lists, the admin port and its clients, and clients that
+/// are told why they are refused.
+const OURS: usize = 48 + HEARINGS;
 /// For an event loop, its listeners, its reserve, and lookups under way.
 const OF_A_WORKER: usize = 24 + SPARE;
 const SPARE: usize = 8;

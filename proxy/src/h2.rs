@@ -19,12 +19,12 @@ use hyper::service::service_fn;
 use hyper::upgrade::{self, OnUpgrade};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Refused;
+use crate::admission::{Place, Refused, Room};
 use crate::client::Source;
 use crate::head::{self, Malformed};
 use crate::reason::Reason;
@@ -172,6 +172,7 @@ impl Streams {
     ) {
         let service = &self.service;
         let upgrade = upgrade::on(&mut request);
+        let mut room = None;
         let served = async {
             let opened = tokio::select! {
                 opened = self.open(&request) => opened,
@@ -179,7 +180,10 @@ impl Streams {
                 () = respond.closed() => Err(self.malformed(Reason::ClientClosed)),
             };
             match opened {
-                Ok((tunnel, _place)) => self.carry(tunnel, upgrade, respond).await,
+                Ok((tunnel, place, _mine)) => {
+                    room = Some(Room::Place(place));
+                    self.carry(tunnel, upgrade, respond).await
+                }
                 Err(outcome) => {
                     if let Some(response) = outcome.response() {
                         // It may have gone meanwhile.
@@ -190,13 +194,13 @@ impl Streams {
             }
         };
         let (outcome, wire) = service.guard(&self.source, served).await;
-        service.conclude(outcome, wire, beginning).await;
+        service.conclude(outcome, wire.zip(room), beginning).await;
     }
 
     async fn open(
         &self,
         request: &Request<Incoming>,
-    ) -> Result<(Tunnel, impl Sized + use<>), Outcome> {
+    ) -> Result<(Tunnel, Place, OwnedSemaphorePermit), Outcome> {
         let mine = Arc::clone(&self.places).try_acquire_owned();
         let mine = mine.map_err(|_| self.unadmitted(Refused::from(Reason::Capacity)))?;
         let place = self.service.admission.admit_now(self.source.address.ip());
@@ -208,7 +212,7 @@ impl Streams {
         let shared = &self.service.shared;
         let tunnel =
             shared.admit(self.source.clone(), target, authorization, &self.outbound).await?;
-        Ok((tunnel, (mine, place)))
+        Ok((tunnel, place, mine))
     }
 
     async fn carry(

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Admission, Place, Refused, Slot};
+use crate::admission::{Admission, Place, Refused, Room, Slot};
 use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
@@ -151,16 +151,16 @@ impl Service {
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
         match self.enter(stream, source, slot).await {
-            Ok((wire, source, _place)) => {
+            Ok((wire, source, place)) => {
                 if let (Some(outcome), wire) = self.serve(wire, source, outbound).await {
-                    self.conclude(outcome, wire, beginning).await;
+                    let told = wire.map(|wire| (wire, Room::Place(place)));
+                    self.conclude(outcome, told, beginning).await;
                 }
             }
-            Err((outcome @ Outcome::Unadmitted(..), wire)) => {
-                let hearing = self.admission.hearing();
-                self.conclude(outcome, wire.filter(|_| hearing.is_some()), beginning).await;
+            Err((outcome, wire)) => {
+                let told = wire.zip(self.admission.hearing().map(Room::Hearing));
+                self.conclude(outcome, told, beginning).await;
             }
-            Err((outcome, wire)) => self.conclude(outcome, wire, beginning).await,
         }
         self.metrics.open.dec();
     }
@@ -228,21 +228,26 @@ impl Service {
         Beginning { id, accepted: SystemTime::now(), started: Instant::now() }
     }
 
-    /// Tells the client, the counters and the log what became of it.
-    pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
+    /// Tells the counters, the log and the client, if that can be `told`, what became of it.
+    pub async fn conclude(
+        &self,
+        outcome: Outcome,
+        told: Option<(Wire, Room)>,
+        beginning: Beginning,
+    ) {
         let Beginning { id, accepted, started } = beginning;
-        let farewell = wire.zip(outcome.last_words());
-        let farewell = match farewell {
-            Some((mut wire, words)) => {
+        let farewell = match told.zip(outcome.last_words()) {
+            Some(((mut wire, room), words)) => {
                 refusal::send(&mut wire, &words).await;
-                Some(wire)
+                Some((wire, room))
             }
             None => None,
         };
         let lasted = started.elapsed();
         self.metrics.count(&outcome, lasted);
         self.log.push(record::line(&outcome, Circumstances { id, accepted, lasted }));
-        if let Some(wire) = farewell {
+        if let Some((wire, room)) = farewell {
+            let _room = self.admission.make_way(room);
             refusal::linger(wire).await;
         }
     }

@@ -283,7 +283,7 @@ fn no_more_connections_come_in_than_descriptors_carry() -> Result<()> {
     ensure!(said.contains("not 10000") && said.contains("the limit is 200"), "{said}");
     ensure!(stage.proxy.metric("ringfence_descriptors_limit")? == 200);
     let limit = usize::try_from(stage.proxy.metric("ringfence_connections_limit")?)?;
-    ensure!((40..100).contains(&limit), "{limit}");
+    ensure!((20..100).contains(&limit), "{limit}");
     let tunnels = (0..limit).map(|_| stage.tunnel(HOST)).collect::<Result<Vec<_>>>()?;
     let (_, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
     refused(&head, Reason::Capacity, 503, 5..=5)?;

@@ -16,7 +16,8 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use crate::stage::{HOST, LOOPBACK, Stage, document, hello};
+use crate::contoso::{Contoso, EASTUS, EASTUS_ENTRY, LOGIN_ENTRY};
+use crate::stage::{Client, HOST, LOOPBACK, Stage, document, hello};
 
 #[test]
 fn pulls_go_on_beside_ten_thousand_tunnels_and_two_hundred_slow_clients() -> Result<()> {
@@ -30,6 +31,33 @@ fn pulls_go_on_beside_ten_thousand_tunnels_and_two_hundred_slow_clients() -> Res
     )?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, soak(&stage, tunnels))
+}
+
+/// The same with a client that people have: its pulls arrive whole beside requests that never end.
+#[test]
+fn skopeo_pulls_beside_two_hundred_slow_clients() -> Result<()> {
+    let Some(contoso) = Contoso::build(EASTUS, &[])? else {
+        return Ok(());
+    };
+    let proxy = contoso.proxy(&[LOGIN_ENTRY, EASTUS_ENTRY])?;
+    let slow = || {
+        let mut client = Client::connect(proxy.listen())?;
+        client.send(b"CONNECT ")?;
+        Ok(client)
+    };
+    let slow: Result<Vec<_>> =
+        contoso.network.gate.enter(|| (0..SLOW).map(|_| slow()).collect())?;
+    let slow = slow?;
+    let deadline = Instant::now() + PATIENCE;
+    while proxy.metric("ringfence_connections_open")? < SLOW as u64 {
+        ensure!(Instant::now() < deadline, "they did not all come in");
+    }
+    for copy in ["one", "two"] {
+        contoso.pull(&proxy, ":v1", copy)?.succeeded()?;
+        contoso.check_copy(copy)?;
+    }
+    drop(slow);
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "what was measured is for the person who runs it")]
