@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::reason::Reason;
 use crate::service::Service;
 
 /// Serves until the future is dropped.
@@ -62,27 +63,23 @@ struct Readiness {
     generation: u64,
     /// The hash of each group's list, in the order of the groups.
     allowlists: Vec<String>,
-    /// The last reload failed: what is enforced is older than the files.
+    /// What an operator should look at: the last reload failed, so that what is enforced is older than the
+    /// files; or a group's list is empty or too old.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
 
 fn readiness(service: &Service) -> Response<Full<Bytes>> {
     let policy = service.shared.policy.load();
-    let reason = if service.closing.is_cancelled() {
-        Some("draining")
-    } else if policy.is_empty() {
-        Some("no_policy")
-    } else {
-        None
-    };
+    let reason =
+        if service.closing.is_cancelled() { Some(Reason::Draining) } else { policy.closed() };
     let readiness = Readiness {
         ready: reason.is_none(),
-        reason,
+        reason: reason.map(Reason::code),
         entries: policy.len(),
         generation: policy.generation(),
         allowlists: policy.lists().iter().map(|list| list.id().hash.to_string()).collect(),
-        warning: service.reload_error.load().as_deref().cloned(),
+        warning: service.warning(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).expect("strings and numbers are JSON") + "\n";

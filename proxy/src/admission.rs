@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::ledger::{Fading, Key, Ledger};
+use crate::memory::{Fading, Key, Memory};
 use crate::reason::Reason;
 use crate::refusal::RETRY_AFTER;
 
@@ -46,7 +46,7 @@ pub struct Admission {
     limits: Limits,
     slots: Arc<Semaphore>,
     hearings: Arc<Semaphore>,
-    clients: Mutex<Ledger<Key, Standing>>,
+    clients: Mutex<Memory<Key, Standing>>,
 }
 
 /// Room for one connection, until it is dropped.
@@ -160,7 +160,7 @@ impl Admission {
         }
     }
 
-    fn clients(&self) -> MutexGuard<'_, Ledger<Key, Standing>> {
+    fn clients(&self) -> MutexGuard<'_, Memory<Key, Standing>> {
         // Nothing in there can be half done.
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::ledger::{Fading, Key, Ledger};
+use crate::memory::{Fading, Key, Memory};
 
 /// How much a client may send.
 ///
@@ -25,7 +25,7 @@ pub struct Limit {
 pub struct Budgets {
     /// For each group, in the order of the groups.
     limits: Vec<Option<Limit>>,
-    accounts: Mutex<Ledger<(usize, Key), Arc<Account>>>,
+    accounts: Mutex<Memory<(usize, Key), Arc<Account>>>,
 }
 
 /// What one client of one group has sent.

@@ -22,8 +22,10 @@ use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
 use crate::parent::{self, Parent};
 use crate::policy::{Mode, Rules};
+use crate::signature::Keys;
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
+use crate::vintage::{self, Rule};
 use crate::{admission, budget, head, hello, relay, upstream};
 
 /// Everything a running proxy was told.
@@ -43,6 +45,10 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// What each group is allowed.
     pub catalog: Catalog,
+    /// What happens to lists that are too old.
+    pub vintage: vintage::Rules,
+    /// Where their serials are remembered over restarts.
+    pub state: Option<PathBuf>,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
     /// What it says about addresses.
@@ -179,7 +185,9 @@ impl Config {
             users: file.credentials.map(|section| section.users),
             admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
             groups,
-            catalog: Catalog(lists),
+            catalog: Catalog { groups: lists, keys: file.lists.public_keys },
+            vintage: vintage::Rules { rollback: file.lists.rollback, expired: file.lists.expired },
+            state: file.lists.state,
             resolvers: either(options.resolver, file.resolver),
             rules,
             parent: parent.map(Arc::new),
@@ -256,6 +264,7 @@ struct File {
     proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
+    lists: Lists,
     dns: Dns,
     parent: Option<parent::Section>,
     timeouts: Timeouts,
@@ -370,6 +379,16 @@ impl FileClient {
             None
         }
     }
+}
+
+/// How far the files that say what is allowed are trusted.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lists {
+    public_keys: Keys,
+    state: Option<PathBuf>,
+    rollback: Rule,
+    expired: Rule,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -488,7 +507,8 @@ impl File {
             [certificate, key].into_iter().chain(client_ca).chain(crl)
         });
         let users = self.credentials.iter_mut().map(|section| &mut section.users);
-        for path in ours.chain(theirs).chain(tls).chain(users) {
+        let state = &mut self.lists.state;
+        for path in ours.chain(theirs).chain(tls).chain(users).chain(state) {
             *path = folder.join(&*path);
         }
         self.parent = self.parent.map(|parent| parent.relative_to(folder));
@@ -584,6 +604,7 @@ mod tests {
         assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.lists, Lists::default());
         assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
@@ -605,6 +626,7 @@ mod tests {
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
+        assert!(!all.lists.public_keys.is_empty() && all.lists.state.is_some());
     }
 
     #[test]
@@ -614,7 +636,8 @@ mod tests {
         let path = folder.join("ringfence.toml");
         std::fs::write(
             &path,
-            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n",
+            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n\
+             [lists]\nstate = \"state.json\"\n",
         )
         .expect("a file");
         let options = Options {
@@ -625,7 +648,8 @@ mod tests {
         let config = Config::load(options).expect("a configuration");
         assert_eq!(config.listeners[0].1.port(), 3);
         assert_eq!(config.admin.port(), 2);
-        assert_eq!(config.catalog.0[0].allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.catalog.groups[0].allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.state, Some(folder.join("state.json")));
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
 
@@ -639,6 +663,12 @@ mod tests {
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
             ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[lists]\npublic_keys = []", "without keys no signature is checked"),
+            ("[lists]\npublic_keys = [\"RWx\"]", "`RWx` is not a minisign public key"),
+            ("[lists]\npublic_keys = \"RWx\"", "expected a sequence"),
+            ("[lists]\npublic_key = [\"RWx\"]", "unknown field `public_key`"),
+            ("[lists]\nrollback = \"ignore\"", "expected `refuse` or `warn`"),
+            ("[lists]\nexpired = false", "wanted string or table"),
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
             ("[limits]\nrate_per_client = 0", "nonzero"),

@@ -2,7 +2,7 @@
 //! series.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -10,6 +10,7 @@ use prometheus::{
     TextEncoder,
 };
 use ringfence_config::allowlist::ROLE_NAMES;
+use ringfence_config::issue::Moment;
 
 use crate::descriptors;
 use crate::policy::Policy;
@@ -44,6 +45,7 @@ pub struct Metrics {
     pub reload_failures: IntCounter,
     entries: IntGauge,
     generation: IntGauge,
+    not_after: IntGauge,
     /// Log lines that were not written.
     pub log_lost: IntCounter,
     /// Notices that were not written.
@@ -124,6 +126,10 @@ impl Default for Metrics {
             entries: new.gauge("ringfence_allowlist_entries", "Entries of the list in force"),
             generation: new
                 .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
+            not_after: new.gauge(
+                "ringfence_allowlist_not_after_seconds",
+                "When the first of the lists in force ends, in seconds since 1970; 0 if none does",
+            ),
             log_lost: new
                 .counter("ringfence_log_lost_total", "Access log lines that were not written"),
             notices_lost: new.counter(
@@ -168,6 +174,13 @@ impl Metrics {
     /// Shows how many connections may be open.
     pub fn limit(&self, connections: NonZeroUsize) {
         self.limit.set(i64::try_from(connections.get()).unwrap_or(i64::MAX));
+    }
+
+    /// Shows when the first of the lists in force ends.
+    pub fn describe_end(&self, end: Option<Moment>) {
+        let since_1970 = end.and_then(|end| end.time().duration_since(UNIX_EPOCH).ok());
+        let seconds = since_1970.map_or(0, |duration| duration.as_secs());
+        self.not_after.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format.

@@ -4,10 +4,9 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -26,13 +25,15 @@ use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::descriptors::{self, Reserve};
 use crate::dns::Resolver;
+use crate::identities::Identities;
+use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{Arrival, Service};
 use crate::upstream::Outbound;
-use crate::{admin, credentials, tls};
+use crate::{admin, credentials, expiry, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ pub enum Error {
 }
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
-pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
+pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error> {
     descriptors::raise_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
@@ -68,6 +69,7 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         let _inside = runtime.enter();
         Signals::install()?
     };
+    let identities = Identities::look(config);
     let reception = Reception::new(config).map_err(Error::Tls)?;
     let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
@@ -101,9 +103,9 @@ pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
         signals,
         catalog,
         seen,
+        ledger,
         drain: config.drain,
-        identities: config.identity_files(),
-        users: config.users.clone(),
+        identities,
     };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
     service.log.flush(FAREWELL);
@@ -134,11 +136,11 @@ struct Control {
     service: Arc<Service>,
     signals: Signals,
     catalog: Catalog,
-    /// The files of certificates and users.
-    identities: Vec<PathBuf>,
-    users: Option<PathBuf>,
+    identities: Identities,
     /// What the list in force was loaded from.
     seen: Contents,
+    /// What lists have been in force.
+    ledger: Ledger,
     drain: Duration,
 }
 
@@ -148,19 +150,13 @@ impl Control {
         admin: StdListener,
         mut gone: mpsc::Receiver<Infallible>,
     ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, identities, users, seen, drain } = self;
+        let Self { service, mut signals, catalog, identities, seen, ledger, drain } = self;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
+        let reloads = reload_on_change(catalog, seen, ledger, Arc::clone(&service), signals.hangup);
         spawn_local(reloads);
-        if !identities.is_empty() {
-            spawn_local(reload_identities(
-                Arc::clone(&service),
-                identities,
-                users,
-                signals.hangup_too,
-            ));
-        }
+        spawn_local(expiry::run(Arc::clone(&service)));
+        spawn_local(identities.watch(Arc::clone(&service), signals.hangup_too));
 
         signals.stop.asked().await;
         service.closing.cancel();
@@ -182,6 +178,7 @@ impl Control {
 async fn reload_on_change(
     catalog: Catalog,
     seen: Contents,
+    mut ledger: Ledger,
     service: Arc<Service>,
     mut hangup: Signal,
 ) {
@@ -208,38 +205,15 @@ async fn reload_on_change(
         // A folder may hold other files, too; what we have seen before needs no second look.
         let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
         if seen.replace(now.clone()) != Some(now) {
-            service.reload(read.and_then(Contents::load));
+            let loaded = read
+                .and_then(Contents::load)
+                .and_then(|loaded| loaded.judged(&ledger, SystemTime::now()))
+                .and_then(|loaded| loaded.remembered(&mut ledger));
+            service.reload(loaded);
         }
         tokio::select! {
             () = changes.changed() => {}
             _ = hangup.recv() => seen = None,
-        }
-    }
-}
-
-/// Reads certificates and users again when their files change, or when asked to.
-async fn reload_identities(
-    service: Arc<Service>,
-    files: Vec<PathBuf>,
-    users: Option<PathBuf>,
-    mut hangup: Signal,
-) {
-    let mut changes = Changes::watch(&files);
-    loop {
-        tokio::select! {
-            () = changes.changed() => {}
-            _ = hangup.recv() => {}
-        }
-        let look = spawn_blocking({
-            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
-            move || {
-                let changes = Changes::watch(&files);
-                service.reload_identities(users.as_deref());
-                changes
-            }
-        });
-        if let Ok(watching) = look.await {
-            changes = watching;
         }
     }
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -21,15 +20,17 @@ use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::credentials::Users;
+use crate::difference::Difference;
 use crate::lines::Lines;
-use crate::lists::{Error as ListError, Loaded};
+use crate::lists::{Error as ListError, Loaded, LoadedList};
 use crate::metrics::Metrics;
 use crate::notice::notice;
-use crate::policy::Rules;
+use crate::policy::{List, Rules};
 use crate::reception::Reception;
 use crate::record::{self, Circumstances};
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Outbound;
+use crate::vintage::{Rule, Standing};
 use crate::wire::Wire;
 use crate::{h2, refusal};
 
@@ -45,6 +46,10 @@ pub struct Service {
     pub closing: CancellationToken,
     /// Why the files could not be loaded again, while that is so.
     pub reload_error: ArcSwapOption<String>,
+    /// How old the list in force is, for each group.
+    pub standings: watch::Sender<Vec<Standing>>,
+    /// What happens to a list that is past its end.
+    expired: Rule,
     /// The access log.
     pub log: Lines,
     /// What the configuration says about addresses.
@@ -67,6 +72,7 @@ impl Service {
         let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
         metrics.limit(admission.connections());
+        metrics.describe_end(loaded.end());
         Arc::new(Self {
             reception,
             shared: Shared {
@@ -82,6 +88,8 @@ impl Service {
             metrics,
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            standings: watch::Sender::new(loaded.standings()),
+            expired: config.vintage.expired,
             rules: config.rules,
             connections: AtomicU64::new(0),
             admission,
@@ -90,31 +98,104 @@ impl Service {
 
     /// Enforces what was loaded, or keeps what is in force and says so.
     pub fn reload(&self, loaded: Result<Loaded, ListError>) {
+        let current = self.shared.policy.load();
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.metrics.reload_failures.inc();
                 let error = crate::chain(&error);
-                notice(format_args!("the old list stays in force: {error}"));
+                let mut expired = current.lists().iter().map(List::is_expired);
+                let stays = match (expired.clone().all(|is| is), expired.any(|is| is)) {
+                    (true, _) => "past its end",
+                    (false, true) => "in force for those for whom it isn't past its end",
+                    (false, false) => "in force",
+                };
+                notice(format_args!("the old list stays {stays}: {error}"));
                 self.reload_error.store(Some(Arc::new(error)));
                 return;
             }
         };
         self.reload_error.store(None);
-        let current = self.shared.policy.load();
+        self.metrics.describe_end(loaded.end());
+        let standings = loaded.standings();
+        let renewed = self.standings.send_replace(standings.clone()) != standings;
         let generation = current.generation();
-        let hashes = loaded.lists.iter().map(|list| list.allowlist.hash());
-        if hashes.eq(current.lists().iter().map(|list| &*list.id().hash)) {
-            notice(format_args!("read again, and nothing has changed: generation {generation}"));
+        let stays = |(list, old): (&LoadedList, &List)| {
+            *list.allowlist.hash() == *old.id().hash && !old.is_expired()
+        };
+        if loaded.lists.iter().zip(current.lists()).all(stays) {
+            let what = if renewed { "only its age" } else { "nothing" };
+            notice(format_args!("read again, and {what} has changed: generation {generation}"));
+            if renewed {
+                notice(&loaded);
+                loaded.tell_findings();
+            }
             return;
         }
         let policy = loaded.policy(generation + 1, self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
+        let differences: Vec<Difference> = current
+            .lists()
+            .iter()
+            .zip(policy.lists())
+            .map(|(old, new)| Difference::between(old.entries(), new.entries()))
+            .collect();
         self.shared.policy.store(Arc::new(policy));
         // Live tunnels ask the new list now.
         self.shared.generation.send_replace(generation + 1);
         loaded.announce(generation + 1);
+        for (list, difference) in loaded.lists.iter().zip(differences) {
+            let whose = list.group.whose();
+            notice(format_args!("the list{whose} since generation {generation}: {difference}"));
+        }
+    }
+
+    /// Looks which groups' lists are past their end, and says so once. Unless that is tolerated, nothing is
+    /// allowed to those groups from then on, until there are later lists.
+    pub fn expire(&self, now: SystemTime) {
+        let mut groups = Vec::new();
+        self.standings.send_if_modified(|standings| {
+            for (group, standing) in standings.iter_mut().enumerate() {
+                let passed = standing.pass(now);
+                if !passed.is_empty() {
+                    groups.push(group);
+                }
+                passed.into_iter().for_each(notice);
+            }
+            !groups.is_empty()
+        });
+        if groups.is_empty() || self.expired == Rule::Warn {
+            return;
+        }
+        let current = self.shared.policy.load();
+        self.shared.policy.store(Arc::new(current.expire(&groups)));
+        // Live tunnels ask again now.
+        self.shared.generation.send_replace(current.generation());
+        for (_, name) in
+            self.shared.clients.names().enumerate().filter(|(at, _)| groups.contains(at))
+        {
+            let whose = name.whose();
+            notice(format_args!(
+                "the list{whose} has ended, so everything is denied until there is a later one"
+            ));
+        }
+    }
+
+    /// What an operator should look at while everything goes on.
+    pub fn warning(&self) -> Option<String> {
+        let reload_error = self.reload_error.load().as_deref().cloned();
+        let policy = self.shared.policy.load();
+        let closed = self.shared.clients.names().zip(policy.lists()).filter_map(|(name, list)| {
+            let whose = name.whose();
+            Some(format!("the list{whose} allows nothing: {}", list.closed()?.code()))
+        });
+        let standings = self.standings.borrow();
+        let problems = standings.iter().flat_map(|standing| &standing.problems);
+        let problems = problems.map(ToString::to_string);
+        let warnings: Vec<String> =
+            reload_error.into_iter().chain(closed).chain(problems).collect();
+        (!warnings.is_empty()).then(|| warnings.join("\n"))
     }
 
     /// Reads certificates and users again, for who comes from now on. This blocks.

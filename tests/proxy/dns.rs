@@ -32,10 +32,13 @@ pub(crate) fn ask_of(
     port: u16,
 ) -> Result<Value> {
     let address = client.address()?;
+    // An earlier connection may have had the same port.
+    let before = proxy.last_logged()?;
     client.send(format!("CONNECT {host}:{port} HTTP/1.1\r\n\r\n").as_bytes())?;
     let head = client.head()?;
     drop(client);
-    let line = proxy.logged(|line| line["client"] == *address)?;
+    let ours = |line: &Value| line["client"] == *address && line["id"].as_u64() > Some(before);
+    let line = proxy.logged(ours)?;
     // What the client was told is what is on record.
     if line.get("address").is_some() || line.get("parent").is_some() {
         ensure!(head.starts_with("HTTP/1.1 200 "), "{head}\n{line}");

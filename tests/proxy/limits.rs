@@ -67,7 +67,7 @@ fn only_so_many_refused_clients_are_told() -> Result<()> {
 fn one_client_has_so_many_connections_and_others_have_theirs() -> Result<()> {
     let stage = Stage::with_settings("[limits]\nconnections_per_client = 2\n")?;
     let (one, other) = ([127, 0, 0, 2], [127, 0, 0, 3]);
-    let from = |address| Client::connect_from(address, stage.proxy.listen());
+    let from = |address: [u8; 4]| stage.client_at(address.into());
     let first = stage.tunnel_of(from(one)?, HOST)?;
     let mut second = stage.tunnel_of(from(one)?, HOST)?;
     let mut third = from(one)?;
@@ -81,7 +81,7 @@ fn one_client_has_so_many_connections_and_others_have_theirs() -> Result<()> {
     ensure!(!stage.dns.asked().contains(&DATA.to_owned()));
 
     let _theirs = stage.tunnel_of(from(other)?, HOST)?;
-    second.echo(b"still here")?;
+    second.exchange(b"still here")?;
     drop(first);
     stage.proxy.logged(|line| line["host"] == HOST)?;
     stage.tunnel_of(from(one)?, DATA)?;
@@ -91,7 +91,7 @@ fn one_client_has_so_many_connections_and_others_have_theirs() -> Result<()> {
 #[test]
 fn one_client_comes_so_fast_and_others_as_they_like() -> Result<()> {
     let stage = Stage::with_settings("[limits]\nrate_per_client = 1\nburst_per_client = 4\n")?;
-    let from = |address| Client::connect_from(address, stage.proxy.listen());
+    let from = |address: [u8; 4]| stage.client_at(address.into());
     let answers = (0..8).map(|_| from([127, 0, 0, 2])?.ask(&format!("{HOST}:443")));
     let answers = answers.collect::<Result<Vec<_>>>()?;
     let limited: Vec<_> = answers.iter().filter(|head| head.contains("rate_limited")).collect();
@@ -117,7 +117,7 @@ fn behind_a_load_balancer_clients_count_and_it_does_not() -> Result<()> {
          [limits]\nconnections_per_client = 1\nrate_per_client = 1\nburst_per_client = 2\n",
     )?;
     let behind = |client: &str| -> Result<Client> {
-        let mut stream = Client::connect_from([127, 0, 0, 9], stage.proxy.listen())?;
+        let mut stream = stage.client_at([127, 0, 0, 9].into())?;
         stream.send(format!("PROXY TCP4 {client} 10.0.0.1 50000 3128\r\n").as_bytes())?;
         Ok(stream)
     };
@@ -156,7 +156,7 @@ fn a_budget_is_shared_by_all_tunnels_of_a_client() -> Result<()> {
     let stage = Stage::with_settings(
         "workers = 4\nupload_budget = { bytes = \"100KiB\", per = \"1h\" }\n",
     )?;
-    let from = |address| Client::connect_from(address, stage.proxy.listen());
+    let from = |address: [u8; 4]| stage.client_at(address.into());
     let tunnels = (0..8).map(|_| stage.tunnel_of(from([127, 0, 0, 2])?, HOST));
     let mut tunnels = tunnels.collect::<Result<Vec<_>>>()?;
     for tunnel in &mut tunnels {
@@ -194,7 +194,7 @@ fn a_budget_is_shared_by_all_tunnels_of_a_client() -> Result<()> {
     // What the policy says comes first, and other clients have a budget of their own.
     let head = from([127, 0, 0, 2])?.ask("evil.blob.core.windows.net:443")?;
     ensure!(head.contains("storage_forbidden"), "{head}");
-    stage.tunnel_of(from([127, 0, 0, 3])?, HOST)?.echo(&vec![7; 20 * 1024])
+    stage.tunnel_of(from([127, 0, 0, 3])?, HOST)?.exchange(&vec![7; 20 * 1024])
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_group_has_a_budget_of_its_own_for_as_long_as_its_window() -> Result<()> {
         "[[client]]\nname = \"build\"\naddress = [\"127.0.0.2/32\"]\n\
          allowlist = [\"allowlist.toml\"]\nupload_budget = { bytes = \"4KiB\", per = \"2s\" }\n",
     )?;
-    let from = |address| Client::connect_from(address, stage.proxy.listen());
+    let from = |address: [u8; 4]| stage.client_at(address.into());
     let mut tunnel = stage.tunnel_of(from([127, 0, 0, 2])?, HOST)?;
     let _ = tunnel.send(&[7; 8 * 1024]);
     ensure!(tunnel.rest().is_ok_and(|echoed| echoed.len() < 4 * 1024) || tunnel.ended()?);
@@ -212,7 +212,7 @@ fn a_group_has_a_budget_of_its_own_for_as_long_as_its_window() -> Result<()> {
     let head = from([127, 0, 0, 2])?.ask(&format!("{HOST}:{}", stage.origin.port))?;
     refused(&head, Reason::UploadBudget, 429, 1..=2)?;
     // Those of no group have no limit here.
-    stage.tunnel_of(from([127, 0, 0, 3])?, HOST)?.echo(&vec![7; 20 * 1024])?;
+    stage.tunnel_of(from([127, 0, 0, 3])?, HOST)?.exchange(&vec![7; 20 * 1024])?;
 
     stage.until(|| {
         thread::sleep(MOMENT);
@@ -234,13 +234,13 @@ fn without_descriptors_clients_are_told_and_tunnels_go_on() -> Result<()> {
         refused(&head, Reason::Capacity, 503, 5..=5)?;
         client.rest()?;
     }
-    tunnel.echo(b"still here")?;
+    tunnel.exchange(b"still here")?;
     ensure!(!stage.dns.asked().contains(&DATA.to_owned()));
 
     set(before)?;
     ensure!(stage.proxy.metric("ringfence_connections_total{outcome=\"capacity\"}")? == 20);
     stage.tunnel(DATA)?;
-    tunnel.echo(b"and here")
+    tunnel.exchange(b"and here")
 }
 
 /// The last descriptor goes to the client, and none is left to dial.
@@ -254,7 +254,7 @@ fn without_descriptors_for_the_host_the_client_is_told() -> Result<()> {
     let (mut client, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
     refused(&head, Reason::Capacity, 503, 5..=5)?;
     client.rest()?;
-    tunnel.echo(b"still here")?;
+    tunnel.exchange(b"still here")?;
     prlimit(Some(stage.proxy.process()), Resource::Nofile, before)?;
     let line = stage.proxy.logged(|line| line["reason"] == "capacity")?;
     ensure!(line["outcome"] == "failed" && line["host"] == HOST, "{line}");
@@ -288,7 +288,7 @@ fn no_more_connections_come_in_than_descriptors_carry() -> Result<()> {
     let (_, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
     refused(&head, Reason::Capacity, 503, 5..=5)?;
     for mut tunnel in tunnels {
-        tunnel.echo(b"still here")?;
+        tunnel.exchange(b"still here")?;
     }
     stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 0))?;
     stage.tunnel(HOST)?;
@@ -305,7 +305,7 @@ fn slow_heads_hold_up_nobody_and_end() -> Result<()> {
         for client in &mut slow {
             client.send(&[*byte])?;
         }
-        stage.tunnel(HOST)?.echo(b"undisturbed")?;
+        stage.tunnel(HOST)?.exchange(b"undisturbed")?;
     }
     for client in &mut slow {
         ensure!(client.head()?.starts_with("HTTP/1.1 408 ringfence: head_timeout; "));

@@ -351,6 +351,7 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
     Ok(())
 }
 
+/// L01.
 #[test]
 fn without_entries_nothing_is_allowed_and_nothing_is_ready() -> Result<()> {
     let stage = Stage::open()?;

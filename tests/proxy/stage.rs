@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,21 +38,29 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
+        Self::prepared(settings, |_, _| Ok(()))
+    }
+
+    /// The same, after `prepare` has been given the list's path and the origin's port.
+    pub(crate) fn prepared(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
-        Self::build(None, dns, resolver, settings)
+        Self::build(None, dns, resolver, settings, prepare)
     }
 
     /// The same, and the proxy has no more than so many file descriptors.
     pub(crate) fn with_descriptors(descriptors: u64, settings: &str) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
-        Self::build(Some(descriptors), dns, resolver, settings)
+        Self::build(Some(descriptors), dns, resolver, settings, |_, _| Ok(()))
     }
 
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
-        Self::build(None, Dns::start()?, resolver, settings)
+        Self::build(None, Dns::start()?, resolver, settings, |_, _| Ok(()))
     }
 
     fn build(
@@ -60,6 +68,7 @@ impl Stage {
         dns: Dns,
         resolver: SocketAddr,
         settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
     ) -> Result<Self> {
         let directory = TempDir::new()?;
         let origin = Origin::start()?;
@@ -67,6 +76,7 @@ impl Stage {
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
+        prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
         fs::write(
             &config,
@@ -85,12 +95,22 @@ impl Stage {
         self.enforce(&document(hosts, self.origin.port))
     }
 
+    /// Puts this document in place, by rename.
+    pub(crate) fn put(&self, document: &str) -> Result<()> {
+        self.replace(&self.list, document)
+    }
+
+    /// Puts this document in the place of `list`, by rename.
+    pub(crate) fn replace(&self, list: &Path, document: &str) -> Result<()> {
+        let new = self.directory.path().join("allowlist.new");
+        fs::write(&new, document)?;
+        Ok(fs::rename(new, list)?)
+    }
+
     /// Puts this document in place, by rename, and waits until it is in force.
     pub(crate) fn enforce(&self, document: &str) -> Result<()> {
         let generation = self.proxy.metric("ringfence_allowlist_generation")?;
-        let new = self.directory.path().join("allowlist.new");
-        fs::write(&new, document)?;
-        fs::rename(new, &self.list)?;
+        self.put(document)?;
         self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
     }
 
@@ -111,16 +131,31 @@ impl Stage {
         Client::connect(self.proxy.listen())
     }
 
+    /// A connection to the proxy, of a client at `source`.
+    pub(crate) fn client_at(&self, source: IpAddr) -> Result<Client> {
+        Client::connect_from(source, self.proxy.listen())
+    }
+
     /// A client that has asked for `authority`, and the head of the answer.
     pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
-        let mut client = self.client()?;
+        self.connect_at(LOOPBACK, authority)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn connect_at(&self, source: IpAddr, authority: &str) -> Result<(Client, String)> {
+        let mut client = self.client_at(source)?;
         let head = client.ask(authority)?;
         Ok((client, head))
     }
 
     /// A client in an open tunnel to `host`, its ClientHello behind it.
     pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
-        self.tunnel_of(self.client()?, host)
+        self.tunnel_at(LOOPBACK, host)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn tunnel_at(&self, source: IpAddr, host: &str) -> Result<Client> {
+        self.tunnel_of(self.client_at(source)?, host)
     }
 
     /// The same, for a client that has said nothing yet.
@@ -162,19 +197,18 @@ impl Client {
         reason = "a test is the client; nothing of it is forwarded"
     )]
     pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
     }
 
-    /// The same, from an address of the loopback's own.
-    pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    /// The same, with `source` as the client's address.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.connect_timeout(&address.into(), PATIENCE)?;
-        let stream = TcpStream::from(socket);
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -206,7 +240,7 @@ impl Client {
     }
 
     /// Sends `bytes` to a host that sends them back, and checks that it does.
-    pub(crate) fn echo(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Result<()> {
         self.send(bytes)?;
         anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
         Ok(())
@@ -238,6 +272,14 @@ impl Client {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).context("receive")?;
         Ok(bytes)
+    }
+
+    /// Sends something through a tunnel to an origin that echoes, and has it back.
+    pub(crate) fn echo(&mut self) -> Result<()> {
+        let bytes = b"there and back";
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
     }
 
     /// Everything until the other side closes. A reset counts as an error: it may have eaten an answer.

@@ -100,6 +100,13 @@ impl Ringfence {
         parsed.collect()
     }
 
+    /// The number of the connection whose line of the access log was written last; 0 before the first.
+    pub fn last_logged(&self) -> Result<u64> {
+        let lines = self.running.stdout.lines();
+        let last = lines.last().map(|line| serde_json::from_str::<Value>(line)).transpose()?;
+        Ok(last.and_then(|line| line["id"].as_u64()).unwrap_or(0))
+    }
+
     /// The first line of the access log, written or still to come, that `wanted` accepts.
     pub fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let line = self.running.stdout.wait_for_line(|line| {
