@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -27,7 +27,7 @@ use crate::signature::Keys;
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
 use crate::vintage::{self, Rule};
-use crate::{head, hello, log, probe, relay, upstream};
+use crate::{admission, budget, head, hello, log, probe, relay, upstream};
 
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,10 @@ pub struct Config {
     pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
-    /// Connections that may be open at once; more wait in the kernel's queue.
-    pub connections: NonZeroUsize,
+    /// How many connections come in.
+    pub admission: admission::Limits,
+    /// How much the clients of each group may send, in the order of the groups.
+    pub budgets: Vec<Option<budget::Limit>>,
     /// How long the proxy goes on serving after SIGTERM, when it is no longer ready.
     pub grace: Duration,
     /// How long live tunnels may go on after that.
@@ -157,13 +159,15 @@ impl Config {
             allowlists: either(options.allowlist, file.allowlist),
             registries: either(options.registry, file.registry),
         };
-        let (mut groups, mut lists) = (Vec::new(), Vec::new());
+        let (mut groups, mut lists, mut budgets) = (Vec::new(), Vec::new(), Vec::new());
         for client in file.client {
+            budgets.push(client.upload_budget.or(file.upload_budget).map(Budget::limit));
             let (group, sources) = client.split(file.mode);
             groups.push(group);
             lists.push(sources);
         }
         if !everyone.is_empty() {
+            budgets.push(file.upload_budget.map(Budget::limit));
             groups.push(Group::everyone());
             lists.push(everyone);
         }
@@ -195,7 +199,14 @@ impl Config {
             rules,
             parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
-            connections: file.limits.connections,
+            admission: admission::Limits {
+                connections: file.limits.connections,
+                queue: file.timeouts.queue.0,
+                connections_per_client: file.limits.connections_per_client,
+                rate_per_client: file.limits.rate_per_client,
+                burst_per_client: file.limits.burst_per_client,
+            },
+            budgets,
             grace: file.timeouts.grace.0,
             drain: file.timeouts.drain.0,
             log: log::Settings {
@@ -264,6 +275,7 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     mode: Mode,
+    upload_budget: Option<Budget>,
     tls: Option<Tls>,
     transparent: Option<Transparent>,
     credentials: Option<Credentials>,
@@ -340,6 +352,21 @@ struct FileClient {
     #[serde(default)]
     registry: Vec<PathBuf>,
     mode: Option<Mode>,
+    upload_budget: Option<Budget>,
+}
+
+/// How much a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    bytes: Volume,
+    per: Time,
+}
+
+impl Budget {
+    fn limit(self) -> budget::Limit {
+        budget::Limit { bytes: self.bytes.0, per: self.per.0 }
+    }
 }
 
 impl FileClient {
@@ -410,6 +437,7 @@ struct Timeouts {
     total: Time,
     grace: Pause,
     drain: Time,
+    queue: Time,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -432,6 +460,9 @@ struct FileProbe {
 #[serde(deny_unknown_fields, default)]
 struct FileLimits {
     connections: NonZeroUsize,
+    connections_per_client: NonZeroUsize,
+    rate_per_client: NonZeroU32,
+    burst_per_client: NonZeroU32,
     head_bytes: Size<1024>,
     hello_bytes: Size<512>,
 }
@@ -455,6 +486,7 @@ impl Default for Timeouts {
             total: seconds(24 * 60 * 60),
             grace: Pause(Duration::ZERO),
             drain: seconds(30),
+            queue: seconds(1),
         }
     }
 }
@@ -476,6 +508,9 @@ impl Default for FileLimits {
     fn default() -> Self {
         Self {
             connections: NonZeroUsize::new(10_000).expect("not zero"),
+            connections_per_client: NonZeroUsize::new(1000).expect("not zero"),
+            rate_per_client: NonZeroU32::new(200).expect("not zero"),
+            burst_per_client: NonZeroU32::new(400).expect("not zero"),
             head_bytes: Size(16 * 1024),
             hello_bytes: Size(64 * 1024),
         }
@@ -599,6 +634,33 @@ impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
     }
 }
 
+/// An amount of data such as `100MiB` or `5GiB`: digits and a unit, nothing between, more than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Volume(NonZeroU64);
+
+impl FromStr for Volume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
+        let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
+        let count: Option<u64> = digits.parse().ok();
+        let bytes = count.zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
+        bytes.and_then(NonZeroU64::new).map(Self).ok_or_else(|| {
+            format!("`{text}` is not an amount of data; write it as in \"100MiB\" or \"5GiB\"")
+        })
+    }
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+impl<'de> Deserialize<'de> for Volume {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -623,6 +685,7 @@ mod tests {
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
         assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
+        assert!(all.upload_budget.is_some() && all.client[0].upload_budget.is_some());
         let tls = all.tls.expect("TLS");
         assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
         assert!(
@@ -683,6 +746,11 @@ mod tests {
             ("[probe]\nhosts = [\"10.0.0.1:443\"]", "`10.0.0.1:443` can't be probed: IP addresses"),
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
+            ("[limits]\nrate_per_client = 0", "nonzero"),
+            ("[timeouts]\nqueue = \"0s\"", "`0s` is not a duration"),
+            ("upload_budget = \"5GiB\"", "expected struct Budget"),
+            ("upload_budget = { bytes = \"5GB\", per = \"1h\" }", "`5GB` is not an amount of data"),
+            ("upload_budget = { bytes = \"5GiB\" }", "missing field `per`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
             ("[proxy_protocol]\nfrom = [\"010.0.0.0/8\"]", "`010.0.0.0/8`: expected an IP address"),
             ("[proxy_protocol]\nfrom = [\"10.0.0.6/8\"]", "has host bits set; write `10.0.0.0/8`"),
@@ -718,6 +786,33 @@ mod tests {
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();
             assert!(shown.contains(expected) && shown.contains("ringfence.toml:"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn amounts_of_data_have_a_unit() {
+        let rows = [
+            ("1B", Some(1)),
+            ("007KiB", Some(7 << 10)),
+            ("100MiB", Some(100 << 20)),
+            ("5GiB", Some(5 << 30)),
+            ("2TiB", Some(2 << 40)),
+            ("0B", None),
+            ("5", None),
+            ("5 GiB", None),
+            ("5gib", None),
+            ("5GB", None),
+            ("-5GiB", None),
+            ("+5GiB", None),
+            ("1.5GiB", None),
+            ("GiB", None),
+            ("", None),
+            ("٣GiB", None),
+            ("99999999999TiB", None),
+        ];
+        for (text, expected) in rows {
+            let read = text.parse::<Volume>().ok().map(|volume| volume.0.get());
+            assert_eq!(read, expected, "{text}");
         }
     }
 

@@ -9,10 +9,13 @@
 //! ```
 
 pub mod admin;
+pub mod admission;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod descriptors;
 pub mod difference;
 pub mod dns;
 pub mod expectations;
@@ -26,6 +29,7 @@ pub mod ledger;
 pub mod lines;
 pub mod lists;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod notice;
 pub mod parent;

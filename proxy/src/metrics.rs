@@ -1,6 +1,7 @@
 //! Counts what became of connections. Every label value is known in advance, so a client can't make new
 //! series.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
@@ -11,6 +12,7 @@ use prometheus::{
 use ringfence_config::allowlist::ROLE_NAMES;
 use ringfence_config::issue::Moment;
 
+use crate::descriptors;
 use crate::policy::{Policy, Target};
 use crate::reason::Reason;
 use crate::relay::{End, Meters, Stop};
@@ -34,6 +36,9 @@ pub struct Metrics {
     pub meters: Meters,
     /// Connections now open.
     pub open: IntGauge,
+    limit: IntGauge,
+    descriptors_open: IntGauge,
+    descriptors_limit: IntGauge,
     /// Reloads that worked.
     pub reloads: IntCounter,
     /// Reloads that did not; the old list stayed.
@@ -106,6 +111,16 @@ impl Default for Metrics {
                 received: bytes.with_label_values(&["received"]),
             },
             open: new.gauge("ringfence_connections_open", "Connections now open"),
+            limit: new.gauge(
+                "ringfence_connections_limit",
+                "Connections that may be open, as far as descriptors allow",
+            ),
+            descriptors_open: new
+                .gauge("ringfence_descriptors_open", "File descriptors of the process"),
+            descriptors_limit: new.gauge(
+                "ringfence_descriptors_limit",
+                "File descriptors that the process may have; 0 if there is no limit",
+            ),
             reloads: new.counter("ringfence_reloads_total", "Allowlists loaded after the first"),
             reload_failures: new.counter(
                 "ringfence_reload_failures_total",
@@ -170,6 +185,11 @@ impl Metrics {
         self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
     }
 
+    /// Shows how many connections may be open.
+    pub fn limit(&self, connections: NonZeroUsize) {
+        self.limit.set(i64::try_from(connections.get()).unwrap_or(i64::MAX));
+    }
+
     /// Shows when the first of the lists in force ends.
     pub fn describe_end(&self, end: Option<Moment>) {
         let since_1970 = end.and_then(|end| end.time().duration_since(UNIX_EPOCH).ok());
@@ -203,6 +223,9 @@ impl Metrics {
 
     /// The text exposition format.
     pub fn encode(&self) -> Vec<u8> {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.descriptors_open.set(number(descriptors::open()));
+        self.descriptors_limit.set(number(descriptors::limit().unwrap_or(0)));
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)

@@ -255,7 +255,8 @@ impl<'a> Line<'a> {
                 let line = along(permit, route, Some(sni), Some(end.name()));
                 Self { sent: *sent, received: *received, ..line }
             }
-            Outcome::Panicked(source) => about(source),
+            Outcome::Unadmitted(source, _) | Outcome::Panicked(source) => about(source),
+            Outcome::Spent(permit, _) => permitted(permit),
         }
     }
 

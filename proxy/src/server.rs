@@ -3,16 +3,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
 use humantime::format_duration;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,8 +21,10 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Admission, Limits, Queue, Refused};
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::descriptors::{self, Reserve};
 use crate::dns::Resolver;
 use crate::identities::Identities;
 use crate::ledger::Ledger;
@@ -29,6 +32,7 @@ use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
 use crate::parent::Parent;
 use crate::policy::Rules;
+use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{self, Arrival, Service};
 use crate::upstream::{self, Outbound};
@@ -64,7 +68,7 @@ pub enum Error {
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
 pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
     let signals = {
@@ -75,7 +79,8 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     let reception = Reception::new(config).map_err(Error::Tls)?;
     let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded, reception, clients)?;
+    let admission = admission(config);
+    let service = Service::start(config, loaded, reception, clients, Arc::clone(&admission))?;
     let (alive, gone) = mpsc::channel(1);
     let ways = Ways::new(config, listeners.addresses()?.into());
     for sockets in std::mem::take(&mut listeners.workers) {
@@ -86,6 +91,7 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
+    announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
     if let Some(parent) = &config.parent {
         notice(format_args!("through the parent proxy at {}", parent.address));
@@ -101,6 +107,22 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     // A file on a stuck mount may still be being read; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Lets in as many connections as the configuration says, or fewer if descriptors don't suffice.
+fn admission(config: &Config) -> Arc<Admission> {
+    let connections = descriptors::affordable(config.admission.connections, config.workers);
+    Admission::new(Limits { connections, ..config.admission })
+}
+
+fn announce_fewer(wanted: NonZeroUsize, affordable: NonZeroUsize) {
+    if affordable < wanted {
+        let limit = descriptors::limit().unwrap_or(u64::MAX);
+        notice(format_args!(
+            "taking {affordable} connections at once, not {wanted}: each needs two descriptors, and the limit is \
+             {limit}; raise it (ulimit -n, LimitNOFILE=), or lower `limits.connections`"
+        ));
+    }
 }
 
 /// Makes ways out, which are all alike, but for their own caches.
@@ -273,10 +295,11 @@ impl Worker {
     async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
         let Self { service, outbound, _alive } = self;
         let outbound = Rc::new(outbound);
+        let reserve = Rc::new(Reserve::default());
         let connections = TaskTracker::new();
         let accepting = sockets.into_iter().map(|(kind, socket)| {
             let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
-            accept(kind, socket, &service, &outbound, &connections)
+            accept(kind, socket, &service, &outbound, &reserve, &connections)
         });
         join_all(accepting).await;
         connections.close();
@@ -290,26 +313,52 @@ async fn accept(
     socket: TcpListener,
     service: &Arc<Service>,
     outbound: &Rc<Outbound>,
+    reserve: &Rc<Reserve>,
     connections: &TaskTracker,
 ) {
-    let closing = &service.closing;
+    let (closing, admission) = (&service.closing, &service.admission);
+    let mut queue = Queue::default();
+    reserve.fill();
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
-        let Ok((stream, peer)) = accepted else {
-            // The peer has gone, or descriptors have run out; those come back when tunnels end.
-            sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (accepted, slot) = match accepted {
+            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+            Ok(accepted) => {
+                let slot = closing.run_until_cancelled(admission.slot(&mut queue)).await;
+                (accepted, slot.unwrap_or(Err(Refused::from(Reason::Draining))))
+            }
+            Err(error) => {
+                let Some(accepted) = make_room(&error, reserve, &socket) else {
+                    // The peer has gone, or descriptors have run out; those come back when tunnels end.
+                    reserve.fill();
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                (accepted, Err(Refused::from(Reason::Capacity)))
+            }
         };
-        let (source, beginning) = (Source::new(peer, kind), service.begin());
-        let arrival = Arrival { stream, source, beginning };
-        // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-        let slot = Arc::clone(&service.slots).acquire_owned();
-        let slot = closing.run_until_cancelled(slot).await;
+        let (stream, peer) = accepted;
+        let arrival =
+            Arrival { stream, source: Source::new(peer, kind), beginning: service.begin() };
         let (service, outbound) = (Arc::clone(service), Rc::clone(outbound));
+        let reserve = Rc::clone(reserve);
         connections.spawn_local(async move {
-            service.connection(arrival, &outbound).await;
-            drop(slot);
+            service.connection(arrival, slot, &outbound).await;
+            reserve.fill();
         });
     }
+}
+
+/// When descriptors have run out, gives one of the reserve to whoever is at the head of the queue, who would
+/// otherwise hang there until tunnels end.
+fn make_room(
+    error: &io::Error,
+    reserve: &Reserve,
+    socket: &TcpListener,
+) -> Option<(TcpStream, SocketAddr)> {
+    if !descriptors::exhausted(error) || !reserve.give() {
+        return None;
+    }
+    socket.accept().now_or_never()?.ok()
 }
 
 /// The signals we act on.
@@ -424,14 +473,6 @@ fn bind_shared(address: SocketAddr) -> io::Result<StdListener> {
 
 fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread().enable_all().build().map_err(Error::Start)
-}
-
-/// A tunnel takes two descriptors, and the usual soft limit is 1024.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it may not be raised, the limit stays, and accepting pauses when it is reached.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 const BACKLOG: i32 = 1024;

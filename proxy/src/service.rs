@@ -11,9 +11,11 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, Place, Refused, Room, Slot};
+use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::credentials::Users;
@@ -55,8 +57,8 @@ pub struct Service {
     /// What the configuration says about addresses.
     rules: Rules,
     connections: AtomicU64,
-    /// One for each connection that may be open.
-    pub slots: Arc<Semaphore>,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
 }
 
 /// Why there is nothing to share.
@@ -77,10 +79,12 @@ impl Service {
         loaded: &Loaded,
         reception: Reception,
         clients: Clients,
+        admission: Arc<Admission>,
     ) -> Result<Arc<Self>, Error> {
         let metrics = Metrics::default();
         let policy = loaded.policy(1, config.rules);
         metrics.describe(&policy);
+        metrics.limit(admission.connections());
         metrics.describe_end(loaded.end());
         let probes = Probes::new(&config.probe, &config.groups, &policy)?;
         Ok(Arc::new(Self {
@@ -91,6 +95,7 @@ impl Service {
                 generation: watch::Sender::new(1),
                 cut: CancellationToken::new(),
                 limits: config.limits,
+                budgets: Budgets::new(config.budgets.clone()),
                 meters: metrics.meters.clone(),
                 log: Log::open(&config.log, metrics.log_lost.clone())?,
             },
@@ -103,7 +108,7 @@ impl Service {
             expired: config.vintage.expired,
             rules: config.rules,
             connections: AtomicU64::new(0),
-            slots: Arc::new(Semaphore::new(config.connections.get().min(Semaphore::MAX_PERMITS))),
+            admission,
         }))
     }
 
@@ -230,24 +235,60 @@ impl Service {
         notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
-    /// Serves one connection and records it, once; one that speaks HTTP/2, once for each of its streams.
-    pub async fn connection(self: &Arc<Self>, arrival: Arrival, outbound: &Rc<Outbound>) {
+    /// Serves one connection, if there is a slot for it, and records it, once; one that speaks HTTP/2, once
+    /// for each of its streams.
+    pub async fn connection(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        slot: Result<Slot, Refused>,
+        outbound: &Rc<Outbound>,
+    ) {
         let Arrival { stream, source, beginning } = arrival;
         self.metrics.open.inc();
         // Answers are small and complete; neither side should wait for more.
         let _ = stream.set_nodelay(true);
         let from = source.clone();
-        let received = async {
-            match self.reception.receive(stream, source).await {
-                Ok((wire, source)) => self.serve(wire, source, beginning, outbound).await,
-                Err(unreceived) => (Some(Outcome::Unreceived(unreceived)), None),
+        let came = async {
+            match self.enter(stream, source, slot).await {
+                Ok((wire, source, place)) => {
+                    let (outcome, wire) = self.serve(wire, source, beginning, outbound).await;
+                    (outcome, wire.map(|wire| (wire, Room::Place(place))))
+                }
+                Err((outcome, wire)) => {
+                    (Some(outcome), wire.zip(self.admission.hearing().map(Room::Hearing)))
+                }
             }
         };
-        let (outcome, wire) = guard(&from, received).await;
+        let (outcome, told) = guard(&from, came).await;
         if let Some(outcome) = outcome {
-            self.conclude(outcome, wire, beginning).await;
+            self.conclude(outcome, told, beginning).await;
         }
         self.metrics.open.dec();
+    }
+
+    /// Lets a connection in: there is room for it, its client may have one more, and it begins as it should.
+    async fn enter(
+        &self,
+        mut stream: TcpStream,
+        source: Source,
+        slot: Result<Slot, Refused>,
+    ) -> Result<(Wire, Source, Place), (Outcome, Option<Wire>)> {
+        let unreceived = |unreceived| (Outcome::Unreceived(unreceived), None);
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(refused) => {
+                return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
+            }
+        };
+        let source = self.reception.recognise(&mut stream, source).await.map_err(unreceived)?;
+        let place = match self.admission.admit(slot, source.address.ip()) {
+            Ok(place) => place,
+            Err(refused) => {
+                return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
+            }
+        };
+        let (wire, source) = self.reception.receive(stream, source).await.map_err(unreceived)?;
+        Ok((wire, source, place))
     }
 
     async fn serve(
@@ -276,20 +317,25 @@ impl Service {
         Beginning { id, accepted: SystemTime::now(), started: Instant::now() }
     }
 
-    /// Tells the client, the counters and the log what became of it.
-    pub async fn conclude(&self, outcome: Outcome, wire: Option<Wire>, beginning: Beginning) {
-        let farewell = wire.zip(outcome.last_words());
-        let farewell = match farewell {
-            Some((mut wire, words)) => {
+    /// Tells the counters, the log and the client, if that can be `told`, what became of it.
+    pub async fn conclude(
+        &self,
+        outcome: Outcome,
+        told: Option<(Wire, Room)>,
+        beginning: Beginning,
+    ) {
+        let farewell = match told.zip(outcome.last_words()) {
+            Some(((mut wire, room), words)) => {
                 refusal::send(&mut wire, &words).await;
-                Some(wire)
+                Some((wire, room))
             }
             None => None,
         };
         let lasted = beginning.started.elapsed();
         self.metrics.count(&outcome, lasted);
         self.shared.log.ended(&outcome, beginning, lasted);
-        if let Some(wire) = farewell {
+        if let Some((wire, room)) = farewell {
+            let _room = self.admission.make_way(room);
             refusal::linger(wire).await;
         }
     }
@@ -297,10 +343,10 @@ impl Service {
 
 /// Runs what serves a connection from `source`. If it panics, that connection ends, and the others never
 /// notice; the panic hook says where it was.
-pub async fn guard<O: From<Outcome>>(
+pub async fn guard<O: From<Outcome>, W>(
     source: &Source,
-    served: impl Future<Output = (O, Option<Wire>)>,
-) -> (O, Option<Wire>) {
+    served: impl Future<Output = (O, Option<W>)>,
+) -> (O, Option<W>) {
     let panicked = |_| (Outcome::Panicked(source.clone()).into(), None);
     AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(panicked)
 }
@@ -329,7 +375,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("as this test wants it");
         };
-        let (outcome, wire): (Outcome, _) = guard(&source, panicking).await;
+        let (outcome, wire): (Outcome, Option<Wire>) = guard(&source, panicking).await;
         assert!(matches!(&outcome, Outcome::Panicked(from) if *from == source));
         assert!(wire.is_none() && outcome.last_words().is_none());
 

@@ -1,11 +1,16 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use arc_swap::ArcSwap;
 use ringfence_config::{Hostname, Port};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Refused;
+use crate::budget::{Account, Budgets};
 use crate::client::{Clients, Listener, Source};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
@@ -15,7 +20,7 @@ use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::record::Beginning;
 use crate::refusal;
-use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::relay::{self, End, Meters, Stop, Tally, Transfer};
 use crate::retry::Gate;
 use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
@@ -32,6 +37,8 @@ pub struct Shared {
     pub cut: CancellationToken,
     /// The limits of the stages.
     pub limits: Limits,
+    /// How much clients may still send.
+    pub budgets: Budgets,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
     /// The access log.
@@ -56,6 +63,8 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It was not let in.
+    Unadmitted(Source, Refused),
     /// It did not get as far as a request.
     Unreceived(Unreceived),
     /// No acceptable request was read.
@@ -64,6 +73,8 @@ pub enum Outcome {
     Unidentified(Source, Target, Reason),
     /// The policy said no.
     Denied(Denial),
+    /// The target was permitted, but the client has sent as much as it may, until so long from then.
+    Spent(Permit, Duration),
     /// The target was permitted, but not reached.
     Unreached(Permit, Failure),
     /// The tunnel was open, but its first bytes were refused.
@@ -77,6 +88,8 @@ pub enum Outcome {
 /// A permitted target, reached.
 pub struct Tunnel {
     permit: Permit,
+    /// What the client may still send, if that is limited.
+    budget: Option<Arc<Account>>,
     upstream: Upstream,
 }
 
@@ -156,6 +169,11 @@ impl Shared {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
+        let budget = self.budgets.account(permit.client());
+        let spent = budget.as_ref().and_then(|account| account.spent(Instant::now()));
+        if let Some(wait) = spent {
+            return Err(Outcome::Spent(permit, wait));
+        }
         if let Err(reason) = self.log.opening(&permit, beginning).await {
             return Err(Outcome::Unreached(permit, Failure::from(reason)));
         }
@@ -170,7 +188,7 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.hop) {
-            Ok(()) => Ok(Tunnel { permit, upstream }),
+            Ok(()) => Ok(Tunnel { permit, budget, upstream }),
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
@@ -210,7 +228,7 @@ impl Shared {
         answer: &[u8],
         pipelined: Vec<u8>,
     ) -> Outcome {
-        let Tunnel { permit, upstream } = &tunnel;
+        let Tunnel { permit, upstream, .. } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
@@ -227,12 +245,13 @@ impl Shared {
     }
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let Tunnel { permit, budget, upstream: Upstream { stream: mut host, route } } = tunnel;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
-        let (first, meters) = (hello.bytes, &self.meters);
-        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
+        let tally = Tally { meters: &self.meters, budget: budget.as_deref() };
+        let first = hello.bytes;
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, tally, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
@@ -286,6 +305,8 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unadmitted(_, refused) => Verdict::Refused(refused.reason),
+            Self::Spent(..) => Verdict::Refused(Reason::UploadBudget),
             Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
@@ -306,19 +327,29 @@ impl Outcome {
     pub fn source(&self) -> &Source {
         match self {
             Self::Unreceived(unreceived) => &unreceived.source,
-            Self::Malformed(source, _)
+            Self::Unadmitted(source, _)
+            | Self::Malformed(source, _)
             | Self::Unidentified(source, ..)
             | Self::Panicked(source) => source,
             Self::Denied(denial) => &denial.client.source,
-            Self::Unreached(permit, _) | Self::Closed(permit, ..) | Self::Carried(permit, ..) => {
-                &permit.client().source
-            }
+            Self::Spent(permit, _)
+            | Self::Unreached(permit, _)
+            | Self::Closed(permit, ..)
+            | Self::Carried(permit, ..) => &permit.client().source,
         }
     }
 
     /// The response to a request for which no tunnel was opened.
     pub fn response(&self) -> Option<refusal::Response> {
         let (reason, host) = match self {
+            Self::Unadmitted(_, Refused { reason, retry_after }) => {
+                return Some(refusal::Response::new(*reason, None)?.after(*retry_after));
+            }
+            Self::Spent(permit, wait) => {
+                let host = permit.target().host.as_str();
+                let response = refusal::Response::new(Reason::UploadBudget, Some(host));
+                return Some(response?.after(*wait));
+            }
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
                 return None;
@@ -343,6 +374,12 @@ impl Outcome {
                 Verdict::Refused(reason) | Verdict::Ended(reason),
             ) => reason.alert().map(alert),
             (_, Verdict::Refused(reason)) if self.source().listener == Listener::Transparent => {
+                reason.alert_by_kind().map(alert)
+            }
+            // TLS has not begun, and won't.
+            (Self::Unadmitted(..), Verdict::Refused(reason))
+                if self.source().listener == Listener::Tls =>
+            {
                 reason.alert_by_kind().map(alert)
             }
             _ => self.response().map(|response| response.http1().into_bytes()),

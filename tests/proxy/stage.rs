@@ -62,6 +62,11 @@ impl Stage {
         Self::build(None, settings, |_, _| Ok(()), start)
     }
 
+    /// The same, and the proxy has no more than so many file descriptors.
+    pub(crate) fn with_descriptors(descriptors: u64, settings: &str) -> Result<Self> {
+        Self::by_script(settings, &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+    }
+
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
         let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
@@ -147,10 +152,7 @@ impl Stage {
     /// The same, at `source`.
     pub(crate) fn connect_at(&self, source: IpAddr, authority: &str) -> Result<(Client, String)> {
         let mut client = self.client_at(source)?;
-        client.send(
-            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
-        )?;
-        let head = client.head()?;
+        let head = client.ask(authority)?;
         Ok((client, head))
     }
 
@@ -161,8 +163,12 @@ impl Stage {
 
     /// The same, at `source`.
     pub(crate) fn tunnel_at(&self, source: IpAddr, host: &str) -> Result<Client> {
-        let (mut client, head) =
-            self.connect_at(source, &format!("{host}:{}", self.origin.port))?;
+        self.tunnel_of(self.client_at(source)?, host)
+    }
+
+    /// The same, for a client that has said nothing yet.
+    pub(crate) fn tunnel_of(&self, mut client: Client, host: &str) -> Result<Client> {
+        let head = client.ask(&format!("{host}:{}", self.origin.port))?;
         if !head.starts_with("HTTP/1.1 200 ") {
             bail!("no tunnel: {head}");
         }
@@ -217,6 +223,13 @@ impl Client {
         Ok(Self(stream))
     }
 
+    /// Asks for `authority`, and reads the head of the answer.
+    pub(crate) fn ask(&mut self, authority: &str) -> Result<String> {
+        let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        self.send(request.as_bytes())?;
+        self.head()
+    }
+
     pub(crate) fn address(&self) -> Result<String> {
         Ok(self.0.local_addr()?.to_string())
     }
@@ -226,16 +239,27 @@ impl Client {
         Ok(Self(self.0.try_clone()?))
     }
 
-    pub(crate) fn set_read_timeout(&self, limit: Duration) -> Result<()> {
-        Ok(self.0.set_read_timeout(Some(limit))?)
-    }
-
     pub(crate) fn set_write_timeout(&self, limit: Duration) -> Result<()> {
         Ok(self.0.set_write_timeout(Some(limit))?)
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.write_all(bytes).context("send")
+    }
+
+    /// Sends `bytes` to a host that sends them back, and checks that it does.
+    pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
+    }
+
+    /// Whether nothing comes for a [`MOMENT`].
+    pub(crate) fn is_quiet(&mut self) -> Result<bool> {
+        self.0.set_read_timeout(Some(MOMENT))?;
+        let read = self.0.peek(&mut [0; 1]);
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
     }
 
     /// Sends no more.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::PATIENCE;
@@ -137,6 +137,11 @@ impl Ringfence {
         let samples = samples.filter(|rest| rest.starts_with(['{', ' ']));
         let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
+    }
+
+    /// The process, to look at or to set limits for.
+    pub fn process(&self) -> Pid {
+        self.running.process()
     }
 
     /// Tells it to read its lists again.
