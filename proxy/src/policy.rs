@@ -229,10 +229,14 @@ impl Policy {
         }
     }
 
+    /// Asks again for what was permitted under an earlier policy, and may still be on its way.
+    pub fn uphold(&self, permit: &Permit) -> Result<(), Reason> {
+        self.grounds_of(permit).map(|_| ())
+    }
+
     /// Asks again for a tunnel over `hop` that was permitted under an earlier policy.
     pub fn renew(&self, permit: &Permit, hop: Hop) -> Result<(), Reason> {
-        let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
-        let grounds = list.judge(&permit.target).map_err(|_| Reason::PolicyRevoked)?;
+        let grounds = self.grounds_of(permit)?;
         match hop {
             // A pin may have gone or moved; one that was added takes nothing away.
             Hop::Direct(address) => {
@@ -240,6 +244,11 @@ impl Policy {
             }
             Hop::Parent(_) => Ok(()),
         }
+    }
+
+    fn grounds_of(&self, permit: &Permit) -> Result<Grounds, Reason> {
+        let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
+        list.judge(&permit.target).map_err(|_| Reason::PolicyRevoked)
     }
 
     fn id_for(&self, client: &Client) -> ListId {

@@ -178,18 +178,22 @@ impl Shared {
             return Err(Outcome::Unreached(permit, Failure::from(reason)));
         }
         let upstream = tokio::select! {
+            biased;
+            // Nothing is dialled any more for a target that a new list has taken away.
+            stop = self.stop(|policy| policy.uphold(&permit)) => Err(Failure::from(stop.reason())),
             upstream = outbound.connect(&permit) => upstream,
-            () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
-        let upstream = match upstream {
-            Ok(upstream) => upstream,
-            Err(failure) => return Err(Outcome::Unreached(permit, failure)),
-        };
-        // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.hop) {
-            Ok(()) => Ok(Tunnel { permit, budget, upstream }),
-            Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
+        match upstream {
+            Err(Failure { reason: Reason::PolicyRevoked, .. }) => {
+                Err(Outcome::Denied(permit.revoke(&policy)))
+            }
+            Err(failure) => Err(Outcome::Unreached(permit, failure)),
+            // The host is still listed, but maybe not with this address.
+            Ok(upstream) if policy.renew(&permit, upstream.route.hop).is_err() => {
+                Err(Outcome::Denied(permit.revoke(&policy)))
+            }
+            Ok(upstream) => Ok(Tunnel { permit, budget, upstream }),
         }
     }
 
@@ -229,12 +233,12 @@ impl Shared {
         pipelined: Vec<u8>,
     ) -> Outcome {
         let Tunnel { permit, upstream, .. } = &tunnel;
-        let checked = {
-            tokio::select! {
-                biased;
-                stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
+        let checked = tokio::select! {
+            biased;
+            stop = self.stop(|policy| policy.renew(permit, upstream.route.hop)) => {
+                Err((None, stop.reason()))
             }
+            checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
         };
         match checked {
             Ok(hello) => self.relay(wire, tunnel, hello).await,
@@ -248,18 +252,19 @@ impl Shared {
         let Tunnel { permit, budget, upstream: Upstream { stream: mut host, route } } = tunnel;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
-        let stop = self.stop(&permit, &route);
+        let stop = self.stop(|policy| policy.renew(&permit, route.hop));
         let tally = Tally { meters: &self.meters, budget: budget.as_deref() };
         let first = hello.bytes;
         let transfer = relay::relay(wire, &mut host, first, gate, &limits, tally, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
-    /// Waits until a tunnel may no longer live. Looks at once, and after each new list.
-    async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
+    /// Waits until something may no longer go on, because the list in force doesn't say that it `may`, or
+    /// because the proxy stops. Asks at once, and after each new list.
+    async fn stop(&self, may: impl Fn(&Policy) -> Result<(), Reason>) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.hop).is_err() {
+            if may(&self.policy.load()).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
