@@ -147,7 +147,7 @@ reasons! {
         code: "plain_http_forbidden", kind: Denied, error: "http_request_denied",
         status: Some(403), alert: None,
         meaning: "plain HTTP is not forwarded",
-        remedy: "use https; registries answer on 443 only",
+        remedy: "ask for a tunnel (CONNECT host:443) and speak TLS in it, as clients do for https URLs",
     }
 
     /// A method other than CONNECT.
@@ -463,7 +463,7 @@ reasons! {
         code: "policy_revoked", kind: Denied, error: "http_request_denied",
         status: Some(403), alert: None,
         meaning: "a new allowlist no longer admits this tunnel",
-        remedy: "as for not_in_policy",
+        remedy: "look at what the new list took away; if the host is needed, have the list generated again with allowlist-gen",
     }
 
     /// The proxy is shutting down.
