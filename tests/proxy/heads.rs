@@ -13,7 +13,7 @@ use ringfence::reason::Reason::{
 use test_support::PATIENCE;
 
 use crate::refusals::{check, refused};
-use crate::stage::{DATA, HOST, Stage, document, hello};
+use crate::stage::{Answer, DATA, HOST, LOOPBACK, MOMENT, Stage, document, hello};
 
 /// A threat, the reason that meets it, and the request that poses it.
 type Row = (&'static str, Reason, String);
@@ -79,7 +79,7 @@ fn no_authority_passes_for_a_listed_one() -> Result<()> {
         ("H09", BadAuthority, connect(&format!("{HOST}:{port}@evil.example"))),
         ("H16", BadAuthority, connect(&format!("{}.azurecr.io:{port}", "a".repeat(64)))),
         ("H16", BadAuthority, connect(&format!("{}azurecr.io:{port}", "abc.".repeat(62)))),
-        ("H16", NotInPolicy, connect(&format!("{}aa:{port}", "a.".repeat(125)))),
+        ("H16", NotInPolicy, connect(&format!("{}a:{port}", "a.".repeat(126)))),
         ("H20", BadAuthority, connect(&format!("https://{HOST}:{port}"))),
         ("H20", BadAuthority, connect(&format!("https://{HOST}/"))),
         ("H20", BadAuthority, connect("*")),
@@ -261,6 +261,58 @@ fn headers_that_speak_for_others_change_nothing() -> Result<()> {
     ensure!(line["client"] == *address && !line.to_string().contains("10.9.9.9"), "{line}");
     ensure!(line["address"] == format!("127.0.0.1:{port}"), "{line}");
     ensure!(stage.dns.asked() == [HOST] && stage.origin.arrived() == hello);
+    Ok(())
+}
+
+/// P12: nor do they lend a client the list of another's group.
+#[test]
+fn headers_make_nobody_a_member_of_a_group() -> Result<()> {
+    let far = document(&["far.azurecr.io"], 443);
+    let settings =
+        "[[client]]\nname = \"far\"\naddress = [\"10.9.9.0/24\"]\nallowlist = [\"far.toml\"]\n";
+    let stage = Stage::prepared(settings, |list, _| {
+        Ok(std::fs::write(list.with_file_name("far.toml"), far)?)
+    })?;
+    for header in [
+        "X-Forwarded-For: 10.9.9.9",
+        "Forwarded: for=10.9.9.9",
+        "X-Real-IP: 10.9.9.9",
+        "X-Client-IP: 10.9.9.9",
+    ] {
+        let mut client = stage.client()?;
+        client
+            .send(format!("CONNECT far.azurecr.io:443 HTTP/1.1\r\n{header}\r\n\r\n").as_bytes())?;
+        ensure!(client.head()?.starts_with("HTTP/1.1 403 ringfence: not_in_policy"), "{header}");
+        let address = client.address()?;
+        let line = stage.proxy.logged(|line| line["client"] == *address)?;
+        ensure!(line["group"] == "default" && line["identity"] == "address", "{line}");
+    }
+    ensure!(stage.dns.asked().is_empty() && stage.origin.connections() == 0);
+    Ok(())
+}
+
+/// P02: what is sent ahead of the answer is kept within the head's limit, and the rest stays in the socket.
+#[test]
+fn what_is_sent_ahead_is_bounded() -> Result<()> {
+    let stage = Stage::open()?;
+    stage.dns.answer(HOST, Answer::Held);
+    let mut client = stage.client()?;
+    client.set_write_timeout(MOMENT)?;
+    let port = stage.origin.port;
+    client.send(format!("CONNECT {HOST}:{port} HTTP/1.1\r\n\r\n").as_bytes())?;
+    stage.until(|| Ok(!stage.dns.asked().is_empty()))?;
+    let chunk = vec![0x17; 1 << 20];
+    let stalled = (0..64).any(|_| client.send(&chunk).is_err());
+    ensure!(stalled, "64 MiB were taken in before the answer");
+    stage.dns.release(LOOPBACK)?;
+    ensure!(client.head()?.starts_with("HTTP/1.1 200 "));
+    let address = client.address()?;
+    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    ensure!(
+        line["reason"] == Reason::NotTls.code() || line["reason"] == Reason::MalformedTls.code(),
+        "{line}"
+    );
+    ensure!(stage.origin.arrived().is_empty());
     Ok(())
 }
 

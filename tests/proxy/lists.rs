@@ -85,6 +85,8 @@ fn a_line_that_is_too_wide_does_not_load() -> Result<()> {
         ("blob.core.windows.net", "is a storage host", "dedicated data endpoints"),
         ("acct.blob.core.windows.net", "is a storage host", "dedicated data endpoints"),
         ("acct.z13.blob.storage.azure.net", "is a storage host", "dedicated data endpoints"),
+        // H07
+        ("xn--bcher-kva.azurecr.io", "`xn--` (punycode) labels are not accepted", ""),
         ("*.blob.core.windows.net", "would allow `exfil.blob.core", "dedicated data endpoints"),
     ];
     for (host, problem, remedy) in rows {
