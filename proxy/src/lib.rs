@@ -13,6 +13,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod dialled;
 pub mod dns;
 pub mod expectations;
 pub mod explain;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::credentials::Users;
+use crate::dialled::Dialled;
 use crate::lines::Lines;
 use crate::lists::{Error as ListError, Loaded};
 use crate::metrics::Metrics;
@@ -72,6 +73,7 @@ impl Service {
                 cut: CancellationToken::new(),
                 limits: config.limits,
                 meters: metrics.meters.clone(),
+                dialled: Dialled::default(),
             },
             log: Lines::to(io::stdout(), metrics.log_lost.clone()),
             metrics,

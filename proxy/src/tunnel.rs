@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Clients, Listener, Source};
+use crate::dialled::{Dialled, OwnEnd};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
+    /// Our own ends of all tunnels.
+    pub dialled: Dialled,
 }
 
 /// The limits of all stages.
@@ -74,6 +77,7 @@ pub enum Outcome {
 pub struct Tunnel {
     permit: Permit,
     upstream: Upstream,
+    own_end: OwnEnd,
 }
 
 impl Tunnel {
@@ -153,7 +157,10 @@ impl Shared {
         // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
         match policy.renew(&permit, upstream.route.hop) {
-            Ok(()) => Ok(Tunnel { permit, upstream }),
+            Ok(()) => {
+                let own_end = self.dialled.enter(&upstream.stream);
+                Ok(Tunnel { permit, upstream, own_end })
+            }
             Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
         }
     }
@@ -167,6 +174,11 @@ impl Shared {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
             () = self.cut.cancelled() => Err(Reason::Draining),
+        };
+        // Whoever redirects our own connections to us, too, would have us dial in circles.
+        let hello = match hello {
+            Ok(_) if self.dialled.contains(source.address) => Err(Reason::SelfConnect),
+            hello => hello,
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
         let asked = hello.and_then(|hello| {
@@ -192,7 +204,7 @@ impl Shared {
         answer: &[u8],
         pipelined: Vec<u8>,
     ) -> Outcome {
-        let Tunnel { permit, upstream } = &tunnel;
+        let Tunnel { permit, upstream, .. } = &tunnel;
         let checked = {
             tokio::select! {
                 biased;
@@ -209,7 +221,8 @@ impl Shared {
     }
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
-        let Tunnel { permit, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let Tunnel { permit, upstream, own_end: _entered } = tunnel;
+        let Upstream { stream: mut host, route } = upstream;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(&permit, &route);
