@@ -15,4 +15,5 @@ mod refusals;
 mod reload;
 mod selftest;
 mod stage;
+mod transparent;
 mod tunnels;
