@@ -1,5 +1,6 @@
 //! The proxy from outside: the built program, its log and its far ends.
 
+mod balancers;
 mod clients;
 mod contoso;
 mod dns;
@@ -9,6 +10,7 @@ mod heads;
 mod hellos;
 mod liar;
 mod lifecycle;
+mod listeners;
 mod parent;
 mod pull;
 mod refusals;
