@@ -5,6 +5,7 @@ mod clients;
 mod contoso;
 mod dns;
 mod expectations;
+mod faults;
 mod handshakes;
 mod heads;
 mod hellos;
