@@ -241,6 +241,29 @@ fn a_sidecar_lets_out_what_is_listed_and_nothing_else() -> Result<()> {
     Ok(())
 }
 
+/// The rules leave to IPv6 what it needs to find its neighbours.
+#[test]
+fn a_sidecar_has_both_families() -> Result<()> {
+    let Some(network) = Network::open(&["nft", "unshare", "setpriv", "openssl"])? else {
+        return Ok(());
+    };
+    add_ipv6(&network)?;
+    let origin = Recorder::start(&network, LOGIN, LOGIN_IPV6)?;
+    let dns = Dns::start(&network, &[(LOGIN, LOGIN_IPV6)])?;
+    let proxy = sidecar(&network, &dns, SIDECAR)?;
+    let peer = format!("[{NOWHERE_IPV6}]:443");
+    for (host, reached) in [(LOGIN, true), (OTHER, false)] {
+        let openssl = network.unproxied("openssl", &network.gate);
+        let finished = openssl.args(["s_client", "-connect", &peer, "-servername", host]).run()?;
+        ensure!(finished.status.success() == reached, "{finished}");
+    }
+    for line in [proxy.logged(tunnelled(LOGIN))?, proxy.logged(refused(OTHER, "not_in_policy"))?] {
+        ensure!(line["original"] == peer, "{line}");
+    }
+    ensure!(origin.received()?.connections == 1);
+    Ok(())
+}
+
 /// Rules that forget to leave the proxy's own traffic out would have it dial itself until nothing is left.
 #[test]
 fn a_sidecar_that_is_redirected_to_itself_notices() -> Result<()> {
@@ -271,28 +294,17 @@ fn both_families_are_redirected_to_one_listener() -> Result<()> {
     let Some(network) = Network::open(&["nft", "unshare", "openssl"])? else {
         return Ok(());
     };
-    let (inside, outside, host) = ("fd00:99::1", "2603:1030:1::2", "2603:1030:1::10");
-    let address = |namespace: &Namespace, address: &str, interface: &str| {
-        namespace.ip(&["address", "add", address, "dev", interface, "nodad"])
-    };
-    address(&network.client, "fd00:99::2/64", "gate")?;
-    address(&network.gate, &format!("{inside}/64"), "client")?;
-    address(&network.gate, &format!("{outside}/64"), "world")?;
-    address(&network.world, "2603:1030:1::1/64", "gate")?;
-    address(&network.world, &format!("{host}/128"), "lo")?;
-    network.client.ip(&["-6", "route", "add", "default", "via", inside])?;
-    network.gate.ip(&["-6", "route", "add", &format!("{host}/128"), "via", "2603:1030:1::1"])?;
-
-    let origin = Recorder::start(&network, LOGIN, host)?;
-    let dns = Dns::start(&network, &[(LOGIN, host)])?;
+    add_ipv6(&network)?;
+    let origin = Recorder::start(&network, LOGIN, LOGIN_IPV6)?;
+    let dns = Dns::start(&network, &[(LOGIN, LOGIN_IPV6)])?;
     let group = "[[client]]\nname = \"six\"\naddress = [\"fd00:99::/64\"]\nallowlist = [\"allowlist.toml\"]\n\
                  [[client]]\nname = \"four\"\naddress = [\"10.99.0.2\"]\nallowlist = [\"allowlist.toml\"]\n";
     let proxy = gateway(&network, &dns, GATEWAY, group)?;
-    let (elsewhere, name) = ("2603:1030:1::99", ["-servername", LOGIN]);
+    let (elsewhere, name) = (NOWHERE_IPV6, ["-servername", LOGIN]);
     openssl(&network, &format!("[{elsewhere}]"), &name)?.succeeded()?;
     let line = proxy.logged(|line| tunnelled(LOGIN)(line) && line["group"] == "six")?;
     ensure!(line["original"] == format!("[{elsewhere}]:443"), "{line}");
-    ensure!(line["address"] == format!("[{host}]:443"), "{line}");
+    ensure!(line["address"] == format!("[{LOGIN_IPV6}]:443"), "{line}");
     openssl(&network, NOWHERE, &name)?.succeeded()?;
     let line = proxy.logged(|line| tunnelled(LOGIN)(line) && line["group"] == "four")?;
     ensure!(line["original"] == format!("{NOWHERE}:443"), "{line}");
@@ -377,7 +389,7 @@ fn sidecar(network: &Network, dns: &Dns, rules: &str) -> Result<Ringfence> {
     let read = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"];
     let user = Program::new("setpriv").args(["--reuid", "3128"]).args(read);
     let user = user.arg(env!("CARGO_BIN_EXE_ringfence"));
-    start(network, dns, &network.gate, user, "127.0.0.1:3130", "")
+    start(network, dns, &network.gate, user, "[::]:3130", "")
 }
 
 fn start(
@@ -421,6 +433,23 @@ fn refusal(proxy: &Ringfence, reason: Reason) -> Result<Value> {
     proxy.logged(|line| line["reason"] == reason.code()).context(reason)
 }
 
+/// IPv6, as the network has IPv4.
+fn add_ipv6(network: &Network) -> Result<()> {
+    let Network { client, gate, world, .. } = network;
+    let host = format!("{LOGIN_IPV6}/128");
+    for (namespace, address, interface) in [
+        (client, "fd00:99::2/64", "gate"),
+        (gate, "fd00:99::1/64", "client"),
+        (gate, "2603:1030:1::2/64", "world"),
+        (world, "2603:1030:1::1/64", "gate"),
+        (world, &host, "lo"),
+    ] {
+        namespace.ip(&["address", "add", address, "dev", interface, "nodad"])?;
+    }
+    client.ip(&["-6", "route", "add", "default", "via", "fd00:99::1"])?;
+    gate.ip(&["-6", "route", "add", "default", "via", "2603:1030:1::1"])
+}
+
 /// A name server that knows everybody.
 fn names(network: &Network) -> Result<Dns> {
     let hosts = [
@@ -438,3 +467,5 @@ const CLIENT: &str = "10.99.0.2";
 const GATE_OUTSIDE: &str = "20.62.128.2";
 /// Where nobody is.
 const NOWHERE: &str = "20.62.128.99";
+const NOWHERE_IPV6: &str = "2603:1030:2::99";
+const LOGIN_IPV6: &str = "2603:1030:2::10";
