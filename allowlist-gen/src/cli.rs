@@ -11,9 +11,10 @@ use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{self, Format};
 use allowlist_gen::{DataEndpoints, Error, Generated, metadata, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
 use ringfence_config::snippet::Source;
-use ringfence_config::{Allowlist, Document, document, hostname};
+use ringfence_config::{Allowlist, Document, Issue, document, hostname};
 use similar::TextDiff;
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
@@ -70,7 +71,22 @@ struct GenerateArguments {
     #[arg(long, default_value = "toml", conflicts_with = "check")]
     format: Format,
 
+    /// Number this issue of the list; let it grow with each
+    ///
+    /// A proxy refuses an issue with a lower serial than one it has seen.
+    #[arg(long, value_name = "N")]
+    serial: Option<Serial>,
+
+    /// End the list's validity, as in 2026-12-31T00:00:00Z
+    ///
+    /// From then on a proxy refuses everything until it gets a newer list.
+    #[arg(long, value_name = "TIME")]
+    not_after: Option<Moment>,
+
     /// Write nothing; compare with this list, whatever its order and comments
+    ///
+    /// The list's serial and end are compared if `--serial` and `--not-after` are given; otherwise
+    /// standard error says that they were not.
     ///
     /// Exit code 0 means that both say the same, 1 that they differ (standard output has the
     /// difference), and 2 that they can't be compared, also because no exact list exists now.
@@ -103,6 +119,7 @@ What the files may hold:
 Examples:
   az acr show-endpoints --name contoso | allowlist-gen generate -
   allowlist-gen generate contoso.json nic.json --output allowlist.toml
+  allowlist-gen generate contoso.json --serial 8 --not-after 2026-12-31T00:00:00Z
   allowlist-gen generate contoso.json --check allowlist.toml
   allowlist-gen generate contoso.json replications.json --assume-data-endpoints
   allowlist-gen generate --registry contoso --region eastus --region westus";
@@ -148,6 +165,7 @@ enum Description {
 /// The arguments, checked.
 struct Options {
     input: Input,
+    issue: Issue,
     action: Action,
     findings: Findings,
 }
@@ -208,7 +226,7 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
     let is_fatal = options.findings == Findings::Fatal && !generated.findings.is_empty();
     match &options.action {
         Action::Check(file) => {
-            let answer = check(&generated.allowlist, file)?;
+            let answer = check(&generated.allowlist, options.issue, file)?;
             Ok(if is_fatal { Answer::No } else { answer })
         }
         // Half a success would be installed, so a strict no leaves no list behind.
@@ -216,7 +234,9 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
             tell(&"\nrefused (strict): there are findings, so no list is written\n");
             Ok(Answer::No)
         }
-        Action::Write(format, destination) => write(&generated.allowlist, *format, destination),
+        Action::Write(format, destination) => {
+            write(&generated.allowlist, options.issue, *format, destination)
+        }
     }
 }
 
@@ -249,9 +269,14 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-fn write(list: &Allowlist, format: Format, destination: &Destination) -> Result<Answer, Failure> {
+fn write(
+    list: &Allowlist,
+    issue: Issue,
+    format: Format,
+    destination: &Destination,
+) -> Result<Answer, Failure> {
     let mut bytes = Vec::new();
-    export::write(format, list, &mut bytes)?;
+    export::write(format, list, issue, &mut bytes)?;
     match destination {
         Destination::Stdout => print(&bytes)?,
         Destination::File(file) => replace(file, &bytes)
@@ -284,12 +309,24 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Compares canonical documents, so that comments and order don't count.
-fn check(list: &Allowlist, file: &Path) -> Result<Answer, Failure> {
+/// Compares canonical documents, so that comments and order don't count. Each issue has another serial and
+/// another end, so those count if they are asked for, and it is said if they don't.
+fn check(list: &Allowlist, issue: Issue, file: &Path) -> Result<Answer, Failure> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| Failure::Read(name.clone(), error))?;
-    let known = Document::parse(&name, &text).and_then(|doc| document::merge(&[doc]))?;
-    let (old, new) = (known.to_toml(), list.to_toml());
+    let document = Document::parse(&name, &text)?;
+    let (serial, not_after) = (document.serial(), document.not_after());
+    let asked =
+        Issue { serial: issue.serial.and(serial), not_after: issue.not_after.and(not_after) };
+    let passed_over = Issue {
+        serial: serial.filter(|_| issue.serial.is_none()),
+        not_after: not_after.filter(|_| issue.not_after.is_none()),
+    };
+    if !passed_over.is_empty() {
+        tell(&format_args!("not compared: {passed_over}; `--serial` and `--not-after` would\n"));
+    }
+    let known = document::merge(&[document])?;
+    let (old, new) = (known.to_toml_issue(asked), list.to_toml_issue(issue));
     if old == new {
         return Ok(Answer::Yes);
     }
@@ -363,7 +400,8 @@ impl TryFrom<GenerateArguments> for Options {
             (None, None) => Action::Write(raw.format, Destination::Stdout),
         };
         let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
-        Ok(Self { input, action, findings })
+        let issue = Issue { serial: raw.serial, not_after: raw.not_after };
+        Ok(Self { input, issue, action, findings })
     }
 }
 

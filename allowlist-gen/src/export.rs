@@ -8,7 +8,7 @@ mod toml;
 
 use std::io::{self, Write};
 
-use ringfence_config::Allowlist;
+use ringfence_config::{Allowlist, Issue};
 
 /// A format that a list can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +45,27 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
-/// Writes `allowlist`, byte for byte the same for the same entries.
+/// Writes this issue of `allowlist`, byte for byte the same for the same entries.
 ///
 /// ```
 /// use allowlist_gen::export::{self, Format};
-/// use ringfence_config::{Allowlist, Entry, Role};
+/// use ringfence_config::{Allowlist, Entry, Issue, Role};
 ///
 /// let host = "contoso.azurecr.io".parse().unwrap();
 /// let list = Allowlist::new([Entry::new(host, Role::Login("contoso".parse().unwrap()))]).unwrap();
 /// let mut out = Vec::new();
-/// export::write(Format::Text, &list, &mut out).unwrap();
+/// export::write(Format::Text, &list, Issue::default(), &mut out).unwrap();
 /// assert_eq!(out, b"contoso.azurecr.io\n");
 /// ```
-pub fn write(format: Format, allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Error> {
+pub fn write(
+    format: Format,
+    allowlist: &Allowlist,
+    issue: Issue,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     match format {
-        Format::Toml => toml::write(allowlist, out),
-        Format::Text => text::write(allowlist, out),
-        Format::Json => json::write(allowlist, out),
+        Format::Toml => toml::write(allowlist, issue, out),
+        Format::Text => text::write(allowlist, issue, out),
+        Format::Json => json::write(allowlist, issue, out),
     }
 }

@@ -10,6 +10,7 @@ use crate::address::Pin;
 use crate::endpoint::{Endpoint, Family};
 use crate::guard;
 use crate::hostname::{Hostname, Port};
+use crate::issue::{Issue, Moment, Serial};
 use crate::pattern::HostPattern;
 use crate::registry::{Label, Region};
 
@@ -164,19 +165,26 @@ impl Allowlist {
         self.entries.is_empty()
     }
 
-    /// The document, byte for byte the same for the same entries.
+    /// The document of no particular issue, byte for byte the same for the same entries.
     pub fn to_toml(&self) -> String {
+        self.to_toml_issue(Issue::default())
+    }
+
+    /// The document of this issue, byte for byte the same for the same entries.
+    pub fn to_toml_issue(&self, issue: Issue) -> String {
         let patterns =
             self.entries.iter().any(|entry| matches!(entry.host, HostPattern::Wildcard(_)));
         let document = WireDocument {
             schema: SCHEMA,
+            serial: issue.serial,
+            not_after: issue.not_after.map(Moment::to_toml),
             allow_patterns: patterns.then_some(true),
             entry: self.entries.iter().map(WireEntry::from).collect(),
         };
         toml::to_string(&document).expect("strings, numbers and lists of them are TOML")
     }
 
-    /// `sha256:` and the hash of [`to_toml`](Self::to_toml) in hex.
+    /// `sha256:` and the hash of [`to_toml`](Self::to_toml) in hex: the same in every issue of the same list.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.to_toml());
         digest.iter().fold(String::from("sha256:"), |hex, byte| hex + &format!("{byte:02x}"))
@@ -327,6 +335,10 @@ impl Conflict {
 #[derive(Serialize)]
 struct WireDocument<'a> {
     schema: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<Serial>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<toml::value::Datetime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_patterns: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

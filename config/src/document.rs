@@ -10,6 +10,7 @@ use crate::address::{Pin, PinError};
 use crate::allowlist::{Allowlist, Conflict, Entry, Ports, Role, SCHEMA, guard_entry};
 use crate::guard;
 use crate::hostname::{self, Port, PortError};
+use crate::issue::{Issue, Moment, MomentError, Serial, SerialError};
 use crate::pattern::{self, HostPattern};
 use crate::registry::{Label, Region, RegionError};
 use crate::snippet::{self, Place, Source};
@@ -18,7 +19,8 @@ use crate::snippet::{self, Place, Source};
 #[derive(Debug, Clone)]
 pub struct Document {
     source: Source,
-    entries: Vec<(Entry, Range<usize>)>,
+    issue: Issue,
+    entries: Vec<PlacedEntry>,
 }
 
 impl Document {
@@ -35,8 +37,28 @@ impl Document {
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let source = Source { name: name.to_owned(), text: text.to_owned() };
         read(text)
-            .map(|entries| Self { source: source.clone(), entries })
+            .map(|(issue, entries)| Self { source: source.clone(), issue, entries })
             .map_err(|(problem, span)| Error { source, span, problem, other: None })
+    }
+
+    /// The name it was parsed under.
+    pub fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// What it says about itself.
+    pub fn issue(&self) -> Issue {
+        self.issue
+    }
+
+    /// The number that grows with each issue of the file.
+    pub fn serial(&self) -> Option<Serial> {
+        self.issue.serial
+    }
+
+    /// The moment up to which it counts.
+    pub fn not_after(&self) -> Option<Moment> {
+        self.issue.not_after
     }
 }
 
@@ -103,6 +125,12 @@ pub enum Problem {
     /// A version this program doesn't know.
     #[error("schema {0} is not known; this program reads schema {SCHEMA}")]
     Schema(u32),
+    /// `serial` is no number that counts issues.
+    #[error("`{0}` is not a serial: {1}")]
+    Serial(i64, SerialError),
+    /// `not_after` is no moment in UTC.
+    #[error("`not_after` is not a moment in UTC: {0}")]
+    NotAfter(MomentError),
     /// Neither or both of `host` and `storage_account`.
     #[error("an entry has either `host` or `storage_account`")]
     HostOrAccount,
@@ -153,6 +181,10 @@ impl Problem {
                  `<registry>.<region>.geo` below its cloud's domain; a custom domain is listed with \
                  `role = \"other\"` and a `why`",
             ),
+            Self::Host(..) => Some(
+                "write each host by its exact name, as in `contoso.azurecr.io`; \
+                 `allowlist-gen generate` derives a registry's, and private addresses go into `addresses`",
+            ),
             Self::PatternNotAllowed(_) => {
                 Some("list the exact hosts, or write `allow_patterns = true` above the entries")
             }
@@ -164,9 +196,11 @@ impl Problem {
     }
 }
 
+/// An entry, and where its host stands.
+type PlacedEntry = (Entry, Range<usize>);
 type Misplaced = (Problem, Range<usize>);
 
-fn read(text: &str) -> Result<Vec<(Entry, Range<usize>)>, Misplaced> {
+fn read(text: &str) -> Result<(Issue, Vec<PlacedEntry>), Misplaced> {
     let raw: RawDocument = toml::from_str(text).map_err(|error| {
         let nothing =
             text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
@@ -177,10 +211,30 @@ fn read(text: &str) -> Result<Vec<(Entry, Range<usize>)>, Misplaced> {
     if *raw.schema.get_ref() != SCHEMA {
         return Err((Problem::Schema(*raw.schema.get_ref()), raw.schema.span()));
     }
-    raw.entry
+    let issue = Issue {
+        serial: raw.serial.as_ref().map(serial).transpose()?,
+        not_after: raw.not_after.as_ref().map(not_after).transpose()?,
+    };
+    let entries = raw
+        .entry
         .iter()
         .map(|entry| Ok((raw_entry(entry, raw.allow_patterns)?, host_span(entry))))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok((issue, entries))
+}
+
+fn serial(raw: &Spanned<i64>) -> Result<Serial, Misplaced> {
+    let number = *raw.get_ref();
+    Serial::try_from(number).map_err(|error| (Problem::Serial(number, error), raw.span()))
+}
+
+/// A date-time of TOML, with the offset of UTC; text in quotes would be another type to every other reader.
+fn not_after(raw: &Spanned<toml::Value>) -> Result<Moment, Misplaced> {
+    let misplaced = |error| (Problem::NotAfter(error), raw.span());
+    match raw.get_ref() {
+        toml::Value::Datetime(moment) => moment.to_string().parse().map_err(misplaced),
+        _ => Err(misplaced(MomentError)),
+    }
 }
 
 fn host_span(raw: &Spanned<RawEntry>) -> Range<usize> {
@@ -283,6 +337,8 @@ fn ports(raw: &RawEntry) -> Result<Ports, Misplaced> {
 #[serde(deny_unknown_fields)]
 struct RawDocument {
     schema: Spanned<u32>,
+    serial: Option<Spanned<i64>>,
+    not_after: Option<Spanned<toml::Value>>,
     #[serde(default)]
     allow_patterns: bool,
     #[serde(default)]
@@ -423,6 +479,48 @@ mod tests {
         }
         assert_eq!(parse("schema = 2").expect_err("schema").problem(), &Problem::Schema(2));
         assert!(parse("schema = 1").expect("a list without entries").is_empty());
+    }
+
+    #[test]
+    fn an_issue_is_beside_the_entries_and_not_in_the_hash() {
+        let entry = "[[entry]]\nhost = \"a.example.com\"\nrole = \"other\"\nwhy = \"x\"\n";
+        let text = format!("schema = 1\nserial = 7\nnot_after = 2026-12-31T00:00:00Z\n{entry}");
+        let document = Document::parse("list.toml", &text).expect("valid");
+        assert_eq!(document.serial(), Some(Serial::try_from(7_u64).expect("a serial")));
+        assert_eq!(document.not_after(), Some("2026-12-31T00:00:00Z".parse().expect("a moment")));
+        assert_eq!(document.issue().to_string(), "serial 7, not after 2026-12-31T00:00:00Z");
+
+        let list = merge(std::slice::from_ref(&document)).expect("one entry");
+        let written = list.to_toml_issue(document.issue());
+        let again = Document::parse("again.toml", &written).expect("what we write parses");
+        assert_eq!(again.issue(), document.issue());
+        assert_eq!(merge(&[again]).expect("one entry"), list);
+
+        let plain = Document::parse("plain.toml", &format!("schema = 1\n{entry}")).expect("valid");
+        assert!(plain.issue().is_empty());
+        assert_eq!(merge(&[plain]).expect("one entry").hash(), list.hash());
+    }
+
+    #[test]
+    fn an_issue_that_is_none_shows_its_place() {
+        let rows = [
+            ("serial = -1", "`-1` is not a serial: write a whole number"),
+            ("serial = \"7\"", "expected i64"),
+            ("serial = 9223372036854775808", "integer `9223372036854775808`, expected i64"),
+            ("serial = 1\nserial = 2", "duplicate key"),
+            ("not_after = 2026-12-31", "as in 2026-12-31T00:00:00Z"),
+            ("not_after = 2026-12-31T00:00:00", "the `Z` of UTC"),
+            ("not_after = 2026-12-31T00:00:00+01:00", "the `Z` of UTC"),
+            ("not_after = \"2026-12-31T00:00:00Z\"", "not a moment in UTC"),
+            ("not_after = 1798675200", "not a moment in UTC"),
+            ("not_after = 1969-12-31T00:00:00Z", "not a moment in UTC"),
+            ("not_before = 2026-12-31T00:00:00Z", "unknown field `not_before`"),
+        ];
+        for (line, expected) in rows {
+            let shown = parse(&format!("schema = 1\n{line}\n")).expect_err(line).to_string();
+            assert!(shown.contains(expected), "{expected} in {shown}");
+            assert!(shown.contains("list.toml:2:") || shown.contains("list.toml:3:"), "{shown}");
+        }
     }
 
     #[test]

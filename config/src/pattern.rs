@@ -140,7 +140,7 @@ impl Serialize for HostPattern {
 }
 
 /// Many wildcards, matched at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PatternSet {
     globs: GlobSet,
 }

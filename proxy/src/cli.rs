@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -13,8 +14,10 @@ use crate::client::{Clients, GroupName};
 use crate::config::{Config, Options};
 use crate::expectations::{Expectations, Lists, Report};
 use crate::explain::{Explanation, Verdict};
+use crate::ledger::Ledger;
 use crate::lists::Loaded;
 use crate::notice::notice;
+use crate::probe::Probes;
 use crate::reception::Reception;
 use crate::{selftest, server};
 
@@ -134,12 +137,14 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Run { options } => {
-            let (config, loaded) = load(options)?;
-            server::run(&config, &loaded)?;
+            let (config, loaded, mut ledger) = load(options)?;
+            let loaded = loaded.remembered(&mut ledger)?;
+            server::run(&config, &loaded, ledger)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { options } => {
-            let (config, loaded) = load(options)?;
+            let (config, loaded, _) = load(options)?;
+            Probes::new(&config.probe, &config.groups, &loaded.policy(1, config.rules))?;
             Reception::new(&config)?;
             Clients::load(&config)?;
             loaded.tell_findings();
@@ -147,7 +152,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Explain { target, client, format, options } => {
-            let (_, loaded) = load(options)?;
+            let (_, loaded, _) = load(options)?;
             let explanation = Explanation::new(&target, loaded.list_for(client.as_ref())?);
             show(format, &explanation)?;
             Ok(match explanation.verdict() {
@@ -156,7 +161,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             })
         }
         Command::Test { files, format, options } => {
-            let (_, loaded) = load(options)?;
+            let (_, loaded, _) = load(options)?;
             let lists = Lists::new(&loaded);
             let mut results = Vec::new();
             for file in files {
@@ -174,10 +179,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
 }
 
-fn load(options: Options) -> Result<(Config, Loaded), Box<dyn std::error::Error>> {
+fn load(options: Options) -> Result<(Config, Loaded, Ledger), Box<dyn std::error::Error>> {
     let config = Config::load(options)?;
-    let loaded = config.catalog.read()?.load()?;
-    Ok((config, loaded))
+    let ledger = Ledger::open(config.vintage, config.state.as_deref())?;
+    let loaded = config.catalog.read()?.load()?.judged(&ledger, SystemTime::now())?;
+    Ok((config, loaded, ledger))
 }
 
 fn describe(what: Description) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -123,6 +123,11 @@ impl Clients {
         Ok(Self::new(config.groups.clone(), verifier))
     }
 
+    /// The groups' names, in the order in which they are counted.
+    pub fn names(&self) -> impl Iterator<Item = &GroupName> {
+        self.groups.iter().map(|group| &group.name)
+    }
+
     /// Whom passwords are verified for.
     pub fn verifier(&self) -> Option<&Verifier> {
         self.verifier.as_ref()
@@ -253,6 +258,11 @@ impl GroupName {
     /// The name of those who need no group.
     pub fn everyone() -> Self {
         Self(DEFAULT.into())
+    }
+
+    /// Whose a list is, where it is named: ` of group NAME`, unless it is everyone's.
+    pub fn whose(&self) -> String {
+        if *self == Self::everyone() { String::new() } else { format!(" of group `{self}`") }
     }
 
     /// As it is written.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,11 +20,14 @@ use toml::Spanned;
 use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
 use crate::lists::{Catalog, Sources};
+use crate::log::Audit;
 use crate::parent::{self, Parent};
 use crate::policy::{Mode, Rules};
+use crate::signature::Keys;
 use crate::tls::{self, SanName};
 use crate::tunnel::Limits;
-use crate::{head, hello, relay, upstream};
+use crate::vintage::{self, Rule};
+use crate::{admission, budget, head, hello, log, probe, relay, upstream};
 
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// What each group is allowed.
     pub catalog: Catalog,
+    /// What happens to lists that are too old.
+    pub vintage: vintage::Rules,
+    /// Where their serials are remembered over restarts.
+    pub state: Option<PathBuf>,
     /// The DNS servers; those of `/etc/resolv.conf` if there are none.
     pub resolvers: Vec<SocketAddr>,
     /// What it says about addresses.
@@ -51,10 +58,18 @@ pub struct Config {
     pub parent: Option<Arc<Parent>>,
     /// Threads that serve connections.
     pub workers: NonZeroUsize,
-    /// Connections that may be open at once; more wait in the kernel's queue.
-    pub connections: NonZeroUsize,
-    /// How long live tunnels may go on after SIGTERM.
+    /// How many connections come in.
+    pub admission: admission::Limits,
+    /// How much the clients of each group may send, in the order of the groups.
+    pub budgets: Vec<Option<budget::Limit>>,
+    /// How long the proxy goes on serving after SIGTERM, when it is no longer ready.
+    pub grace: Duration,
+    /// How long live tunnels may go on after that.
     pub drain: Duration,
+    /// Where the access log goes, and how much depends on it.
+    pub log: log::Settings,
+    /// What is tried in the background.
+    pub probe: probe::Settings,
     /// The limits of a connection's stages.
     pub limits: Limits,
 }
@@ -149,13 +164,15 @@ impl Config {
             allowlists: either(options.allowlist, file.allowlist),
             registries: either(options.registry, file.registry),
         };
-        let (mut groups, mut lists) = (Vec::new(), Vec::new());
+        let (mut groups, mut lists, mut budgets) = (Vec::new(), Vec::new(), Vec::new());
         for client in file.client {
+            budgets.push(client.upload_budget.or(file.upload_budget).map(Budget::limit));
             let (group, sources) = client.split(file.mode);
             groups.push(group);
             lists.push(sources);
         }
         if !everyone.is_empty() {
+            budgets.push(file.upload_budget.map(Budget::limit));
             groups.push(Group::everyone());
             lists.push(everyone);
         }
@@ -188,13 +205,33 @@ impl Config {
             users: file.credentials.map(|section| section.users),
             admin,
             groups,
-            catalog: Catalog(lists),
+            catalog: Catalog { groups: lists, keys: file.lists.public_keys },
+            vintage: vintage::Rules { rollback: file.lists.rollback, expired: file.lists.expired },
+            state: file.lists.state,
             resolvers: either(options.resolver, file.resolver),
             rules,
             parent: parent.map(Arc::new),
             workers: file.workers.unwrap_or_else(cores),
-            connections: file.limits.connections,
+            admission: admission::Limits {
+                connections: file.limits.connections,
+                queue: file.timeouts.queue.0,
+                connections_per_client: file.limits.connections_per_client,
+                rate_per_client: file.limits.rate_per_client,
+                burst_per_client: file.limits.burst_per_client,
+            },
+            budgets,
+            grace: file.timeouts.grace.0,
             drain: file.timeouts.drain.0,
+            log: log::Settings {
+                file: file.log.file,
+                audit: file.log.audit,
+                queue: file.log.queue.0,
+            },
+            probe: probe::Settings {
+                hosts: file.probe.hosts,
+                every: file.probe.every.0,
+                ca: file.probe.ca,
+            },
             limits: Limits {
                 head: head::Limits { bytes: file.limits.head_bytes.0, time: file.timeouts.head.0 },
                 hello: hello::Limits {
@@ -251,17 +288,21 @@ struct File {
     registry: Vec<PathBuf>,
     resolver: Vec<SocketAddr>,
     mode: Mode,
+    upload_budget: Option<Budget>,
     tls: Option<Tls>,
     transparent: Option<Transparent>,
     credentials: Option<Credentials>,
     proxy_protocol: ProxyProtocol,
     client: Vec<FileClient>,
     workers: Option<NonZeroUsize>,
+    lists: Lists,
     dns: Dns,
     parent: Option<parent::Section>,
     timeouts: Timeouts,
     limits: FileLimits,
     hello: FileHello,
+    log: FileLog,
+    probe: FileProbe,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -324,6 +365,21 @@ struct FileClient {
     #[serde(default)]
     registry: Vec<PathBuf>,
     mode: Option<Mode>,
+    upload_budget: Option<Budget>,
+}
+
+/// How much a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    bytes: Volume,
+    per: Time,
+}
+
+impl Budget {
+    fn limit(self) -> budget::Limit {
+        budget::Limit { bytes: self.bytes.0, per: self.per.0 }
+    }
 }
 
 impl FileClient {
@@ -358,6 +414,16 @@ impl FileClient {
     }
 }
 
+/// How far the files that say what is allowed are trusted.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lists {
+    public_keys: Keys,
+    state: Option<PathBuf>,
+    rollback: Rule,
+    expired: Rule,
+}
+
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Dns {
@@ -382,13 +448,34 @@ struct Timeouts {
     hello: Time,
     idle: Time,
     total: Time,
+    grace: Pause,
     drain: Time,
+    queue: Time,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLog {
+    file: Option<PathBuf>,
+    audit: Audit,
+    queue: Size<1>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileProbe {
+    hosts: Vec<probe::Host>,
+    every: Time,
+    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileLimits {
     connections: NonZeroUsize,
+    connections_per_client: NonZeroUsize,
+    rate_per_client: NonZeroU32,
+    burst_per_client: NonZeroU32,
     head_bytes: Size<1024>,
     hello_bytes: Size<512>,
 }
@@ -410,8 +497,23 @@ impl Default for Timeouts {
             hello: seconds(10),
             idle: seconds(5 * 60),
             total: seconds(24 * 60 * 60),
+            grace: Pause(Duration::ZERO),
             drain: seconds(30),
+            queue: seconds(1),
         }
+    }
+}
+
+impl Default for FileLog {
+    fn default() -> Self {
+        // Some seconds of a busy gateway, a few MiB.
+        Self { file: None, audit: Audit::default(), queue: Size(16 * 1024) }
+    }
+}
+
+impl Default for FileProbe {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), every: Time(Duration::from_secs(30)), ca: None }
     }
 }
 
@@ -419,6 +521,9 @@ impl Default for FileLimits {
     fn default() -> Self {
         Self {
             connections: NonZeroUsize::new(10_000).expect("not zero"),
+            connections_per_client: NonZeroUsize::new(1000).expect("not zero"),
+            rate_per_client: NonZeroU32::new(200).expect("not zero"),
+            burst_per_client: NonZeroU32::new(400).expect("not zero"),
             head_bytes: Size(16 * 1024),
             hello_bytes: Size(64 * 1024),
         }
@@ -466,7 +571,9 @@ impl File {
             [certificate, key].into_iter().chain(client_ca).chain(crl)
         });
         let users = self.credentials.iter_mut().map(|section| &mut section.users);
-        for path in ours.chain(theirs).chain(tls).chain(users) {
+        let others =
+            self.log.file.iter_mut().chain(&mut self.probe.ca).chain(&mut self.lists.state);
+        for path in ours.chain(theirs).chain(tls).chain(users).chain(others) {
             *path = folder.join(&*path);
         }
         self.parent = self.parent.map(|parent| parent.relative_to(folder));
@@ -493,19 +600,36 @@ struct Time(Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match humantime::parse_duration(&text) {
-            Ok(duration) if duration > Duration::ZERO && duration <= MAX_TIME => Ok(Self(duration)),
-            _ => Err(serde::de::Error::custom(format!(
-                "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
-            ))),
-        }
+        duration(deserializer, Duration::from_nanos(1)).map(Self)
+    }
+}
+
+/// The same, but it may be `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pause(Duration);
+
+impl<'de> Deserialize<'de> for Pause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        duration(deserializer, Duration::ZERO).map(Self)
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    least: Duration,
+) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match humantime::parse_duration(&text) {
+        Ok(duration) if (least..=MAX_TIME).contains(&duration) => Ok(duration),
+        _ => Err(serde::de::Error::custom(format!(
+            "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
+        ))),
     }
 }
 
 const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 
-/// A number of bytes, at least `LEAST` and at most 1 MiB.
+/// A number, of bytes or of what the key says, at least `LEAST` and at most 1 Mi.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Size<const LEAST: usize>(usize);
 
@@ -515,11 +639,38 @@ impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
         match usize::deserialize(deserializer)? {
             bytes if range.contains(&bytes) => Ok(Self(bytes)),
             bytes => Err(serde::de::Error::custom(format!(
-                "{bytes} is out of range; give {} to {} bytes",
+                "{bytes} is out of range; give {} to {}",
                 range.start(),
                 range.end()
             ))),
         }
+    }
+}
+
+/// An amount of data such as `100MiB` or `5GiB`: digits and a unit, nothing between, more than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Volume(NonZeroU64);
+
+impl FromStr for Volume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
+        let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
+        let count: Option<u64> = digits.parse().ok();
+        let bytes = count.zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
+        bytes.and_then(NonZeroU64::new).map(Self).ok_or_else(|| {
+            format!("`{text}` is not an amount of data; write it as in \"100MiB\" or \"5GiB\"")
+        })
+    }
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+impl<'de> Deserialize<'de> for Volume {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -535,6 +686,8 @@ mod tests {
         assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
         assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.lists, Lists::default());
+        assert_eq!((&sample.log, &sample.probe), (&FileLog::default(), &FileProbe::default()));
         assert_eq!(sample.hello, FileHello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
@@ -544,6 +697,8 @@ mod tests {
             .collect();
         let all = File::parse("ringfence.toml", &all).expect("the commented keys parse");
         assert!(!all.allowlist.is_empty() && !all.registry.is_empty() && !all.resolver.is_empty());
+        assert!(all.transparent.is_some() && !all.proxy_protocol.from.is_empty());
+        assert!(all.upload_budget.is_some() && all.client[0].upload_budget.is_some());
         let tls = all.tls.expect("TLS");
         assert!(tls.client_ca.is_some() && !tls.crl.is_empty() && tls.http2);
         assert!(
@@ -555,6 +710,7 @@ mod tests {
         let [client] = &all.client[..] else { panic!("one group") };
         assert!(!client.certificate.is_empty() && !client.user.is_empty());
         assert!(!client.address.is_empty() && client.mode == Some(Mode::Audit));
+        assert!(!all.lists.public_keys.is_empty() && all.lists.state.is_some());
     }
 
     #[test]
@@ -564,7 +720,8 @@ mod tests {
         let path = folder.join("ringfence.toml");
         std::fs::write(
             &path,
-            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n",
+            "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nallowlist = [\"a.toml\"]\n\
+             [lists]\nstate = \"state.json\"\n",
         )
         .expect("a file");
         let options = Options {
@@ -575,7 +732,8 @@ mod tests {
         let config = Config::load(options).expect("a configuration");
         assert_eq!(config.listeners[0].1.port(), 3);
         assert_eq!(config.admin.port(), 2);
-        assert_eq!(config.catalog.0[0].allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.catalog.groups[0].allowlists, [folder.join("a.toml")]);
+        assert_eq!(config.state, Some(folder.join("state.json")));
         std::fs::remove_dir_all(folder).expect("the folder goes");
     }
 
@@ -587,10 +745,25 @@ mod tests {
             ("[timeouts]\nidle = \"0s\"", "`0s` is not a duration"),
             ("[timeouts]\nidle = \"300000000000y\"", "`300000000000y` is not a duration"),
             ("[timeouts]\nidle = \"2y\"", "`2y` is not a duration of up to a year"),
-            ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576 bytes"),
+            ("[limits]\nhead_bytes = 5", "5 is out of range; give 1024 to 1048576"),
             ("[limits]\nconnections = 0", "nonzero"),
+            ("[lists]\npublic_keys = []", "without keys no signature is checked"),
+            ("[lists]\npublic_keys = [\"RWx\"]", "`RWx` is not a minisign public key"),
+            ("[lists]\npublic_keys = \"RWx\"", "expected a sequence"),
+            ("[lists]\npublic_key = [\"RWx\"]", "unknown field `public_key`"),
+            ("[lists]\nrollback = \"ignore\"", "expected `refuse` or `warn`"),
+            ("[lists]\nexpired = false", "wanted string or table"),
+            ("[timeouts]\ngrace = \"-1s\"", "`-1s` is not a duration"),
+            ("[log]\nqueue = 0", "0 is out of range"),
+            ("[log]\naudit = \"maybe\"", "expected `best_effort` or `required`"),
+            ("[probe]\nhosts = [\"10.0.0.1:443\"]", "`10.0.0.1:443` can't be probed: IP addresses"),
             ("[hello]\nalpn = \"h3\"", "unknown variant `h3`, expected `any` or `http`"),
             ("[hello]\nearly_data = \"on\"", "unknown variant `on`, expected `allow` or `forbid`"),
+            ("[limits]\nrate_per_client = 0", "nonzero"),
+            ("[timeouts]\nqueue = \"0s\"", "`0s` is not a duration"),
+            ("upload_budget = \"5GiB\"", "expected struct Budget"),
+            ("upload_budget = { bytes = \"5GB\", per = \"1h\" }", "`5GB` is not an amount of data"),
+            ("upload_budget = { bytes = \"5GiB\" }", "missing field `per`"),
             ("listen = \"localhost:1\"", "invalid socket address"),
             ("[proxy_protocol]\nfrom = [\"010.0.0.0/8\"]", "`010.0.0.0/8`: expected an IP address"),
             ("[proxy_protocol]\nfrom = [\"10.0.0.6/8\"]", "has host bits set; write `10.0.0.0/8`"),
@@ -626,6 +799,33 @@ mod tests {
         for (text, expected) in rows {
             let shown = File::parse("ringfence.toml", text).expect_err(text).to_string();
             assert!(shown.contains(expected) && shown.contains("ringfence.toml:"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn amounts_of_data_have_a_unit() {
+        let rows = [
+            ("1B", Some(1)),
+            ("007KiB", Some(7 << 10)),
+            ("100MiB", Some(100 << 20)),
+            ("5GiB", Some(5 << 30)),
+            ("2TiB", Some(2 << 40)),
+            ("0B", None),
+            ("5", None),
+            ("5 GiB", None),
+            ("5gib", None),
+            ("5GB", None),
+            ("-5GiB", None),
+            ("+5GiB", None),
+            ("1.5GiB", None),
+            ("GiB", None),
+            ("", None),
+            ("٣GiB", None),
+            ("99999999999TiB", None),
+        ];
+        for (text, expected) in rows {
+            let read = text.parse::<Volume>().ok().map(|volume| volume.0.get());
+            assert_eq!(read, expected, "{text}");
         }
     }
 

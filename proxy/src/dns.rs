@@ -16,8 +16,8 @@ use hickory_resolver::{Resolver as Hickory, TokioResolver};
 use ringfence_config::Hostname;
 use tokio::time::timeout;
 
+use crate::descriptors;
 use crate::reason::Reason;
-use crate::upstream::is_exhaustion;
 
 /// Asks DNS, and remembers the answers for a while.
 pub struct Resolver {
@@ -58,7 +58,9 @@ impl From<NetError> for Unresolved {
     fn from(error: NetError) -> Self {
         match &error {
             NetError::Timeout => Self::new(Reason::DnsTimeout, &error),
-            NetError::Io(source) if is_exhaustion(source) => Self::new(Reason::Capacity, &error),
+            NetError::Io(source) if descriptors::exhausted(source) => {
+                Self::new(Reason::Capacity, &error)
+            }
             _ if error.is_nx_domain() => Self::not_found("NXDOMAIN"),
             _ if error.is_no_records_found() => Self::not_found("no address"),
             _ => Self::new(Reason::DnsFailed, &error),

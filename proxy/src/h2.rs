@@ -19,16 +19,18 @@ use hyper::service::service_fn;
 use hyper::upgrade::{self, OnUpgrade};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Place, Refused, Room};
 use crate::client::Source;
 use crate::head::{self, Malformed};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
-use crate::service::{Beginning, Service};
+use crate::record::Beginning;
+use crate::service::{Service, guard};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::upstream::Outbound;
 use crate::wire::Wire;
@@ -171,14 +173,18 @@ impl Streams {
     ) {
         let service = &self.service;
         let upgrade = upgrade::on(&mut request);
+        let mut room = None;
         let served = async {
             let opened = tokio::select! {
-                opened = self.open(&request) => opened,
+                opened = self.open(&request, beginning) => opened,
                 // The client has reset the stream.
                 () = respond.closed() => Err(self.malformed(Reason::ClientClosed)),
             };
             match opened {
-                Ok((tunnel, _place)) => self.carry(tunnel, upgrade, respond).await,
+                Ok((tunnel, place, _mine)) => {
+                    room = Some(Room::Place(place));
+                    self.carry(tunnel, upgrade, respond).await
+                }
                 Err(outcome) => {
                     if let Some(response) = outcome.response() {
                         // It may have gone meanwhile.
@@ -188,27 +194,28 @@ impl Streams {
                 }
             }
         };
-        let (outcome, wire) = service.guard(&self.source, served).await;
-        service.conclude(outcome, wire, beginning).await;
+        let (outcome, wire) = guard(&self.source, served).await;
+        service.conclude(outcome, wire.zip(room), beginning).await;
     }
 
     async fn open(
         &self,
         request: &Request<Incoming>,
-    ) -> Result<(Tunnel, impl Sized + use<>), Outcome> {
+        beginning: Beginning,
+    ) -> Result<(Tunnel, Place, OwnedSemaphorePermit), Outcome> {
         let mine = Arc::clone(&self.places).try_acquire_owned();
-        let slot = Arc::clone(&self.service.slots).try_acquire_owned();
-        let (Ok(mine), Ok(slot)) = (mine, slot) else {
-            return Err(self.malformed(Reason::Capacity));
-        };
+        let mine = mine.map_err(|_| self.unadmitted(Refused::from(Reason::Capacity)))?;
+        let place = self.service.admission.admit_now(self.source.address.ip());
+        let place = place.map_err(|refused| self.unadmitted(refused))?;
         let target = head::of_http2(request)
             .map_err(|malformed| Outcome::Malformed(self.source.clone(), malformed))?;
         let authorization = request.headers().get(PROXY_AUTHORIZATION);
         let authorization = authorization.map(hyper::header::HeaderValue::as_bytes);
         let shared = &self.service.shared;
-        let tunnel =
-            shared.admit(self.source.clone(), target, authorization, &self.outbound).await?;
-        Ok((tunnel, (mine, slot)))
+        let tunnel = shared
+            .admit(self.source.clone(), target, authorization, beginning, &self.outbound)
+            .await?;
+        Ok((tunnel, place, mine))
     }
 
     async fn carry(
@@ -226,6 +233,10 @@ impl Streams {
         let mut wire = Wire::H2(Box::new(TokioIo::new(upgraded)));
         let outcome = self.service.shared.carry(&mut wire, tunnel, &[], Vec::new()).await;
         (outcome, Some(wire))
+    }
+
+    fn unadmitted(&self, refused: Refused) -> Outcome {
+        Outcome::Unadmitted(self.source.clone(), refused)
     }
 
     fn malformed(&self, reason: Reason) -> Outcome {

@@ -9,23 +9,33 @@
 //! ```
 
 pub mod admin;
+pub mod admission;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod descriptors;
 pub mod dialled;
+pub mod difference;
 pub mod dns;
 pub mod expectations;
+pub mod expiry;
 pub mod explain;
 pub mod h2;
 pub mod head;
 pub mod hello;
+pub mod identities;
+pub mod ledger;
 pub mod lines;
 pub mod lists;
+pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod notice;
 pub mod parent;
 pub mod policy;
+pub mod probe;
 pub mod proxy_protocol;
 pub mod reason;
 pub mod reception;
@@ -36,9 +46,11 @@ pub mod retry;
 pub mod selftest;
 pub mod server;
 pub mod service;
+pub mod signature;
 pub mod tls;
 pub mod tunnel;
 pub mod upstream;
+pub mod vintage;
 pub mod wire;
 
 /// An error and its causes, as one text.

@@ -11,18 +11,27 @@ use allowlist_gen::{DataEndpoints, report};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::document::{self, Document};
+use ringfence_config::issue::Moment;
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, HostPattern, Port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::client::GroupName;
+use crate::ledger::{self, Ledger};
 use crate::notice::notice;
 use crate::policy::{Mode, Policy, Rules};
+use crate::signature::{self, Keys};
+use crate::vintage::{self, Standing};
 
-/// The files of every group of clients, in the order of the groups.
+/// The files of every group of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Catalog(pub Vec<Sources>);
+pub struct Catalog {
+    /// Those of each group, in the order of the groups.
+    pub groups: Vec<Sources>,
+    /// Who has to have signed them.
+    pub keys: Keys,
+}
 
 /// The files that say what a group is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +66,15 @@ pub enum Error {
     /// Metadata is wrong, or a registry in it has no exact hosts.
     #[error("{}", report::Failure(.0).to_string().trim_end())]
     Metadata(allowlist_gen::Error),
+    /// A file doesn't come from whom it should.
+    #[error(transparent)]
+    Signature(signature::Error),
+    /// A list is too old.
+    #[error(transparent)]
+    Vintage(vintage::Problem),
+    /// Which issue it is can't be remembered.
+    #[error(transparent)]
+    Ledger(ledger::Error),
     /// A file is being read, and does not come.
     #[error("the files can't be read in time; is a file system stuck?")]
     Stuck,
@@ -91,6 +109,7 @@ impl Texts {
             .map(|source| Document::parse(&source.name, &source.text))
             .collect::<Result<Vec<_>, _>>()
             .map_err(Error::List)?;
+        let standing = Standing::of(&documents);
         let mut findings = Vec::new();
         if !self.registries.is_empty() {
             let derived = allowlist_gen::generate(&self.registries, DataEndpoints::AsReported)
@@ -103,7 +122,8 @@ impl Texts {
             documents.push(document.map_err(Error::List)?);
         }
         let allowlist = document::merge(&documents).map_err(Error::List)?;
-        Ok(LoadedList { group: self.group.clone(), mode: self.mode, allowlist, findings })
+        let (group, mode) = (self.group.clone(), self.mode);
+        Ok(LoadedList { group, mode, allowlist, findings, standing })
     }
 }
 
@@ -127,6 +147,8 @@ pub struct LoadedList {
     pub allowlist: Allowlist,
     /// What a person should know about the metadata.
     pub findings: Vec<allowlist_gen::Finding>,
+    /// Which issues of its files it was made of.
+    pub standing: Standing,
 }
 
 impl Sources {
@@ -135,12 +157,12 @@ impl Sources {
         self.allowlists.is_empty() && self.registries.is_empty()
     }
 
-    fn read(&self) -> Result<Texts, Error> {
+    fn read(&self, keys: &Keys) -> Result<Texts, Error> {
         Ok(Texts {
             group: self.group.clone(),
             mode: self.mode,
-            allowlists: read_all(&self.allowlists)?,
-            registries: read_all(&self.registries)?,
+            allowlists: read_all(&self.allowlists, keys)?,
+            registries: read_all(&self.registries, keys)?,
         })
     }
 }
@@ -148,7 +170,8 @@ impl Sources {
 impl Catalog {
     /// Reads all files.
     pub fn read(&self) -> Result<Contents, Error> {
-        self.0.iter().map(Sources::read).collect::<Result<_, _>>().map(Contents)
+        let texts = self.groups.iter().map(|group| group.read(&self.keys));
+        texts.collect::<Result<_, _>>().map(Contents)
     }
 
     /// Reads all files once nobody has written to them for a moment: half a list is a list, too. A writer
@@ -168,24 +191,29 @@ impl Catalog {
 
     /// When each file was written to, and how long it is.
     fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let stamp = |path: &PathBuf| {
+        let stamp = |path: PathBuf| {
             let metadata = path.metadata().ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
         self.paths().map(stamp).collect()
     }
 
-    /// All files.
-    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.0.iter().flat_map(|sources| sources.allowlists.iter().chain(&sources.registries))
+    /// Every file that is read, signatures among them.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let signed = !self.keys.is_empty();
+        let files =
+            self.groups.iter().flat_map(|group| group.allowlists.iter().chain(&group.registries));
+        files.flat_map(move |path| {
+            [Some(path.clone()), signed.then(|| signature::beside(path))].into_iter().flatten()
+        })
     }
 }
 
 /// The folders in which a change can change what the files at `paths` say.
-fn folders<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+fn folders(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for path in paths {
-        trail(path, &mut folders);
+        trail(path.as_ref(), &mut folders);
     }
     folders
 }
@@ -219,7 +247,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
     path.components().filter(leads).map(|part| PathBuf::from(part.as_os_str())).rev().collect()
 }
 
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
+fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
@@ -228,6 +256,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
                 return Err(Error::NotAFile(path.clone()));
             }
             let bytes = std::fs::read(path).map_err(read)?;
+            keys.verify(path, &bytes).map_err(Error::Signature)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
         })
@@ -235,6 +264,32 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
 }
 
 impl Loaded {
+    /// Judges how old the lists are, all of them. To be called before anything else is done with them.
+    pub fn judged(mut self, ledger: &Ledger, now: SystemTime) -> Result<Self, Error> {
+        for Standing { vintages, problems } in self.lists.iter_mut().map(|list| &mut list.standing)
+        {
+            *problems = ledger.judge(vintages, now).map_err(Error::Vintage)?;
+        }
+        Ok(self)
+    }
+
+    /// Remembers which issues they are. To be called when all are judged, and before they are in force.
+    pub fn remembered(self, ledger: &mut Ledger) -> Result<Self, Error> {
+        let vintages = self.lists.iter().flat_map(|list| &list.standing.vintages);
+        ledger.remember(vintages).map_err(Error::Ledger)?;
+        Ok(self)
+    }
+
+    /// How old the list of each group is.
+    pub fn standings(&self) -> Vec<Standing> {
+        self.lists.iter().map(|list| list.standing.clone()).collect()
+    }
+
+    /// When the first of all files ends.
+    pub fn end(&self) -> Option<Moment> {
+        self.lists.iter().filter_map(|list| list.standing.end()).min()
+    }
+
     /// Compiles what is allowed.
     pub fn policy(&self, generation: u64, rules: Rules) -> Policy {
         Policy::new(generation, rules, self.lists.iter().map(|list| (&list.allowlist, list.mode)))
@@ -257,12 +312,12 @@ impl Loaded {
             if list.allowlist.is_empty() {
                 notice(format_args!(
                     "the list{} has no entries, so everything is denied",
-                    list.whose()
+                    list.group.whose()
                 ));
             } else if list.mode == Mode::Audit {
                 notice(format_args!(
                     "audit mode{}: what isn't listed is carried and logged with `would_deny`",
-                    list.whose()
+                    list.group.whose()
                 ));
             }
         }
@@ -271,9 +326,16 @@ impl Loaded {
 
     /// Tells the operator what to look at.
     pub fn tell_findings(&self) {
+        for problem in self.lists.iter().flat_map(|list| &list.standing.problems) {
+            notice(problem);
+        }
         for list in self.lists.iter().filter(|list| !list.findings.is_empty()) {
             let findings = report::Findings(&list.findings).to_string();
-            notice(format_args!("about the metadata{}:\n{}", list.whose(), findings.trim_end()));
+            notice(format_args!(
+                "about the metadata{}:\n{}",
+                list.group.whose(),
+                findings.trim_end()
+            ));
         }
     }
 
@@ -307,17 +369,6 @@ impl fmt::Display for UnknownGroup {
     }
 }
 
-impl LoadedList {
-    /// ` of group NAME`, unless it is everyone's.
-    fn whose(&self) -> String {
-        if self.group == GroupName::everyone() {
-            String::new()
-        } else {
-            format!(" of group `{}`", self.group)
-        }
-    }
-}
-
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, list) in self.lists.iter().enumerate() {
@@ -334,7 +385,8 @@ impl fmt::Display for LoadedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.allowlist.entries();
         let (hash, count) = (self.allowlist.hash(), count(entries.len()));
-        write!(f, "allowlist{} {hash} with {count}", self.whose())?;
+        write!(f, "allowlist{} {hash} with {count}", self.group.whose())?;
+        write!(f, "{}", self.standing)?;
         for entry in entries.iter().take(MAX_SHOWN) {
             write!(f, "\n  {}", entry.host)?;
         }
@@ -361,7 +413,7 @@ pub struct Changes {
 
 impl Changes {
     /// Begins to watch files. To be called before they are read, so that no change falls between.
-    pub fn watch<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+    pub fn watch(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let on_event = move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| is_complete(&event)) {

@@ -1,18 +1,21 @@
 //! Counts what became of connections. Every label value is known in advance, so a client can't make new
 //! series.
 
-use std::time::Duration;
+use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use ringfence_config::allowlist::ROLE_NAMES;
+use ringfence_config::issue::Moment;
 
-use crate::policy::Policy;
+use crate::descriptors;
+use crate::policy::{Policy, Target};
 use crate::reason::Reason;
-use crate::relay::{End, Meters};
+use crate::relay::{End, Meters, Stop};
 use crate::tunnel::{Outcome, Verdict};
 
 /// The counters of the process. Every label value is known in advance.
@@ -33,17 +36,24 @@ pub struct Metrics {
     pub meters: Meters,
     /// Connections now open.
     pub open: IntGauge,
+    limit: IntGauge,
+    descriptors_open: IntGauge,
+    descriptors_limit: IntGauge,
     /// Reloads that worked.
     pub reloads: IntCounter,
     /// Reloads that did not; the old list stayed.
     pub reload_failures: IntCounter,
     entries: IntGauge,
     generation: IntGauge,
+    not_after: IntGauge,
     /// Log lines that were not written.
     pub log_lost: IntCounter,
     /// Notices that were not written.
     pub notices_lost: IntCounter,
     panics: IntCounter,
+    log_up: IntGauge,
+    endpoint_up: IntGaugeVec,
+    certificate_expiry: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -101,6 +111,16 @@ impl Default for Metrics {
                 received: bytes.with_label_values(&["received"]),
             },
             open: new.gauge("ringfence_connections_open", "Connections now open"),
+            limit: new.gauge(
+                "ringfence_connections_limit",
+                "Connections that may be open, as far as descriptors allow",
+            ),
+            descriptors_open: new
+                .gauge("ringfence_descriptors_open", "File descriptors of the process"),
+            descriptors_limit: new.gauge(
+                "ringfence_descriptors_limit",
+                "File descriptors that the process may have; 0 if there is no limit",
+            ),
             reloads: new.counter("ringfence_reloads_total", "Allowlists loaded after the first"),
             reload_failures: new.counter(
                 "ringfence_reload_failures_total",
@@ -109,6 +129,10 @@ impl Default for Metrics {
             entries: new.gauge("ringfence_allowlist_entries", "Entries of the list in force"),
             generation: new
                 .gauge("ringfence_allowlist_generation", "Lists enforced since the start"),
+            not_after: new.gauge(
+                "ringfence_allowlist_not_after_seconds",
+                "When the first of the lists in force ends, in seconds since 1970; 0 if none does",
+            ),
             log_lost: new
                 .counter("ringfence_log_lost_total", "Access log lines that were not written"),
             notices_lost: new.counter(
@@ -116,6 +140,17 @@ impl Default for Metrics {
                 "Notices to the operator that were not written",
             ),
             panics: new.counter("ringfence_panics_total", "Connections that ended in a panic"),
+            log_up: new.gauge("ringfence_log_up", "Whether the access log is being written"),
+            endpoint_up: new.gauges(
+                "ringfence_endpoint_up",
+                "Whether a probed host is reached, with a valid certificate",
+                "host",
+            ),
+            certificate_expiry: new.gauges(
+                "ringfence_endpoint_certificate_expiry_seconds",
+                "When a probed host's certificate ends, as last seen; Unix time",
+                "host",
+            ),
             registry: new.0,
         }
     }
@@ -150,8 +185,47 @@ impl Metrics {
         self.generation.set(i64::try_from(policy.generation()).unwrap_or(i64::MAX));
     }
 
+    /// Shows how many connections may be open.
+    pub fn limit(&self, connections: NonZeroUsize) {
+        self.limit.set(i64::try_from(connections.get()).unwrap_or(i64::MAX));
+    }
+
+    /// Shows when the first of the lists in force ends.
+    pub fn describe_end(&self, end: Option<Moment>) {
+        let since_1970 = end.and_then(|end| end.time().duration_since(UNIX_EPOCH).ok());
+        let seconds = since_1970.map_or(0, |duration| duration.as_secs());
+        self.not_after.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether the access log is being written.
+    pub fn log(&self, up: bool) {
+        self.log_up.set(i64::from(up));
+    }
+
+    /// Shows whether a probed host is reached. Its name is one of the configuration's.
+    pub fn endpoint(&self, target: &Target, up: bool) {
+        self.endpoint_up.with_label_values(&[&target.to_string()]).set(i64::from(up));
+    }
+
+    /// Shows when a probed host's certificate ends.
+    pub fn certificate_ends(&self, target: &Target, end: SystemTime) {
+        let end = end.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let gauge = self.certificate_expiry.with_label_values(&[&target.to_string()]);
+        gauge.set(i64::try_from(end).unwrap_or(i64::MAX));
+    }
+
+    /// How many tunnels have ended by themselves or by their limits, and how many because the proxy stops.
+    pub fn tunnels_ended(&self) -> (u64, u64) {
+        let ends = |end: End| self.ends.with_label_values(&[end.name()]).get();
+        let cut = ends(End::Stopped(Stop::Drain));
+        (End::ALL.into_iter().map(ends).sum::<u64>() - cut, cut)
+    }
+
     /// The text exposition format.
     pub fn encode(&self) -> Vec<u8> {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.descriptors_open.set(number(descriptors::open()));
+        self.descriptors_limit.set(number(descriptors::limit().unwrap_or(0)));
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -176,6 +250,11 @@ impl Registrar {
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::new(name, help))
+    }
+
+    /// A gauge for each value that is set; the values are the configuration's.
+    fn gauges(&self, name: &str, help: &str, label: &str) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), &[label]))
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {

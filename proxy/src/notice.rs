@@ -1,13 +1,13 @@
 //! Says something to the operator, on stderr. What became of connections is the access log's.
 
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{self, Write, stderr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use crate::lines::Lines;
+use crate::lines::{Lines, Sink};
 
 /// Writes `ringfence: ` and `text` as one line (or block) to stderr.
 pub fn notice(text: impl Display) {
@@ -20,8 +20,11 @@ pub fn notice(text: impl Display) {
 }
 
 /// Queues notices from now on: a running proxy must not wait for whoever reads its stderr.
-pub fn queue(lost: IntCounter) {
-    QUEUE.get_or_init(|| Lines::to(stderr(), lost));
+pub fn queue(lost: IntCounter) -> io::Result<()> {
+    let sink = Sink::stderr()?;
+    // Where notices can't be written, there is no one to tell so.
+    QUEUE.get_or_init(|| Lines::to(sink, CAPACITY, lost, |_| {}));
+    Ok(())
 }
 
 /// Waits until everything is said, but not for ever.
@@ -32,3 +35,5 @@ pub fn flush(limit: Duration) {
 }
 
 static QUEUE: OnceLock<Lines> = OnceLock::new();
+/// Notices that may wait to be written.
+const CAPACITY: usize = 1024;

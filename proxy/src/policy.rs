@@ -26,7 +26,7 @@ pub struct ListId {
 }
 
 /// What every group of clients may reach.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     generation: u64,
     rules: Rules,
@@ -46,7 +46,7 @@ pub enum Mode {
 }
 
 /// One group's compiled allowlist.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct List {
     id: ListId,
     mode: Mode,
@@ -54,6 +54,8 @@ pub struct List {
     patterns: PatternSet,
     /// What `patterns` answers with the position of.
     wildcards: Vec<Arc<Entry>>,
+    /// It is past its end, and no longer allows anything.
+    expired: bool,
 }
 
 /// What the configuration, and not the list, says about addresses.
@@ -176,6 +178,25 @@ impl Policy {
         self.len() == 0
     }
 
+    /// Why nothing at all is allowed to anyone, if so.
+    pub fn closed(&self) -> Option<Reason> {
+        let closed: Option<Vec<Reason>> = self.lists.iter().map(List::closed).collect();
+        let expired = closed?.contains(&Reason::PolicyExpired);
+        Some(if expired { Reason::PolicyExpired } else { Reason::NoPolicy })
+    }
+
+    /// The same policy, with the lists of these groups past their end.
+    #[must_use]
+    pub fn expire(&self, groups: &[usize]) -> Self {
+        let mut policy = self.clone();
+        for group in groups {
+            if let Some(list) = policy.lists.get_mut(*group) {
+                list.expired = true;
+            }
+        }
+        policy
+    }
+
     /// Decides.
     ///
     /// ```
@@ -208,10 +229,14 @@ impl Policy {
         }
     }
 
+    /// Asks again for what was permitted under an earlier policy, and may still be on its way.
+    pub fn uphold(&self, permit: &Permit) -> Result<(), Reason> {
+        self.grounds_of(permit).map(|_| ())
+    }
+
     /// Asks again for a tunnel over `hop` that was permitted under an earlier policy.
     pub fn renew(&self, permit: &Permit, hop: Hop) -> Result<(), Reason> {
-        let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
-        let grounds = list.judge(&permit.target).map_err(|_| Reason::PolicyRevoked)?;
+        let grounds = self.grounds_of(permit)?;
         match hop {
             // A pin may have gone or moved; one that was added takes nothing away.
             Hop::Direct(address) => {
@@ -219,6 +244,11 @@ impl Policy {
             }
             Hop::Parent(_) => Ok(()),
         }
+    }
+
+    fn grounds_of(&self, permit: &Permit) -> Result<Grounds, Reason> {
+        let list = self.list_of(&permit.client).ok_or(Reason::PolicyRevoked)?;
+        list.judge(&permit.target).map_err(|_| Reason::PolicyRevoked)
     }
 
     fn id_for(&self, client: &Client) -> ListId {
@@ -248,7 +278,28 @@ impl List {
         }
         let patterns = PatternSet::new(globs);
         let id = ListId { generation, hash: allowlist.hash().into() };
-        Self { id, mode, exact, patterns, wildcards }
+        Self { id, mode, exact, patterns, wildcards, expired: false }
+    }
+
+    /// Why it allows nothing at all, if so.
+    pub fn closed(&self) -> Option<Reason> {
+        if self.is_empty() {
+            Some(Reason::NoPolicy)
+        } else if self.expired {
+            Some(Reason::PolicyExpired)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is past its end.
+    pub fn is_expired(&self) -> bool {
+        self.expired
+    }
+
+    /// The entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.exact.values().chain(&self.wildcards).map(Arc::as_ref)
     }
 
     /// Which list it was compiled from.
@@ -277,8 +328,8 @@ impl List {
     }
 
     fn look_up(&self, target: &Target) -> Result<&Arc<Entry>, Reason> {
-        if self.is_empty() {
-            return Err(Reason::NoPolicy);
+        if let Some(reason) = self.closed() {
+            return Err(reason);
         }
         let position = || self.patterns.first_match(&target.host);
         let entry = self.exact.get(&target.host).or_else(|| Some(&self.wildcards[position()?]));
@@ -584,6 +635,55 @@ mod tests {
         let parent = Rules::default().admit_parent(parent).expect("a parent");
         assert_eq!(policy(&moved).renew(&pinned, parent), Ok(()));
         assert_eq!(policy("schema = 1").renew(&pinned, parent), Err(Reason::PolicyRevoked));
+    }
+
+    #[test]
+    fn a_list_past_its_end_allows_nothing() {
+        let list = sample();
+        let tunnel = permit(&list, "contoso.azurecr.io");
+        let expired = list.expire(&[0]);
+        assert_eq!((list.closed(), expired.closed()), (None, Some(Reason::PolicyExpired)));
+        for host in ["contoso.azurecr.io", "eastus.data.mcr.microsoft.com", "evil.example"] {
+            let Decision::Deny(denial) = expired.decide(client(), target(host)) else {
+                panic!("{host}");
+            };
+            assert_eq!((denial.reason, &denial.list), (Reason::PolicyExpired, list.lists[0].id()));
+        }
+        let address = tunnel.admit("20.62.128.1".parse().expect("an address"));
+        let address = Hop::Direct(address.expect("a public address"));
+        assert_eq!(expired.renew(&tunnel, address), Err(Reason::PolicyRevoked));
+        assert_eq!(expired.lists[0].entries().count(), list.len());
+    }
+
+    #[test]
+    fn each_group_has_its_own_end() {
+        let document = Document::parse("test.toml", include_str!("../../config/allowlist.toml"));
+        let list = document::merge(&[document.expect("a list")]).expect("a list");
+        let both = Policy::new(1, Rules::default(), [(&list, Mode::Enforce), (&list, Mode::Audit)]);
+        let member = |index| {
+            let mut client = client();
+            client.group.index = index;
+            client
+        };
+        let reason = |policy: &Policy, index, text| match policy.decide(member(index), target(text))
+        {
+            Decision::Allow(permit) => permit.would_deny(),
+            Decision::Deny(denial) => Some(denial.reason),
+        };
+        // Audit mode carries nothing for a list that is past its end.
+        let (listed, unlisted) = ("contoso.azurecr.io", "evil.example");
+        let (first, second) = (both.expire(&[0]), both.expire(&[1]));
+        assert_eq!(reason(&first, 0, listed), Some(Reason::PolicyExpired));
+        assert_eq!(reason(&first, 1, listed), None);
+        assert_eq!(reason(&first, 1, unlisted), Some(Reason::NotInPolicy));
+        assert_eq!(reason(&second, 0, listed), None);
+        assert_eq!(reason(&second, 1, listed), Some(Reason::PolicyExpired));
+        let Decision::Deny(denial) = second.decide(member(1), target(unlisted)) else {
+            panic!("carried");
+        };
+        assert_eq!(denial.reason, Reason::PolicyExpired);
+        let closed = [&first, &second, &both.expire(&[0, 1])].map(Policy::closed);
+        assert_eq!(closed, [None, None, Some(Reason::PolicyExpired)]);
     }
 
     proptest! {

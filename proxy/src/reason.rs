@@ -246,14 +246,6 @@ reasons! {
         remedy: "make room for the log, or mend its reader",
     }
 
-    /// The client has sent as much as it may.
-    UploadBudget {
-        code: "upload_budget", kind: Denied, error: "http_request_denied",
-        status: Some(429), alert: None,
-        meaning: "this client has sent as much as it may",
-        remedy: "wait until the window has passed, or have the group's `upload_budget` raised",
-    }
-
     /// The target is a storage host.
     StorageForbidden {
         code: "storage_forbidden", kind: Denied, error: "http_request_denied",
@@ -279,6 +271,14 @@ reasons! {
         status: Some(403), alert: None,
         meaning: "the host is on the allowlist, but not with this port",
         remedy: "use 443, or have the entry's ports changed",
+    }
+
+    /// The client has sent as much as it may.
+    UploadBudget {
+        code: "upload_budget", kind: Denied, error: "http_request_denied",
+        status: Some(429), alert: None,
+        meaning: "this client has sent as much as it may",
+        remedy: "wait until the window has passed, or have the group's `upload_budget` raised",
     }
 
     /// The name does not exist, or has no address.

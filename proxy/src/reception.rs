@@ -55,15 +55,15 @@ impl Reception {
         Ok(Self { balancers: config.balancers.clone(), tls, time: config.limits.head.time })
     }
 
-    /// Receives a connection from `source`.
-    pub async fn receive(
+    /// Learns who is behind the load balancer, if `source` is one.
+    pub async fn recognise(
         &self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         mut source: Source,
-    ) -> Result<(Wire, Source), Unreceived> {
+    ) -> Result<Source, Unreceived> {
         let deadline = Instant::now() + self.time;
         if self.is_balancer(&source) {
-            match proxy_protocol::read(&mut stream, deadline).await {
+            match proxy_protocol::read(stream, deadline).await {
                 Ok(address) => {
                     source.balancer = Some(source.address);
                     source.address = address;
@@ -76,6 +76,16 @@ impl Reception {
                 }
             }
         }
+        Ok(source)
+    }
+
+    /// Receives a connection from `source`.
+    pub async fn receive(
+        &self,
+        stream: TcpStream,
+        mut source: Source,
+    ) -> Result<(Wire, Source), Unreceived> {
+        let deadline = Instant::now() + self.time;
         match (source.listener, &self.tls) {
             (Listener::Tls | Listener::H2, Some(tls)) => {
                 let (stream, peer) = match tls.accept(stream, deadline).await {

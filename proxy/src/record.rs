@@ -1,7 +1,7 @@
 //! Turns what became of a connection into one line of the access log.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ringfence_config::Role;
 use ringfence_config::address::Class;
@@ -29,11 +29,45 @@ pub struct Circumstances {
     pub lasted: Duration,
 }
 
+/// A connection's number, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// Counts the connections of this process, from 1.
+    pub id: u64,
+    /// When it was accepted.
+    pub accepted: SystemTime,
+    /// The same, to measure from.
+    pub started: Instant,
+}
+
+impl Beginning {
+    /// What is known now.
+    pub fn now(self) -> Circumstances {
+        self.after(self.started.elapsed())
+    }
+
+    /// What is known at the end.
+    pub fn after(self, lasted: Duration) -> Circumstances {
+        Circumstances { id: self.id, accepted: self.accepted, lasted }
+    }
+}
+
 /// The line of one connection, with its line feed.
 pub fn line(outcome: &Outcome, circumstances: Circumstances) -> Vec<u8> {
-    let mut line = serde_json::to_vec(&Line::new(outcome, circumstances)).expect("a line is JSON");
-    line.push(b'\n');
-    line
+    Line::new(outcome, circumstances).render()
+}
+
+/// The line that says that a tunnel is about to be opened, with its line feed. The connection has the other
+/// line, too, with the same number.
+pub fn opening(permit: &Permit, circumstances: Circumstances) -> Vec<u8> {
+    let about = Line::about(&permit.client().source, OPENING, circumstances);
+    Line {
+        who: Some(Who::of(permit.client())),
+        request: Some(Request::of(permit)),
+        list: Some(List::of(permit.list())),
+        ..about
+    }
+    .render()
 }
 
 /// One line of the access log. The fields are public interface; absent ones were not known.
@@ -159,32 +193,16 @@ struct List<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(outcome: &'a Outcome, Circumstances { id, accepted, lasted }: Circumstances) -> Self {
+    fn new(outcome: &'a Outcome, circumstances: Circumstances) -> Self {
+        let lasted = circumstances.lasted;
         let (outcome_name, reason) = match outcome.verdict() {
             Verdict::Tunnel => ("tunnel", None),
             Verdict::Ended(reason) => ("tunnel", Some(reason)),
             Verdict::Refused(reason) => (reason.kind().name(), Some(reason)),
             Verdict::Panicked => ("panicked", None),
         };
-        let about = |source: &Source| Self {
-            schema: SCHEMA,
-            time: humantime::format_rfc3339_millis(accepted).to_string(),
-            id,
-            client: source.address,
-            balancer: source.balancer,
-            listener: source.listener,
-            original: source.original,
-            who: None,
-            outcome: outcome_name,
-            reason,
-            request: None,
-            failure: None,
-            tunnel: None,
-            sent: 0,
-            received: 0,
-            ms: Milliseconds { resolve: None, connect: None, total: milliseconds(lasted) },
-            list: None,
-        };
+        let about =
+            |source: &Source| Self { reason, ..Self::about(source, outcome_name, circumstances) };
         let by = |client: &'a Client| Self { who: Some(Who::of(client)), ..about(&client.source) };
         let permitted = |permit: &'a Permit| Self {
             request: Some(Request::of(permit)),
@@ -237,8 +255,42 @@ impl<'a> Line<'a> {
                 let line = along(permit, route, Some(sni), Some(end.name()));
                 Self { sent: *sent, received: *received, ..line }
             }
-            Outcome::Panicked(source) => about(source),
+            Outcome::Unadmitted(source, _) | Outcome::Panicked(source) => about(source),
+            Outcome::Spent(permit, _) => permitted(permit),
         }
+    }
+
+    /// What every line has.
+    fn about(
+        source: &Source,
+        outcome: &'static str,
+        Circumstances { id, accepted, lasted }: Circumstances,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            time: humantime::format_rfc3339_millis(accepted).to_string(),
+            id,
+            client: source.address,
+            balancer: source.balancer,
+            listener: source.listener,
+            original: source.original,
+            who: None,
+            outcome,
+            reason: None,
+            request: None,
+            failure: None,
+            tunnel: None,
+            sent: 0,
+            received: 0,
+            ms: Milliseconds { resolve: None, connect: None, total: milliseconds(lasted) },
+            list: None,
+        }
+    }
+
+    fn render(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("a line is JSON");
+        line.push(b'\n');
+        line
     }
 }
 
@@ -319,6 +371,8 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// The outcome that is still to come.
+const OPENING: &str = "opening";
 /// The version of the log line.
 const SCHEMA: u32 = 1;
 

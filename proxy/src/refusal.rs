@@ -53,10 +53,23 @@ impl Response {
                 let challenge = "Basic realm=\"ringfence\", charset=\"UTF-8\"";
                 headers.push(("Proxy-Authenticate", challenge.to_owned()));
             }
-            _ if matches!(status, 429 | 503) => headers.push(("Retry-After", "5".to_owned())),
+            _ if matches!(status, 429 | 503) => {
+                headers.push((RETRY_AFTER_HEADER, seconds(RETRY_AFTER)));
+            }
             _ => {}
         }
         Some(Self { reason, status, headers, body })
+    }
+
+    /// The same, to one that is worth another try after `wait`.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        for (name, value) in &mut self.headers {
+            if *name == RETRY_AFTER_HEADER {
+                *value = seconds(wait);
+            }
+        }
+        self
     }
 
     /// As HTTP/1.1 has it, the connection being closed behind it.
@@ -83,6 +96,11 @@ impl Response {
         }
         response.body(Full::from(self.body)).expect("names and values of ours are valid")
     }
+}
+
+/// Whole seconds (RFC 9110 §10.2.3), so that the next try is not too early.
+fn seconds(wait: Duration) -> String {
+    wait.as_millis().div_ceil(1000).max(1).to_string()
 }
 
 /// Problem details for HTTP APIs (RFC 9457 §3.1).
@@ -126,6 +144,10 @@ pub async fn linger(mut stream: Wire) {
     };
     let _ = timeout(LINGER, rest).await;
 }
+
+/// When to try again where nothing tells.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AFTER_HEADER: &str = "Retry-After";
 
 /// Long enough for a client to read an answer, short enough to hold a socket for nobody.
 const LINGER: Duration = Duration::from_secs(2);

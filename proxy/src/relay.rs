@@ -12,8 +12,9 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::budget::Account;
 use crate::reason::Reason;
 use crate::retry::Gate;
 use crate::wire::Wire;
@@ -21,7 +22,7 @@ use crate::wire::Wire;
 /// How long a tunnel may live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Without a byte in either direction.
+    /// Without a byte in either direction, and for a peer to take what was read for it at once.
     pub idle: Duration,
     /// In all.
     pub total: Duration,
@@ -59,13 +60,14 @@ pub enum End {
 
 impl End {
     /// Every end, with one reason for all.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Client,
         Self::Upstream,
         Self::Idle,
         Self::Total,
         Self::Stopped(Stop::Revoked),
         Self::Stopped(Stop::Drain),
+        Self::Stopped(Stop::UploadBudget),
         Self::Refused(Reason::SniMismatch),
         Self::Error,
     ];
@@ -79,6 +81,7 @@ impl End {
             Self::Total => "total",
             Self::Stopped(Stop::Revoked) => "revoked",
             Self::Stopped(Stop::Drain) => "drain",
+            Self::Stopped(Stop::UploadBudget) => "upload_budget",
             Self::Refused(_) => "refused",
             Self::Error => "error",
         }
@@ -98,6 +101,8 @@ pub enum Stop {
     Revoked,
     /// The proxy stops.
     Drain,
+    /// The client has more to send than it may.
+    UploadBudget,
 }
 
 impl Stop {
@@ -106,6 +111,7 @@ impl Stop {
         match self {
             Self::Revoked => Reason::PolicyRevoked,
             Self::Drain => Reason::Draining,
+            Self::UploadBudget => Reason::UploadBudget,
         }
     }
 }
@@ -119,6 +125,15 @@ pub struct Meters {
     pub received: IntCounter,
 }
 
+/// What a relay adds to while it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Tally<'a> {
+    /// The process-wide counters.
+    pub meters: &'a Meters,
+    /// What the client may still send, if that is limited.
+    pub budget: Option<&'a Account>,
+}
+
 /// Relays between `client` and `upstream` until both have finished, a limit is reached, or `stop` says so.
 ///
 /// The host gets `first`, which was read from the client before, and then what the client goes on to send,
@@ -130,7 +145,7 @@ pub async fn relay(
     first: Vec<u8>,
     gate: Gate<'_>,
     limits: &Limits,
-    meters: &Meters,
+    tally: Tally<'_>,
     stop: impl Future<Output = Stop>,
 ) -> Transfer {
     let flow = Flow { moved: Cell::new(Instant::now()), finished: Cell::new(None) };
@@ -142,7 +157,9 @@ pub async fn relay(
         to: &upstream,
         side: End::Client,
         bytes: &sent,
-        meter: &meters.sent,
+        meter: &tally.meters.sent,
+        budget: tally.budget,
+        patience: limits.idle,
         flow: &flow,
     };
     let down = Direction {
@@ -150,7 +167,9 @@ pub async fn relay(
         to: &client,
         side: End::Upstream,
         bytes: &received,
-        meter: &meters.received,
+        meter: &tally.meters.received,
+        budget: None,
+        patience: limits.idle,
         flow: &flow,
     };
     let up = async {
@@ -202,6 +221,10 @@ struct Direction<'a, From, To> {
     side: End,
     bytes: &'a Cell<u64>,
     meter: &'a IntCounter,
+    /// What may still be sent.
+    budget: Option<&'a Account>,
+    /// How long `to` may take over what was read at once.
+    patience: Duration,
     flow: &'a Flow,
 }
 
@@ -267,7 +290,7 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
         Ok(())
     }
 
-    fn poll_shuttle(&self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+    fn poll_shuttle(&self, context: &mut Context<'_>) -> Poll<Result<Moved, End>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let bytes = ready!(self.poll_read(context, scratch))?;
             if bytes.is_empty() {
@@ -309,29 +332,51 @@ impl<From: AsyncRead + Unpin, To: AsyncWrite + Unpin> Direction<'_, From, To> {
         Poll::Ready(Ok(&scratch[..count]))
     }
 
-    async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut written = 0;
-        while written < bytes.len() {
-            written += poll_fn(|context| self.poll_write(context, &bytes[written..])).await?;
-        }
-        Ok(())
+    /// Writes all `bytes`, of which there are never more than fit the scratch. A peer that takes them a few at
+    /// a time would never be idle, and hold them for ever.
+    async fn write_all(&self, bytes: &[u8]) -> Result<(), End> {
+        let write = async {
+            let mut written = 0;
+            while written < bytes.len() {
+                written += poll_fn(|context| self.poll_write(context, &bytes[written..])).await?;
+            }
+            Ok(())
+        };
+        timeout(self.patience, write).await.unwrap_or(Err(End::Idle))
     }
 
     /// TLS keeps what the socket doesn't take.
-    async fn flush(&self) -> io::Result<()> {
-        poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_flush(context)).await
+    async fn flush(&self) -> Result<(), End> {
+        let flush = poll_fn(|context| Pin::new(&mut *self.to.borrow_mut()).poll_flush(context));
+        Ok(timeout(self.patience, flush).await.map_err(|_| End::Idle)??)
     }
 
     /// Writes and counts what `to` takes now.
-    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut *self.to.borrow_mut()).poll_write(context, bytes))?;
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, End>> {
+        let now = Instant::now();
+        let written = match self.budget {
+            None => ready!(self.poll_write_to(context, bytes))?,
+            Some(account) => {
+                let Some(grant) = account.take(bytes.len(), now.into_std()) else {
+                    return Poll::Ready(Err(End::Stopped(Stop::UploadBudget)));
+                };
+                let written = self.poll_write_to(context, &bytes[..grant.bytes()]);
+                let sent = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
+                grant.settle(sent);
+                ready!(written)?
+            }
+        };
         if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            return Poll::Ready(Err(End::Error));
         }
         self.bytes.set(self.bytes.get() + written as u64);
         self.meter.inc_by(written as u64);
-        self.flow.moved.set(Instant::now());
+        self.flow.moved.set(now);
         Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_to(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.to.borrow_mut()).poll_write(context, bytes)
     }
 }
 

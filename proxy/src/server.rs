@@ -3,16 +3,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use humantime::format_duration;
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,15 +21,22 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Admission, Limits, Queue, Refused};
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
+use crate::descriptors::{self, Reserve};
 use crate::dns::Resolver;
+use crate::identities::Identities;
+use crate::ledger::Ledger;
 use crate::lists::{self, Catalog, Changes, Contents, Loaded};
 use crate::notice::{self, notice};
+use crate::parent::Parent;
+use crate::policy::Rules;
+use crate::reason::Reason;
 use crate::reception::Reception;
-use crate::service::{Arrival, Service};
-use crate::upstream::Outbound;
-use crate::{admin, credentials, tls};
+use crate::service::{self, Arrival, Service};
+use crate::upstream::{self, Outbound};
+use crate::{admin, credentials, expiry, probe, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,9 @@ pub enum Error {
     /// The file of the users.
     #[error("can't set up proxy credentials")]
     Users(#[source] credentials::Error),
+    /// What its threads share.
+    #[error(transparent)]
+    Service(#[from] service::Error),
     /// The resolver's settings.
     #[error("can't set up DNS")]
     Resolver(#[source] NetError),
@@ -56,103 +67,167 @@ pub enum Error {
 }
 
 /// Serves until SIGTERM or SIGINT, and then until the tunnels have ended or the time for that is over.
-pub fn run(config: &Config, loaded: &Loaded) -> Result<(), Error> {
-    raise_descriptor_limit();
+pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error> {
+    descriptors::raise_limit();
     let runtime = runtime()?;
     // Everything that can fail, and every signal, comes before the first word that we serve.
     let signals = {
         let _inside = runtime.enter();
         Signals::install()?
     };
+    let identities = Identities::look(config);
     let reception = Reception::new(config).map_err(Error::Tls)?;
     let clients = Clients::load(config).map_err(Error::Users)?;
     let mut listeners = Listeners::bind(config)?;
-    let service = Service::start(config, loaded, reception, clients);
+    let admission = admission(config);
+    let service = Service::start(config, loaded, reception, clients, Arc::clone(&admission))?;
     let (alive, gone) = mpsc::channel(1);
-    let own: Arc<[SocketAddr]> = listeners.addresses()?.into();
+    let ways = Ways::new(config, listeners.addresses()?.into());
     for sockets in std::mem::take(&mut listeners.workers) {
-        let limits = config.limits.upstream;
-        let outbound = Outbound {
-            resolver: Resolver::new(&config.resolvers, limits.resolve).map_err(Error::Resolver)?,
-            limits,
-            rules: config.rules,
-            listeners: Arc::clone(&own),
-            parent: config.parent.clone(),
-        };
+        let outbound = ways.out().map_err(Error::Resolver)?;
         let worker = Worker { service: Arc::clone(&service), outbound, _alive: alive.clone() };
         worker.start(sockets)?;
     }
     drop(alive);
-    notice::queue(service.metrics.notices_lost.clone());
+    notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
+    announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
     if let Some(parent) = &config.parent {
         notice(format_args!("through the parent proxy at {}", parent.address));
     }
-    let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-    let control = Control {
-        service: Arc::clone(&service),
-        signals,
-        catalog,
-        seen,
-        drain: config.drain,
-        identities: config.identity_files(),
-        users: config.users.clone(),
-    };
+    let service_too = Arc::clone(&service);
+    let control =
+        Control { service: service_too, signals, ways, config, loaded, identities, ledger };
     LocalSet::new().block_on(&runtime, control.run(listeners.admin, gone))?;
-    service.log.flush(FAREWELL);
+    if !service.shared.log.flush(FAREWELL) {
+        notice("the end of the access log could not be written");
+    }
     notice::flush(FAREWELL);
     // A file on a stuck mount may still be being read; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// Watches over the workers: signals, reloads, the admin port.
-struct Control {
-    service: Arc<Service>,
-    signals: Signals,
-    catalog: Catalog,
-    /// The files of certificates and users.
-    identities: Vec<PathBuf>,
-    users: Option<PathBuf>,
-    /// What the list in force was loaded from.
-    seen: Contents,
-    drain: Duration,
+/// Lets in as many connections as the configuration says, or fewer if descriptors don't suffice.
+fn admission(config: &Config) -> Arc<Admission> {
+    let connections = descriptors::affordable(config.admission.connections, config.workers);
+    Admission::new(Limits { connections, ..config.admission })
 }
 
-impl Control {
-    async fn run(
-        self,
-        admin: StdListener,
-        mut gone: mpsc::Receiver<Infallible>,
-    ) -> Result<(), Error> {
-        let Self { service, mut signals, catalog, identities, users, seen, drain } = self;
+fn announce_fewer(wanted: NonZeroUsize, affordable: NonZeroUsize) {
+    if affordable < wanted {
+        let limit = descriptors::limit().unwrap_or(u64::MAX);
+        notice(format_args!(
+            "taking {affordable} connections at once, not {wanted}: each needs two descriptors, and the limit is \
+             {limit}; raise it (ulimit -n, LimitNOFILE=), or lower `limits.connections`"
+        ));
+    }
+}
+
+/// Makes ways out, which are all alike, but for their own caches.
+struct Ways {
+    resolvers: Vec<SocketAddr>,
+    limits: upstream::Limits,
+    rules: Rules,
+    listeners: Arc<[SocketAddr]>,
+    parent: Option<Arc<Parent>>,
+}
+
+impl Ways {
+    fn new(config: &Config, listeners: Arc<[SocketAddr]>) -> Self {
+        Self {
+            resolvers: config.resolvers.clone(),
+            limits: config.limits.upstream,
+            rules: config.rules,
+            listeners,
+            parent: config.parent.clone(),
+        }
+    }
+
+    fn out(&self) -> Result<Outbound, NetError> {
+        Ok(Outbound {
+            resolver: Resolver::new(&self.resolvers, self.limits.resolve)?,
+            limits: self.limits,
+            rules: self.rules,
+            listeners: Arc::clone(&self.listeners),
+            parent: self.parent.clone(),
+        })
+    }
+}
+
+/// Watches over the workers: signals, reloads, probes, the admin port.
+struct Control<'a> {
+    service: Arc<Service>,
+    signals: Signals,
+    ways: Ways,
+    config: &'a Config,
+    /// What is in force.
+    loaded: &'a Loaded,
+    /// Who is who.
+    identities: Identities,
+    /// What lists have been in force.
+    ledger: Ledger,
+}
+
+impl Control<'_> {
+    async fn run(self, admin: StdListener, gone: mpsc::Receiver<Infallible>) -> Result<(), Error> {
+        let Self { service, signals, ways, config, loaded, identities, ledger } = self;
+        let Signals { stop, hangup, hangup_too, rotate } = signals;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let reloads = reload_on_change(catalog, seen, Arc::clone(&service), signals.hangup);
-        spawn_local(reloads);
-        if !identities.is_empty() {
-            spawn_local(reload_identities(
-                Arc::clone(&service),
-                identities,
-                users,
-                signals.hangup_too,
-            ));
-        }
+        let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
+        spawn_local(reload_on_change(catalog, seen, ledger, Arc::clone(&service), hangup));
+        spawn_local(expiry::run(Arc::clone(&service)));
+        spawn_local(identities.watch(Arc::clone(&service), hangup_too));
+        spawn_local(rotate_on_hangup(Arc::clone(&service), rotate));
+        spawn_local(probe::run(Arc::clone(&service), move || ways.out()));
 
-        signals.stop.asked().await;
-        service.closing.cancel();
-        notice(format_args!("draining {} connections", service.metrics.open.get()));
+        drain(&service, stop, gone, config).await;
+        Ok(())
+    }
+}
+
+/// Waits until asked to stop, and stops in stages: unready, but serving; no newcomers; nobody. Asked again,
+/// it goes on to the next stage at once.
+async fn drain(
+    service: &Service,
+    mut stop: Stop,
+    mut gone: mpsc::Receiver<Infallible>,
+    config: &Config,
+) {
+    stop.asked().await;
+    service.stopping.cancel();
+    let (ended_before, _) = service.metrics.tunnels_ended();
+    if !config.grace.is_zero() {
+        let grace = format_duration(config.grace);
+        notice(format_args!("not ready any more, serving for another {grace}"));
         tokio::select! {
-            _ = gone.recv() => return Ok(()),
-            () = sleep(drain) => {}
-            () = signals.stop.asked() => {}
+            () = sleep(config.grace) => {}
+            () = stop.asked() => {}
         }
+    }
+    service.closing.cancel();
+    notice(format_args!("draining {} connections", service.metrics.open.get()));
+    let drained = tokio::select! {
+        _ = gone.recv() => true,
+        () = sleep(config.drain) => false,
+        () = stop.asked() => false,
+    };
+    if !drained {
         service.shared.cut.cancel();
         notice(format_args!("cutting {} connections", service.metrics.open.get()));
         // Each of them has its last words to say, and a line to log.
         let _ = timeout(FAREWELL, gone.recv()).await;
-        Ok(())
+    }
+    let (ended, cut) = service.metrics.tunnels_ended();
+    notice(format_args!("stopped; tunnels drained: {}, cut: {cut}", ended - ended_before));
+}
+
+/// Begins the access log's file anew when asked to, whatever else that signal does.
+async fn rotate_on_hangup(service: Arc<Service>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        service.shared.log.reopen();
     }
 }
 
@@ -160,6 +235,7 @@ impl Control {
 async fn reload_on_change(
     catalog: Catalog,
     seen: Contents,
+    mut ledger: Ledger,
     service: Arc<Service>,
     mut hangup: Signal,
 ) {
@@ -186,38 +262,15 @@ async fn reload_on_change(
         // A folder may hold other files, too; what we have seen before needs no second look.
         let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
         if seen.replace(now.clone()) != Some(now) {
-            service.reload(read.and_then(Contents::load));
+            let loaded = read
+                .and_then(Contents::load)
+                .and_then(|loaded| loaded.judged(&ledger, SystemTime::now()))
+                .and_then(|loaded| loaded.remembered(&mut ledger));
+            service.reload(loaded);
         }
         tokio::select! {
             () = changes.changed() => {}
             _ = hangup.recv() => seen = None,
-        }
-    }
-}
-
-/// Reads certificates and users again when their files change, or when asked to.
-async fn reload_identities(
-    service: Arc<Service>,
-    files: Vec<PathBuf>,
-    users: Option<PathBuf>,
-    mut hangup: Signal,
-) {
-    let mut changes = Changes::watch(&files);
-    loop {
-        tokio::select! {
-            () = changes.changed() => {}
-            _ = hangup.recv() => {}
-        }
-        let look = spawn_blocking({
-            let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
-            move || {
-                let changes = Changes::watch(&files);
-                service.reload_identities(users.as_deref());
-                changes
-            }
-        });
-        if let Ok(watching) = look.await {
-            changes = watching;
         }
     }
 }
@@ -242,10 +295,11 @@ impl Worker {
     async fn serve(self, sockets: Vec<(Listener, StdListener)>) {
         let Self { service, outbound, _alive } = self;
         let outbound = Rc::new(outbound);
+        let reserve = Rc::new(Reserve::default());
         let connections = TaskTracker::new();
         let accepting = sockets.into_iter().map(|(kind, socket)| {
             let socket = TcpListener::from_std(socket).expect("a bound, non-blocking listener");
-            accept(kind, socket, &service, &outbound, &connections)
+            accept(kind, socket, &service, &outbound, &reserve, &connections)
         });
         join_all(accepting).await;
         connections.close();
@@ -259,26 +313,52 @@ async fn accept(
     socket: TcpListener,
     service: &Arc<Service>,
     outbound: &Rc<Outbound>,
+    reserve: &Rc<Reserve>,
     connections: &TaskTracker,
 ) {
-    let closing = &service.closing;
+    let (closing, admission) = (&service.closing, &service.admission);
+    let mut queue = Queue::default();
+    reserve.fill();
     while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
-        let Ok((stream, peer)) = accepted else {
-            // The peer has gone, or descriptors have run out; those come back when tunnels end.
-            sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (accepted, slot) = match accepted {
+            // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
+            Ok(accepted) => {
+                let slot = closing.run_until_cancelled(admission.slot(&mut queue)).await;
+                (accepted, slot.unwrap_or(Err(Refused::from(Reason::Draining))))
+            }
+            Err(error) => {
+                let Some(accepted) = make_room(&error, reserve, &socket) else {
+                    // The peer has gone, or descriptors have run out; those come back when tunnels end.
+                    reserve.fill();
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                (accepted, Err(Refused::from(Reason::Capacity)))
+            }
         };
-        let (source, beginning) = (Source::new(peer, kind), service.begin());
-        let arrival = Arrival { stream, source, beginning };
-        // Until there is a free slot nobody else is accepted: the kernel's queue holds who comes.
-        let slot = Arc::clone(&service.slots).acquire_owned();
-        let slot = closing.run_until_cancelled(slot).await;
+        let (stream, peer) = accepted;
+        let arrival =
+            Arrival { stream, source: Source::new(peer, kind), beginning: service.begin() };
         let (service, outbound) = (Arc::clone(service), Rc::clone(outbound));
+        let reserve = Rc::clone(reserve);
         connections.spawn_local(async move {
-            service.connection(arrival, &outbound).await;
-            drop(slot);
+            service.connection(arrival, slot, &outbound).await;
+            reserve.fill();
         });
     }
+}
+
+/// When descriptors have run out, gives one of the reserve to whoever is at the head of the queue, who would
+/// otherwise hang there until tunnels end.
+fn make_room(
+    error: &io::Error,
+    reserve: &Reserve,
+    socket: &TcpListener,
+) -> Option<(TcpStream, SocketAddr)> {
+    if !descriptors::exhausted(error) || !reserve.give() {
+        return None;
+    }
+    socket.accept().now_or_never()?.ok()
 }
 
 /// The signals we act on.
@@ -288,6 +368,8 @@ struct Signals {
     hangup: Signal,
     /// The same, for who reloads something else.
     hangup_too: Signal,
+    /// The same, for the access log, which must wait for neither.
+    rotate: Signal,
 }
 
 /// SIGTERM or SIGINT.
@@ -301,8 +383,9 @@ impl Signals {
         let install = |kind| signal(kind).map_err(Error::Start);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        let (hangup, hangup_too) = (install(SignalKind::hangup())?, install(SignalKind::hangup())?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too })
+        let hangup = || install(SignalKind::hangup());
+        let (hangup, hangup_too, rotate) = (hangup()?, hangup()?, hangup()?);
+        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too, rotate })
     }
 }
 
@@ -395,14 +478,6 @@ fn bind_shared(kind: Listener, address: SocketAddr) -> io::Result<StdListener> {
 
 fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread().enable_all().build().map_err(Error::Start)
-}
-
-/// A tunnel takes two descriptors, and the usual soft limit is 1024.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it may not be raised, the limit stays, and accepting pauses when it is reached.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 const BACKLOG: i32 = 1024;

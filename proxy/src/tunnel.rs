@@ -1,20 +1,27 @@
 //! The life of one connection: open a tunnel (before the 200), carry it (after), and say what came of it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use arc_swap::ArcSwap;
 use ringfence_config::{Hostname, Port};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Refused;
+use crate::budget::{Account, Budgets};
 use crate::client::{Clients, Listener, Source};
 use crate::dialled::{Dialled, OwnEnd};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
+use crate::log::Log;
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
+use crate::record::Beginning;
 use crate::refusal;
-use crate::relay::{self, End, Meters, Stop, Transfer};
+use crate::relay::{self, End, Meters, Stop, Tally, Transfer};
 use crate::retry::Gate;
 use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
@@ -31,10 +38,14 @@ pub struct Shared {
     pub cut: CancellationToken,
     /// The limits of the stages.
     pub limits: Limits,
+    /// How much clients may still send.
+    pub budgets: Budgets,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
     /// Our own ends of all tunnels.
     pub dialled: Dialled,
+    /// The access log.
+    pub log: Log,
 }
 
 /// The limits of all stages.
@@ -55,6 +66,8 @@ pub struct Limits {
 /// What became of a connection. Each variant holds what was known by then.
 #[derive(Debug)]
 pub enum Outcome {
+    /// It was not let in.
+    Unadmitted(Source, Refused),
     /// It did not get as far as a request.
     Unreceived(Unreceived),
     /// No acceptable request was read.
@@ -63,6 +76,8 @@ pub enum Outcome {
     Unidentified(Source, Target, Reason),
     /// The policy said no.
     Denied(Denial),
+    /// The target was permitted, but the client has sent as much as it may, until so long from then.
+    Spent(Permit, Duration),
     /// The target was permitted, but not reached.
     Unreached(Permit, Failure),
     /// The tunnel was open, but its first bytes were refused.
@@ -76,6 +91,8 @@ pub enum Outcome {
 /// A permitted target, reached.
 pub struct Tunnel {
     permit: Permit,
+    /// What the client may still send, if that is limited.
+    budget: Option<Arc<Account>>,
     upstream: Upstream,
     own_end: OwnEnd,
 }
@@ -90,8 +107,14 @@ impl Tunnel {
 impl Shared {
     /// Serves one connection from its first byte on. A refused client still waits for the outcome's
     /// [last words](Outcome::last_words).
-    pub async fn serve(&self, wire: &mut Wire, source: Source, outbound: &Outbound) -> Outcome {
-        match self.open(wire, source, outbound).await {
+    pub async fn serve(
+        &self,
+        wire: &mut Wire,
+        source: Source,
+        beginning: Beginning,
+        outbound: &Outbound,
+    ) -> Outcome {
+        match self.open(wire, source, beginning, outbound).await {
             Ok((tunnel, pipelined)) => self.carry(wire, tunnel, ESTABLISHED, pipelined).await,
             Err(outcome) => outcome,
         }
@@ -103,9 +126,10 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Outcome {
-        match self.open_transparent(wire, source, outbound).await {
+        match self.open_transparent(wire, source, beginning, outbound).await {
             Ok((tunnel, hello)) => self.relay(wire, tunnel, hello).await,
             Err(outcome) => outcome,
         }
@@ -115,6 +139,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<(Tunnel, Vec<u8>), Outcome> {
         let head = tokio::select! {
@@ -126,16 +151,18 @@ impl Shared {
             Ok(request) => request,
             Err(malformed) => return Err(Outcome::Malformed(source, malformed)),
         };
-        let tunnel = self.admit(source, target, head.authorization(), outbound).await?;
+        let tunnel = self.admit(source, target, head.authorization(), beginning, outbound).await?;
         Ok((tunnel, head.into_pipelined()))
     }
 
-    /// Finds out who the client is, and reaches the target, if it may.
+    /// Finds out who the client is, and reaches the target, if it may, and if that can be put on record where
+    /// it has to be.
     pub async fn admit(
         &self,
         source: Source,
         target: Target,
         authorization: Option<&[u8]>,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<Tunnel, Outcome> {
         let client = match self.clients.identify(source, authorization).await {
@@ -146,22 +173,34 @@ impl Shared {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(Outcome::Denied(denial)),
         };
+        let budget = self.budgets.account(permit.client());
+        let spent = budget.as_ref().and_then(|account| account.spent(Instant::now()));
+        if let Some(wait) = spent {
+            return Err(Outcome::Spent(permit, wait));
+        }
+        if let Err(reason) = self.log.opening(&permit, beginning).await {
+            return Err(Outcome::Unreached(permit, Failure::from(reason)));
+        }
         let upstream = tokio::select! {
+            biased;
+            // Nothing is dialled any more for a target that a new list has taken away.
+            stop = self.stop(|policy| policy.uphold(&permit)) => Err(Failure::from(stop.reason())),
             upstream = outbound.connect(&permit) => upstream,
-            () = self.cut.cancelled() => Err(Failure::from(Reason::Draining)),
         };
-        let upstream = match upstream {
-            Ok(upstream) => upstream,
-            Err(failure) => return Err(Outcome::Unreached(permit, failure)),
-        };
-        // Reaching it took a while, in which a new list may have come.
         let policy = self.policy.load();
-        match policy.renew(&permit, upstream.route.hop) {
-            Ok(()) => {
-                let own_end = self.dialled.enter(&upstream.stream);
-                Ok(Tunnel { permit, upstream, own_end })
+        match upstream {
+            Err(Failure { reason: Reason::PolicyRevoked, .. }) => {
+                Err(Outcome::Denied(permit.revoke(&policy)))
             }
-            Err(_) => Err(Outcome::Denied(permit.revoke(&policy))),
+            Err(failure) => Err(Outcome::Unreached(permit, failure)),
+            // The host is still listed, but maybe not with this address.
+            Ok(upstream) if policy.renew(&permit, upstream.route.hop).is_err() => {
+                Err(Outcome::Denied(permit.revoke(&policy)))
+            }
+            Ok(upstream) => {
+                let own_end = self.dialled.enter(&upstream.stream);
+                Ok(Tunnel { permit, budget, upstream, own_end })
+            }
         }
     }
 
@@ -169,6 +208,7 @@ impl Shared {
         &self,
         wire: &mut Wire,
         source: Source,
+        beginning: Beginning,
         outbound: &Outbound,
     ) -> Result<(Tunnel, Hello), Outcome> {
         let hello = tokio::select! {
@@ -192,7 +232,7 @@ impl Shared {
                 return Err(Outcome::Malformed(source, Malformed { reason, authority: None }));
             }
         };
-        Ok((self.admit(source, target, None, outbound).await?, hello))
+        Ok((self.admit(source, target, None, beginning, outbound).await?, hello))
     }
 
     /// Sends `answer`, that the tunnel is open, and carries it if it begins with the right ClientHello, of
@@ -205,12 +245,12 @@ impl Shared {
         pipelined: Vec<u8>,
     ) -> Outcome {
         let Tunnel { permit, upstream, .. } = &tunnel;
-        let checked = {
-            tokio::select! {
-                biased;
-                stop = self.stop(permit, &upstream.route) => Err((None, stop.reason())),
-                checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
+        let checked = tokio::select! {
+            biased;
+            stop = self.stop(|policy| policy.renew(permit, upstream.route.hop)) => {
+                Err((None, stop.reason()))
             }
+            checked = check(wire, answer, pipelined, permit, &self.limits) => checked,
         };
         match checked {
             Ok(hello) => self.relay(wire, tunnel, hello).await,
@@ -221,21 +261,23 @@ impl Shared {
     }
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
-        let Tunnel { permit, upstream, own_end: _entered } = tunnel;
+        let Tunnel { permit, budget, upstream, own_end: _entered } = tunnel;
         let Upstream { stream: mut host, route } = upstream;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
-        let stop = self.stop(&permit, &route);
-        let (first, meters) = (hello.bytes, &self.meters);
-        let transfer = relay::relay(wire, &mut host, first, gate, &limits, meters, stop).await;
+        let stop = self.stop(|policy| policy.renew(&permit, route.hop));
+        let tally = Tally { meters: &self.meters, budget: budget.as_deref() };
+        let first = hello.bytes;
+        let transfer = relay::relay(wire, &mut host, first, gate, &limits, tally, stop).await;
         Outcome::Carried(permit, route, transfer)
     }
 
-    /// Waits until a tunnel may no longer live. Looks at once, and after each new list.
-    async fn stop(&self, permit: &Permit, route: &Route) -> Stop {
+    /// Waits until something may no longer go on, because the list in force doesn't say that it `may`, or
+    /// because the proxy stops. Asks at once, and after each new list.
+    async fn stop(&self, may: impl Fn(&Policy) -> Result<(), Reason>) -> Stop {
         let mut generation = self.generation.subscribe();
         loop {
-            if self.policy.load().renew(permit, route.hop).is_err() {
+            if may(&self.policy.load()).is_err() {
                 return Stop::Revoked;
             }
             tokio::select! {
@@ -281,6 +323,8 @@ impl Outcome {
     /// The last word.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Unadmitted(_, refused) => Verdict::Refused(refused.reason),
+            Self::Spent(..) => Verdict::Refused(Reason::UploadBudget),
             Self::Unreceived(unreceived) => Verdict::Refused(unreceived.reason),
             Self::Malformed(_, malformed) => Verdict::Refused(malformed.reason),
             Self::Denied(denial) => Verdict::Refused(denial.reason),
@@ -301,19 +345,29 @@ impl Outcome {
     pub fn source(&self) -> &Source {
         match self {
             Self::Unreceived(unreceived) => &unreceived.source,
-            Self::Malformed(source, _)
+            Self::Unadmitted(source, _)
+            | Self::Malformed(source, _)
             | Self::Unidentified(source, ..)
             | Self::Panicked(source) => source,
             Self::Denied(denial) => &denial.client.source,
-            Self::Unreached(permit, _) | Self::Closed(permit, ..) | Self::Carried(permit, ..) => {
-                &permit.client().source
-            }
+            Self::Spent(permit, _)
+            | Self::Unreached(permit, _)
+            | Self::Closed(permit, ..)
+            | Self::Carried(permit, ..) => &permit.client().source,
         }
     }
 
     /// The response to a request for which no tunnel was opened.
     pub fn response(&self) -> Option<refusal::Response> {
         let (reason, host) = match self {
+            Self::Unadmitted(_, Refused { reason, retry_after }) => {
+                return Some(refusal::Response::new(*reason, None)?.after(*retry_after));
+            }
+            Self::Spent(permit, wait) => {
+                let host = permit.target().host.as_str();
+                let response = refusal::Response::new(Reason::UploadBudget, Some(host));
+                return Some(response?.after(*wait));
+            }
             // Only who speaks plain HTTP can be told.
             Self::Unreceived(Unreceived { source, .. }) if source.listener != Listener::Plain => {
                 return None;
@@ -338,6 +392,12 @@ impl Outcome {
                 Verdict::Refused(reason) | Verdict::Ended(reason),
             ) => reason.alert().map(alert),
             (_, Verdict::Refused(reason)) if self.source().listener == Listener::Transparent => {
+                reason.alert_by_kind().map(alert)
+            }
+            // TLS has not begun, and won't.
+            (Self::Unadmitted(..), Verdict::Refused(reason))
+                if self.source().listener == Listener::Tls =>
+            {
                 reason.alert_by_kind().map(alert)
             }
             _ => self.response().map(|response| response.http1().into_bytes()),

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use ringfence_config::address::Class;
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::descriptors;
 use crate::dns::{Answer, Resolver, Unresolved};
 use crate::parent::{self, Parent};
 use crate::policy::{Admitted, Hop, Inadmissible, Permit, Rules};
@@ -296,18 +296,12 @@ async fn dial_one(hop: Hop) -> io::Result<(TcpStream, Hop)> {
 
 fn undialled(error: &io::Error) -> Failure {
     let reason = match error.kind() {
-        _ if is_exhaustion(error) => Reason::Capacity,
+        _ if descriptors::exhausted(error) => Reason::Capacity,
         io::ErrorKind::ConnectionRefused => Reason::ConnectRefused,
         io::ErrorKind::TimedOut => Reason::ConnectTimeout,
         _ => Reason::ConnectFailed,
     };
     Failure::new(reason, error)
-}
-
-/// Whether descriptors have run out, ours or the machine's.
-pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
 /// Whether a connection has come back to this machine although nobody said that the target is here:

@@ -126,6 +126,53 @@ fn check_compares_what_is_said_not_how() {
     assert!(refused.stderr.contains("data-endpoints-off"));
 }
 
+/// L08: an issue has a number and an end, in every format that has a place for them.
+#[test]
+fn serial_and_not_after_are_written_and_compared() {
+    const END: &str = "2026-12-31T00:00:00Z";
+    let flags = ["--serial", "7", "--not-after", END];
+    let issue = |more: &[&str]| generate(&[&[CONTOSO][..], &flags, more].concat());
+    let plain = generate(&[CONTOSO]);
+    snapshot("issue", &issue(&[]));
+    snapshot("issue-as-json", &issue(&["--format", "json"]));
+    snapshot("issue-as-text", &issue(&["--format", "text"]));
+
+    for (flag, value, phrase) in [
+        ("--serial", "seven", "write a whole number from 0 to 9223372036854775807"),
+        ("--serial", "9223372036854775808", "write a whole number"),
+        ("--not-after", "2026-12-31", "as in 2026-12-31T00:00:00Z"),
+        ("--not-after", "2026-12-31T00:00:00+01:00", "the `Z` of UTC"),
+    ] {
+        let run = generate(&[CONTOSO, flag, value]);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+        assert!(run.stderr.contains(phrase), "{run}");
+    }
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("allowlist.toml");
+    let path = list.to_str().expect("UTF-8");
+    let check = |more: &[&str]| generate(&[&[CONTOSO, "--check", path][..], more].concat());
+    assert_eq!(issue(&["-o", path]).code, 0);
+    // What isn't asked for isn't compared, and never silently so.
+    let said = "not compared: serial 7, not after 2026-12-31T00:00:00Z; \
+                `--serial` and `--not-after` would\n";
+    let unasked = check(&[]);
+    assert_eq!((unasked.code, unasked.stdout.as_str(), unasked.stderr.as_str()), (0, "", said));
+    let same = check(&flags);
+    assert_eq!((same.code, same.stdout.as_str(), same.stderr.as_str()), (0, "", ""));
+    let other = check(&["--serial", "8"]);
+    assert_eq!(other.code, 1, "{other}");
+    assert!(other.stdout.contains("\n-serial = 7\n+serial = 8\n"), "{other}");
+    assert!(other.stderr.starts_with("not compared: not after 2026-12-31T00:00:00Z;"), "{other}");
+    let later = check(&["--serial", "7", "--not-after", "2027-12-31T00:00:00Z"]);
+    assert!(later.code == 1 && later.stdout.contains("\n+not_after = 2027-"), "{later}");
+
+    // A list without them lacks what is asked for.
+    fs::write(&list, plain.stdout).expect("written");
+    let lacking = check(&flags);
+    assert!(lacking.code == 1 && lacking.stdout.contains("\n+serial = 7\n"), "{lacking}");
+}
+
 #[test]
 fn output_replaces_the_file_or_leaves_everything_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");

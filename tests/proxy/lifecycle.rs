@@ -85,6 +85,7 @@ fn a_list_that_is_mended_or_read_again_is_acknowledged() -> Result<()> {
     Ok(())
 }
 
+/// L03.
 #[test]
 fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
     let stage = Stage::open()?;
@@ -113,7 +114,7 @@ fn a_bad_list_keeps_the_old_one_and_says_so() -> Result<()> {
     Ok(())
 }
 
-/// The first half of a list is a list, too; a writer that is not done must not be believed.
+/// L06. The first half of a list is a list, too; a writer that is not done must not be believed.
 #[test]
 fn a_list_that_is_being_written_is_not_read() -> Result<()> {
     let stage = Stage::open()?;
@@ -132,7 +133,7 @@ fn a_list_that_is_being_written_is_not_read() -> Result<()> {
     Ok(())
 }
 
-/// `current` points to a release, and is swapped by rename; the folder itself may go and come back.
+/// L06. `current` points to a release, and is swapped by rename; the folder itself may go and come back.
 #[test]
 fn a_list_behind_a_folder_that_is_swapped_is_noticed() -> Result<()> {
     let directory = tempfile::TempDir::new()?;
@@ -381,6 +382,7 @@ fn explain_gives_the_verdict_of_the_proxy() -> Result<()> {
     Ok(())
 }
 
+/// L01 and others.
 #[test]
 fn what_cannot_start_says_why() -> Result<()> {
     let directory = tempfile::TempDir::new()?;

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use test_support::{Dns, Network, Ringfence};
 
 use crate::stage::{
-    Answer, Client, HOST, LOOPBACK, Stage, document, extension, hello, hello_with, record,
+    Answer, Client, DATA, HOST, LOOPBACK, Stage, document, extension, hello, hello_with, record,
     server_name,
 };
 
@@ -351,6 +351,7 @@ fn tunnels_that_do_not_begin_with_the_right_hello_carry_nothing() -> Result<()> 
     Ok(())
 }
 
+/// L01.
 #[test]
 fn without_entries_nothing_is_allowed_and_nothing_is_ready() -> Result<()> {
     let stage = Stage::open()?;
@@ -360,5 +361,30 @@ fn without_entries_nothing_is_allowed_and_nothing_is_ready() -> Result<()> {
     check(&stage, &mut client, Reason::NoPolicy)?;
     ensure!(stage.proxy.admin("/readyz")?.starts_with("HTTP/1.1 503 "));
     ensure!(stage.proxy.admin("/healthz")?.starts_with("HTTP/1.1 200 "));
+    Ok(())
+}
+
+/// What a client is told is about the host that it asked for, and what it is told of one host it is told of
+/// any other: nothing of the list can be learnt.
+#[test]
+fn answers_tell_nothing_of_the_list() -> Result<()> {
+    let stage = Stage::open()?;
+    let answer = |host: &str| -> Result<String> {
+        let (mut client, head) = stage.connect(&format!("{host}:443"))?;
+        Ok(head + &String::from_utf8(client.rest()?)?)
+    };
+    let near = answer("contoso2.azurecr.io")?;
+    ensure!(near.contains("`contoso2.azurecr.io`"), "{near}");
+    for secret in [HOST, DATA, "127.0.0.1", "sha256", "generation", "test", "default"] {
+        ensure!(!near.contains(secret), "{secret} in {near}");
+    }
+    let far = answer("www.example.invalid.net")?;
+    let body = |text: &str| text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    let renamed =
+        body(&far).map(|body| body.replace("www.example.invalid.net", "contoso2.azurecr.io"));
+    ensure!(renamed == body(&near), "{far}\n{near}");
+    // A tunnel's head says that it is open, and no more.
+    let (_, head) = stage.connect(&format!("{HOST}:{}", stage.origin.port))?;
+    ensure!(head == "HTTP/1.1 200 Connection established\r\n\r\n", "{head}");
     Ok(())
 }

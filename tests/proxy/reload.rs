@@ -12,6 +12,7 @@ use crate::contoso::{
     Contoso, EASTUS_ENTRY, LOGIN_ENTRY, WESTUS, WESTUS_ENTRY, allowlist, refused, start, tunnelled,
 };
 
+/// L06.
 #[test]
 fn a_list_renamed_over_the_old_one_is_noticed() -> Result<()> {
     let Some(contoso) = Contoso::build(WESTUS, &["curl"])? else {
@@ -27,6 +28,7 @@ fn a_list_renamed_over_the_old_one_is_noticed() -> Result<()> {
     check_pulled(&contoso, &proxy)
 }
 
+/// L06.
 #[test]
 fn a_list_written_in_place_is_read_on_sighup() -> Result<()> {
     let Some(contoso) = Contoso::build(WESTUS, &["curl"])? else {
@@ -46,7 +48,7 @@ fn a_list_written_in_place_is_read_on_sighup() -> Result<()> {
     Ok(())
 }
 
-/// Kubernetes mounts a `ConfigMap` as `allowlist.toml` → `..data/allowlist.toml`, `..data` → a directory
+/// L06. Kubernetes mounts a `ConfigMap` as `allowlist.toml` → `..data/allowlist.toml`, `..data` → a directory
 /// with the time in its name, and renames a new `..data` over the old one.
 #[test]
 fn a_config_map_that_changes_is_noticed() -> Result<()> {

@@ -2,15 +2,17 @@
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Ringfence};
 
@@ -37,37 +39,62 @@ impl Stage {
 
     /// The same, with lines for the configuration file.
     pub(crate) fn with_settings(settings: &str) -> Result<Self> {
-        let dns = Dns::start()?;
-        let resolver = dns.address;
-        Self::build(PROGRAM, dns, resolver, settings)
+        Self::with_program(PROGRAM, settings)
+    }
+
+    /// The same, after `prepare` has been given the list's path and the origin's port.
+    pub(crate) fn prepared(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
+        Self::build(None, settings, prepare, |arguments| Ringfence::on_loopback(PROGRAM, arguments))
     }
 
     /// The same, started by another program.
     pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
-        let dns = Dns::start()?;
-        let resolver = dns.address;
-        Self::build(program, dns, resolver, settings)
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(program, arguments);
+        Self::build(None, settings, |_, _| Ok(()), start)
+    }
+
+    /// The same, started by a shell's script, which has to `exec "$0" "$@"`.
+    pub(crate) fn by_script(settings: &str, script: &str) -> Result<Self> {
+        let start = |arguments: [&OsStr; 2]| Ringfence::by_script(PROGRAM, script, arguments);
+        Self::build(None, settings, |_, _| Ok(()), start)
+    }
+
+    /// The same, and the proxy has no more than so many file descriptors.
+    pub(crate) fn with_descriptors(descriptors: u64, settings: &str) -> Result<Self> {
+        Self::by_script(settings, &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
     }
 
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
-        Self::build(PROGRAM, Dns::start()?, resolver, settings)
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
+        Self::build(Some(resolver), settings, |_, _| Ok(()), start)
     }
 
-    fn build(program: &str, dns: Dns, resolver: SocketAddr, settings: &str) -> Result<Self> {
+    fn build(
+        resolver: Option<SocketAddr>,
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+        start: impl FnOnce([&OsStr; 2]) -> Result<Ringfence>,
+    ) -> Result<Self> {
+        let dns = Dns::start()?;
+        let resolver = resolver.unwrap_or(dns.address);
         let directory = TempDir::new()?;
         let origin = Origin::start()?;
         dns.answer(HOST, Answer::Addresses(vec![LOOPBACK]));
         dns.answer(DATA, Answer::Addresses(vec![LOOPBACK]));
         let list = directory.path().join("allowlist.toml");
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
+        prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
         fs::write(
             &config,
             format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
         )?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
-        let proxy = Ringfence::on_loopback(program, arguments)?;
+        let proxy = start(arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
     }
 
@@ -76,12 +103,22 @@ impl Stage {
         self.enforce(&document(hosts, self.origin.port))
     }
 
+    /// Puts this document in place, by rename.
+    pub(crate) fn put(&self, document: &str) -> Result<()> {
+        self.replace(&self.list, document)
+    }
+
+    /// Puts this document in the place of `list`, by rename.
+    pub(crate) fn replace(&self, list: &Path, document: &str) -> Result<()> {
+        let new = self.directory.path().join("allowlist.new");
+        fs::write(&new, document)?;
+        Ok(fs::rename(new, list)?)
+    }
+
     /// Puts this document in place, by rename, and waits until it is in force.
     pub(crate) fn enforce(&self, document: &str) -> Result<()> {
         let generation = self.proxy.metric("ringfence_allowlist_generation")?;
-        let new = self.directory.path().join("allowlist.new");
-        fs::write(&new, document)?;
-        fs::rename(new, &self.list)?;
+        self.put(document)?;
         self.until(|| Ok(self.proxy.metric("ringfence_allowlist_generation")? > generation))
     }
 
@@ -102,19 +139,36 @@ impl Stage {
         Client::connect(self.proxy.listen())
     }
 
+    /// A connection to the proxy, of a client at `source`.
+    pub(crate) fn client_at(&self, source: IpAddr) -> Result<Client> {
+        Client::connect_from(source, self.proxy.listen())
+    }
+
     /// A client that has asked for `authority`, and the head of the answer.
     pub(crate) fn connect(&self, authority: &str) -> Result<(Client, String)> {
-        let mut client = self.client()?;
-        client.send(
-            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes(),
-        )?;
-        let head = client.head()?;
+        self.connect_at(LOOPBACK, authority)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn connect_at(&self, source: IpAddr, authority: &str) -> Result<(Client, String)> {
+        let mut client = self.client_at(source)?;
+        let head = client.ask(authority)?;
         Ok((client, head))
     }
 
     /// A client in an open tunnel to `host`, its ClientHello behind it.
     pub(crate) fn tunnel(&self, host: &str) -> Result<Client> {
-        let (mut client, head) = self.connect(&format!("{host}:{}", self.origin.port))?;
+        self.tunnel_at(LOOPBACK, host)
+    }
+
+    /// The same, at `source`.
+    pub(crate) fn tunnel_at(&self, source: IpAddr, host: &str) -> Result<Client> {
+        self.tunnel_of(self.client_at(source)?, host)
+    }
+
+    /// The same, for a client that has said nothing yet.
+    pub(crate) fn tunnel_of(&self, mut client: Client, host: &str) -> Result<Client> {
+        let head = client.ask(&format!("{host}:{}", self.origin.port))?;
         if !head.starts_with("HTTP/1.1 200 ") {
             bail!("no tunnel: {head}");
         }
@@ -154,12 +208,27 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
     }
 
+    /// The same, with `source` as the client's address.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Self::over(socket.into())
+    }
+
     /// A client that is connected already.
     pub(crate) fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self(stream))
+    }
+
+    /// Asks for `authority`, and reads the head of the answer.
+    pub(crate) fn ask(&mut self, authority: &str) -> Result<String> {
+        let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        self.send(request.as_bytes())?;
+        self.head()
     }
 
     pub(crate) fn address(&self) -> Result<String> {
@@ -171,10 +240,6 @@ impl Client {
         Ok(Self(self.0.try_clone()?))
     }
 
-    pub(crate) fn set_read_timeout(&self, limit: Duration) -> Result<()> {
-        Ok(self.0.set_read_timeout(Some(limit))?)
-    }
-
     pub(crate) fn set_write_timeout(&self, limit: Duration) -> Result<()> {
         Ok(self.0.set_write_timeout(Some(limit))?)
     }
@@ -183,9 +248,29 @@ impl Client {
         self.0.write_all(bytes).context("send")
     }
 
+    /// Sends `bytes` to a host that sends them back, and checks that it does.
+    pub(crate) fn exchange(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
+    }
+
+    /// Whether nothing comes for a [`MOMENT`].
+    pub(crate) fn is_quiet(&mut self) -> Result<bool> {
+        self.0.set_read_timeout(Some(MOMENT))?;
+        let read = self.0.peek(&mut [0; 1]);
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+    }
+
     /// Sends no more.
     pub(crate) fn finish(&self) -> Result<()> {
         self.0.shutdown(Shutdown::Write).context("finish")
+    }
+
+    /// Vanishes with a reset instead of a farewell.
+    pub(crate) fn reset(self) -> Result<()> {
+        Ok(socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))?)
     }
 
     /// Reads one response head, and nothing behind it.
@@ -201,6 +286,14 @@ impl Client {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).context("receive")?;
         Ok(bytes)
+    }
+
+    /// Sends something through a tunnel to an origin that echoes, and has it back.
+    pub(crate) fn echo(&mut self) -> Result<()> {
+        let bytes = b"there and back";
+        self.send(bytes)?;
+        anyhow::ensure!(self.receive(bytes.len())? == bytes, "the echo differs");
+        Ok(())
     }
 
     /// Everything until the other side closes. A reset counts as an error: it may have eaten an answer.
@@ -320,7 +413,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let socket = UdpSocket::bind((LOOPBACK, 0))?;
         let address = socket.local_addr()?;
         let dns = Self {

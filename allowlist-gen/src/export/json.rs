@@ -4,16 +4,19 @@ use std::io::Write;
 
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::{Ports, SCHEMA};
+use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
-use ringfence_config::{Allowlist, Entry};
+use ringfence_config::{Allowlist, Entry, Issue};
 use serde::Serialize;
 
 use super::Error;
 
-pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn write(allowlist: &Allowlist, issue: Issue, out: &mut dyn Write) -> Result<(), Error> {
     let document = JsonDocument {
         schema: SCHEMA,
         hash: allowlist.hash(),
+        serial: issue.serial,
+        not_after: issue.not_after,
         entries: allowlist.entries().iter().map(JsonEntry::from).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document).map_err(std::io::Error::from)?;
@@ -24,8 +27,10 @@ pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Er
 #[derive(Serialize)]
 struct JsonDocument<'a> {
     schema: u32,
-    /// Of the TOML document, which is what the proxy reports.
+    /// Of the TOML document's entries, which is what the proxy reports.
     hash: String,
+    serial: Option<Serial>,
+    not_after: Option<Moment>,
     entries: Vec<JsonEntry<'a>>,
 }
 

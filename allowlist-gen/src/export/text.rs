@@ -1,5 +1,6 @@
 //! One host per line, and nothing else: for loops in shells, and for firewalls that take a file of
-//! names.
+//! names. Only a list that is told its serial or its end has a comment above, because a plain list has
+//! no other place for them, and its readers can't hold to them anyway.
 //!
 //! The port is 443 by agreement, so an entry with another one can't be written. Private addresses
 //! are left out, because they restrict what a name may resolve to, and a list of names has no say
@@ -8,11 +9,14 @@
 use std::io::Write;
 
 use ringfence_config::allowlist::Ports;
-use ringfence_config::{Allowlist, HostPattern};
+use ringfence_config::{Allowlist, HostPattern, Issue};
 
 use super::Error;
 
-pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn write(allowlist: &Allowlist, issue: Issue, out: &mut dyn Write) -> Result<(), Error> {
+    if !issue.is_empty() {
+        writeln!(out, "# {issue}")?;
+    }
     for entry in allowlist.entries() {
         let unrepresentable = |why| Error::Unrepresentable {
             host: entry.host.as_str().to_owned(),
@@ -34,6 +38,7 @@ pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
+    use ringfence_config::Issue;
     use ringfence_config::document::{self, Document};
 
     use crate::export::{self, Format};
@@ -49,9 +54,10 @@ mod tests {
             );
             let document = Document::parse("list.toml", &text).expect("valid");
             let list = document::merge(&[document]).expect("one entry");
-            let error = export::write(Format::Text, &list, &mut Vec::new()).expect_err(entry);
+            let write = |format| export::write(format, &list, Issue::default(), &mut Vec::new());
+            let error = write(Format::Text).expect_err(entry);
             assert!(error.to_string().contains(why), "{error}");
-            export::write(Format::Json, &list, &mut Vec::new()).expect("JSON says everything");
+            write(Format::Json).expect("JSON says everything");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use ringfence_config::Allowlist;
+use ringfence_config::{Allowlist, Issue};
 
 use super::Error;
 
-pub(super) fn write(allowlist: &Allowlist, out: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn write(allowlist: &Allowlist, issue: Issue, out: &mut dyn Write) -> Result<(), Error> {
     out.write_all(HEADER.as_bytes())?;
-    out.write_all(allowlist.to_toml().as_bytes())?;
+    out.write_all(allowlist.to_toml_issue(issue).as_bytes())?;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub use network::{Network, address};
 pub use process::{Capture, Finished, Program, Running};
 pub use recorder::{Received, Recorder};
 pub use registry::Registry;
-pub use require::{require, skip};
+pub use require::{require, require_program, skip};
 pub use ringfence::Ringfence;
 pub use tls::{Authority, Identity};
 

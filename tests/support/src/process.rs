@@ -146,6 +146,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its id, which stays its own until it is waited for.
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Waits for its end, which must come in time.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let timeout = Timespec::try_from(limit).context("a limit beyond the clock's range")?;

@@ -18,6 +18,16 @@ pub fn require(programs: &[&str]) -> bool {
     }
 }
 
+/// Whether this program is installed, for what needs nothing else; says so if it isn't.
+///
+/// # Panics
+///
+/// In CI (`CI=true`).
+#[must_use]
+pub fn require_program(program: &str) -> bool {
+    installed(program) || skip(&format!("`{program}` is not installed"))
+}
+
 /// Says that a test is skipped, and why. Always `false`, so that it can end a condition.
 ///
 /// # Panics

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::PATIENCE;
@@ -41,6 +41,17 @@ impl Ringfence {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self> {
         Self::start(Program::new(binary), "127.0.0.1", arguments, None)
+    }
+
+    /// Starts it on the host's loopback by a shell's script, which finds the program and its arguments in
+    /// `"$0" "$@"` and has to `exec` them.
+    pub fn by_script(
+        binary: &str,
+        script: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self> {
+        let program = Program::new("sh").args(["-c", script, binary]);
+        Self::start(program, "127.0.0.1", arguments, None)
     }
 
     /// Starts it in any namespace, to take clients on `listen`.
@@ -111,6 +122,13 @@ impl Ringfence {
         parsed.collect()
     }
 
+    /// The number of the connection whose line of the access log was written last; 0 before the first.
+    pub fn last_logged(&self) -> Result<u64> {
+        let lines = self.running.stdout.lines();
+        let last = lines.last().map(|line| serde_json::from_str::<Value>(line)).transpose()?;
+        Ok(last.and_then(|line| line["id"].as_u64()).unwrap_or(0))
+    }
+
     /// The first line of the access log, written or still to come, that `wanted` accepts.
     pub fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let line = self.running.stdout.wait_for_line(|line| {
@@ -140,6 +158,11 @@ impl Ringfence {
         let samples = samples.filter(|rest| rest.starts_with(['{', ' ']));
         let values = samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
+    }
+
+    /// The process, to look at or to set limits for.
+    pub fn process(&self) -> Pid {
+        self.running.process()
     }
 
     /// Tells it to read its lists again.

@@ -1,7 +1,7 @@
 //! Certificates for the names that a test's hosts answer to, from an authority of its own.
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// A certificate authority that lives as long as one test.
 #[derive(Debug)]
@@ -28,9 +28,16 @@ impl Authority {
 
     /// A certificate for these names; an IP address is a name too.
     pub fn issue(&self, names: &[&str]) -> Result<Identity> {
+        self.issue_until(names, 4096)
+    }
+
+    /// The same, valid until a year begins.
+    pub fn issue_until(&self, names: &[&str], year: i32) -> Result<Identity> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &self.issuer)?;
+        let mut params = CertificateParams::new(names)?;
+        params.not_after = date_time_ymd(year, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
