@@ -232,10 +232,17 @@ impl Group {
 }
 
 impl Source {
-    /// A client at `address` that came to `listener` by itself.
+    /// A client at `address` that came to `listener` by itself. A socket that takes both families writes an
+    /// IPv4 address as an IPv6 one (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2), which is in no IPv4 block.
     pub fn new(address: SocketAddr, listener: Listener) -> Self {
+        let address = canonical(address);
         Self { address, balancer: None, listener, original: None, names: None }
     }
+}
+
+/// The same, with an IPv4 address in its own form.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Client {

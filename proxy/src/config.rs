@@ -121,6 +121,11 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
+    /// Two of our sockets would be one.
+    #[error(
+        "`{0}` is given to two listeners: each, and the admin port, needs an address of its own"
+    )]
+    SameAddress(SocketAddr),
     /// The parent proxy's section.
     #[error(transparent)]
     Parent(#[from] parent::Error),
@@ -182,7 +187,15 @@ impl Config {
         let plain = plain.or(alone.then_some(DEFAULT_LISTEN));
         let listeners =
             [(Listener::Plain, plain), (Listener::Tls, tls), (Listener::Transparent, transparent)];
-        let listeners = listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
+        let listeners: Vec<_> =
+            listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
+        let admin = options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN);
+        let mut taken: Vec<_> = listeners.iter().map(|(_, at)| *at).chain([admin]).collect();
+        taken.retain(|at| at.port() != 0);
+        taken.sort_unstable();
+        if let Some(twice) = taken.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::SameAddress(twice[0]));
+        }
         let rules = Rules { nat64: file.dns.nat64 };
         let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
@@ -190,7 +203,7 @@ impl Config {
             balancers: file.proxy_protocol.from,
             tls: file.tls.map(Tls::settings),
             users: file.credentials.map(|section| section.users),
-            admin: options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN),
+            admin,
             groups,
             catalog: Catalog { groups: lists, keys: file.lists.public_keys },
             vintage: vintage::Rules { rollback: file.lists.rollback, expired: file.lists.expired },

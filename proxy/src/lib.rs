@@ -16,6 +16,7 @@ pub mod client;
 pub mod config;
 pub mod credentials;
 pub mod descriptors;
+pub mod dialled;
 pub mod difference;
 pub mod dns;
 pub mod expectations;

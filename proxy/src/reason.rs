@@ -326,8 +326,8 @@ reasons! {
     SelfConnect {
         code: "self_connect", kind: Denied, error: "destination_ip_prohibited",
         status: Some(403), alert: None,
-        meaning: "the name resolves to the proxy itself",
-        remedy: "look into DNS and the list's pins",
+        meaning: "the name resolves to the proxy itself, or the proxy is redirected to itself",
+        remedy: "look into DNS, the list's pins, and rules that redirect the proxy's own connections",
     }
 
     /// The parent proxy can't be reached, or did not answer as a proxy does.

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::client::{Listener, Source};
+use crate::client::{self, Listener, Source};
 use crate::config::Config;
 use crate::notice::notice;
 use crate::proxy_protocol::{self, BadHeader};
@@ -131,5 +131,6 @@ fn unreceived(source: Source, reason: Reason, detail: String) -> Unreceived {
 fn original(stream: &TcpStream) -> Option<SocketAddr> {
     let socket = SockRef::from(stream);
     let remembered = socket.original_dst_v4().or_else(|_| socket.original_dst_v6());
-    remembered.ok().and_then(|address| address.as_socket()).or_else(|| stream.local_addr().ok())
+    let remembered = remembered.ok().and_then(|address| address.as_socket());
+    remembered.or_else(|| stream.local_addr().ok()).map(client::canonical)
 }

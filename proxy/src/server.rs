@@ -416,8 +416,8 @@ impl Listeners {
             // are alone.
             let mut address = bind_alone(*address)?.local_addr().map_err(Error::Start)?;
             for worker in &mut workers {
-                let listener =
-                    bind_shared(address).map_err(|source| Error::Listen { address, source })?;
+                let listener = bind_shared(*kind, address)
+                    .map_err(|source| Error::Listen { address, source })?;
                 address = listener.local_addr().map_err(Error::Start)?;
                 worker.push((*kind, listener));
             }
@@ -461,8 +461,13 @@ fn bind_alone(address: SocketAddr) -> Result<StdListener, Error> {
     bind().map_err(|source| Error::Listen { address, source })
 }
 
-fn bind_shared(address: SocketAddr) -> io::Result<StdListener> {
+fn bind_shared(kind: Listener, address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if kind == Listener::Transparent {
+        // TPROXY hands over connections to other addresses only to a socket that says so, which takes
+        // CAP_NET_ADMIN. REDIRECT needs neither. The bit is one for both families (ip(7)).
+        let _ = socket.set_ip_transparent_v4(true);
+    }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;

@@ -19,6 +19,7 @@ use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::credentials::Users;
+use crate::dialled::Dialled;
 use crate::difference::Difference;
 use crate::lists::{Error as ListError, Loaded, LoadedList};
 use crate::log::{self, Log};
@@ -97,6 +98,7 @@ impl Service {
                 limits: config.limits,
                 budgets: Budgets::new(config.budgets.clone()),
                 meters: metrics.meters.clone(),
+                dialled: Dialled::default(),
                 log: Log::open(&config.log, metrics.log_lost.clone())?,
             },
             metrics,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Refused;
 use crate::budget::{Account, Budgets};
 use crate::client::{Clients, Listener, Source};
+use crate::dialled::{Dialled, OwnEnd};
 use crate::head::{self, Malformed};
 use crate::hello::{self, Hello, ServerName};
 use crate::log::Log;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub budgets: Budgets,
     /// Counts the bytes of all tunnels.
     pub meters: Meters,
+    /// Our own ends of all tunnels.
+    pub dialled: Dialled,
     /// The access log.
     pub log: Log,
 }
@@ -91,6 +94,7 @@ pub struct Tunnel {
     /// What the client may still send, if that is limited.
     budget: Option<Arc<Account>>,
     upstream: Upstream,
+    own_end: OwnEnd,
 }
 
 impl Tunnel {
@@ -193,7 +197,10 @@ impl Shared {
             Ok(upstream) if policy.renew(&permit, upstream.route.hop).is_err() => {
                 Err(Outcome::Denied(permit.revoke(&policy)))
             }
-            Ok(upstream) => Ok(Tunnel { permit, budget, upstream }),
+            Ok(upstream) => {
+                let own_end = self.dialled.enter(&upstream.stream);
+                Ok(Tunnel { permit, budget, upstream, own_end })
+            }
         }
     }
 
@@ -207,6 +214,11 @@ impl Shared {
         let hello = tokio::select! {
             hello = hello::read(wire, Vec::new(), &self.limits.hello) => hello,
             () = self.cut.cancelled() => Err(Reason::Draining),
+        };
+        // Whoever redirects our own connections to us, too, would have us dial in circles.
+        let hello = match hello {
+            Ok(_) if self.dialled.contains(source.address) => Err(Reason::SelfConnect),
+            hello => hello,
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());
         let asked = hello.and_then(|hello| {
@@ -249,7 +261,8 @@ impl Shared {
     }
 
     async fn relay(&self, wire: &mut Wire, tunnel: Tunnel, hello: Hello) -> Outcome {
-        let Tunnel { permit, budget, upstream: Upstream { stream: mut host, route } } = tunnel;
+        let Tunnel { permit, budget, upstream, own_end: _entered } = tunnel;
+        let Upstream { stream: mut host, route } = upstream;
         let Limits { hello: hello::Limits { bytes, .. }, rules, relay: limits, .. } = self.limits;
         let gate = Gate::new(&permit, rules, hello.length, bytes);
         let stop = self.stop(|policy| policy.renew(&permit, route.hop));

@@ -2,12 +2,14 @@
 
 mod admin;
 mod audit;
+mod balancers;
 mod clients;
 mod contoso;
 mod dns;
 mod drain;
 mod ends;
 mod expectations;
+mod faults;
 mod handshakes;
 mod heads;
 mod hellos;
@@ -15,6 +17,7 @@ mod issues;
 mod liar;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod lists;
 mod log;
 mod parent;
@@ -25,4 +28,5 @@ mod reload;
 mod selftest;
 mod soak;
 mod stage;
+mod transparent;
 mod tunnels;

@@ -99,6 +99,27 @@ impl Network {
             .env("_CONTAINERS_ROOTLESS_UID", "1")
     }
 
+    /// The same, which finds `hosts` at these addresses, whatever anybody else says.
+    pub fn with_hosts(
+        &self,
+        program: &str,
+        namespace: &Namespace,
+        hosts: &[(&str, &str)],
+    ) -> Result<Program> {
+        let lines = hosts.iter().map(|(host, address)| format!("{address} {host}\n"));
+        let file = self.write("hosts", &lines.collect::<String>())?;
+        // A mount that only this program sees.
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        let shell = self.unproxied("unshare", namespace).args(["--mount", "sh", "-c", script]);
+        Ok(shell.arg(file).arg(program))
+    }
+
+    /// Loads these nftables rules in `namespace`, beside those that are there.
+    pub fn firewall(&self, namespace: &Namespace, rules: &str) -> Result<()> {
+        let file = self.write("rules.nft", rules)?;
+        Program::new("nft").inside(namespace).arg("-f").arg(file).run()?.succeeded().map(drop)
+    }
+
     /// Issues a certificate and stores it for a server that reads files: certificate, then key.
     pub(crate) fn issue(&self, names: &[&str]) -> Result<(PathBuf, PathBuf)> {
         let Identity { certificate_pem, key_pem, .. } = self.authority.issue(names)?;

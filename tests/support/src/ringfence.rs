@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
@@ -64,6 +65,13 @@ impl Ringfence {
         Self::start(program, listen, arguments, Some(namespace.clone()))
     }
 
+    /// Starts it with the listeners of this configuration file alone, in `namespace`. `program` is the
+    /// proxy, or whatever becomes it.
+    pub fn configured(program: Program, namespace: &Namespace, config: &Path) -> Result<Self> {
+        let program = program.inside(namespace).args(["run", "--admin", "127.0.0.1:0", "--config"]);
+        Self::started(program.arg(config), Some(namespace.clone()))
+    }
+
     fn start(
         program: Program,
         listen: &str,
@@ -71,13 +79,26 @@ impl Ringfence {
         namespace: Option<Namespace>,
     ) -> Result<Self> {
         let program = program.args(["run", "--listen", &format!("{listen}:0")]);
-        let running = program.args(["--admin", "127.0.0.1:0"]).args(arguments).start()?;
-        let listen = announced(&running, "ringfence: listening on ")?;
+        Self::started(program.args(["--admin", "127.0.0.1:0"]).args(arguments), namespace)
+    }
+
+    fn started(program: Program, namespace: Option<Namespace>) -> Result<Self> {
+        let running = program.start()?;
+        let listen = announced(&running, LISTENING)?;
         let admin = announced(&running, "ringfence: admin on ")?;
         Ok(Self { running, namespace, listen, admin })
     }
 
-    /// Where it takes clients.
+    /// Where its listener of this kind is: `tls`, `transparent`.
+    pub fn listener(&self, kind: &str) -> Result<SocketAddr> {
+        let wanted = format!(" ({kind})");
+        let lines = self.running.stderr.lines();
+        let line = lines.iter().find_map(|line| line.strip_suffix(&wanted));
+        let address = line.and_then(|line| line.strip_prefix(LISTENING));
+        address.with_context(|| format!("no {kind} listener"))?.parse().context("an address")
+    }
+
+    /// Where it takes clients; of several listeners, the first.
     pub fn listen(&self) -> SocketAddr {
         self.listen
     }
@@ -162,7 +183,8 @@ impl Ringfence {
 
 fn announced(running: &Running, prefix: &str) -> Result<SocketAddr> {
     let line = running.stderr.wait_for_line(|line| line.starts_with(prefix))?;
-    line[prefix.len()..].trim().parse().with_context(|| format!("no address in `{line}`"))
+    let address = line[prefix.len()..].split(' ').next().unwrap_or_default();
+    address.parse().with_context(|| format!("no address in `{line}`"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test asks the proxy; nothing of it is forwarded")]
@@ -174,3 +196,5 @@ fn ask(admin: SocketAddr, path: &str) -> Result<String> {
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
+
+const LISTENING: &str = "ringfence: listening on ";
