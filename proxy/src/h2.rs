@@ -25,6 +25,7 @@ use crate::client::Source;
 use crate::head::{self, Malformed};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
+use crate::refusal;
 use crate::service::{Beginning, Service};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::upstream::Outbound;
@@ -33,7 +34,7 @@ use crate::wire::Wire;
 /// Serves every stream of one connection, and answers what is to be said of the connection itself: nothing,
 /// if there were streams to speak of and the client kept to the protocol.
 pub async fn serve(
-    wire: Wire,
+    mut wire: Wire,
     source: Source,
     service: &Arc<Service>,
     outbound: &Rc<Outbound>,
@@ -48,15 +49,15 @@ pub async fn serve(
         live: opened,
         tasks: TaskTracker::new(),
     });
-    let shaken = timeout(limits.head.time, settings(limits.head.bytes).handshake(wire)).await;
-    let ended = match shaken {
+    let handshake = settings(limits.head.bytes).handshake(&mut wire);
+    let ended = match timeout(limits.head.time, handshake).await {
         Ok(Ok(connection)) => streams.accept(connection, &live).await,
-        Ok(Err(error)) => Ended::of(&error),
+        Ok(Err(error)) => Ended::Closed.unless(&error),
         Err(_) => Ended::Useless,
     };
-    // Without the connection each of them comes to its end.
+    // Without the connection each of them comes to its end, and what has been sent can still be read.
     streams.tasks.close();
-    streams.tasks.wait().await;
+    tokio::join!(streams.tasks.wait(), refusal::linger(wire));
     let ever = live.borrow().ever;
     let (reason, detail) = match ended {
         Ended::Violated(detail) => (Reason::BadRequest, detail),
@@ -65,6 +66,11 @@ pub async fn serve(
         Ended::Closed => (Reason::ClientClosed, String::new()),
     };
     Some(Outcome::Unreceived(Unreceived { source, reason, detail }))
+}
+
+/// Whether HTTP/2 can begin with these bytes (RFC 9113 §3.4).
+pub fn can_begin_with(bytes: &[u8]) -> bool {
+    PREFACE.iter().zip(bytes).all(|(expected, byte)| expected == byte)
 }
 
 /// What one connection may cost.
@@ -93,9 +99,10 @@ enum Ended {
 }
 
 impl Ended {
-    fn of(error: &Error) -> Self {
-        // The library's own errors are what it finds wrong with the client.
-        if error.is_library() { Self::Violated(crate::chain(error)) } else { Self::Closed }
+    /// The same, unless `error` says that the client did wrong: the library's own errors are what it finds
+    /// wrong with clients, others are what happens when a connection goes.
+    fn unless(self, error: &Error) -> Self {
+        if error.is_library() { Self::Violated(crate::chain(error)) } else { self }
     }
 }
 
@@ -152,7 +159,7 @@ impl Streams {
     /// Takes streams until the connection ends. Accepting is also what moves the bytes of all streams.
     async fn accept(
         self: &Rc<Self>,
-        mut connection: Connection<Wire, Bytes>,
+        mut connection: Connection<&mut Wire, Bytes>,
         live: &watch::Receiver<Live>,
     ) -> Ended {
         let limits = &self.service.shared.limits;
@@ -168,7 +175,7 @@ impl Streams {
             tokio::select! {
                 accepted = connection.accept() => match accepted {
                     Some(Ok((request, respond))) => self.begin(request, respond),
-                    Some(Err(error)) => return Ended::of(&error),
+                    Some(Err(error)) => return Ended::Closed.unless(&error),
                     None => return Ended::Closed,
                 },
                 ended = &mut no_more => break ended,
@@ -186,7 +193,7 @@ impl Streams {
                         ended = Ended::Closed;
                         self.begin(request, respond);
                     }
-                    Some(Err(error)) => return Ended::of(&error),
+                    Some(Err(error)) => return ended.unless(&error),
                     None => return ended,
                 },
                 () = &mut emptied => return ended,
@@ -283,6 +290,7 @@ fn refuse(outcome: &Outcome, mut respond: SendResponse<Bytes>) {
     }
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Tunnels of one connection at once.
 const MAX_STREAMS: u32 = 128;
 /// Streams that a client has reset, or provoked us to reset, and that we have not got round to. More end

@@ -48,6 +48,16 @@ impl Stage {
     ) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
+        Self::build(PROGRAM, dns, resolver, &with_list(settings), prepare)
+    }
+
+    /// The same without a list for everyone: `settings` say whose lists there are.
+    pub(crate) fn of_groups(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
+        let dns = Dns::start()?;
+        let resolver = dns.address;
         Self::build(PROGRAM, dns, resolver, settings, prepare)
     }
 
@@ -55,12 +65,12 @@ impl Stage {
     pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
         let dns = Dns::start()?;
         let resolver = dns.address;
-        Self::build(program, dns, resolver, settings, |_, _| Ok(()))
+        Self::build(program, dns, resolver, &with_list(settings), |_, _| Ok(()))
     }
 
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
-        Self::build(PROGRAM, Dns::start()?, resolver, settings, |_, _| Ok(()))
+        Self::build(PROGRAM, Dns::start()?, resolver, &with_list(settings), |_, _| Ok(()))
     }
 
     fn build(
@@ -78,10 +88,7 @@ impl Stage {
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
         prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
-        fs::write(
-            &config,
-            format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
-        )?;
+        fs::write(&config, format!("resolver = [\"{resolver}\"]\n{settings}"))?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
         let proxy = Ringfence::on_loopback(program, arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
@@ -169,7 +176,12 @@ impl Stage {
     }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
+/// What the stage's list is for everyone.
+fn with_list(settings: &str) -> String {
+    format!("allowlist = [\"allowlist.toml\"]\n{settings}")
+}
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -61,7 +61,7 @@ impl Ringfence {
     ) -> Result<Self> {
         let program = program.args(["run", "--listen", &format!("{listen}:0")]);
         let running = program.args(["--admin", "127.0.0.1:0"]).args(arguments).start()?;
-        let listen = announced(&running, "ringfence: listening on ")?;
+        let listen = announced(&running, LISTENING)?;
         let admin = announced(&running, "ringfence: admin on ")?;
         Ok(Self { running, namespace, listen, admin })
     }
@@ -69,6 +69,22 @@ impl Ringfence {
     /// Where it takes clients.
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where it takes clients that speak TLS, if it does.
+    pub fn listen_tls(&self) -> Result<SocketAddr> {
+        let is_tls = |line: &str| line.starts_with(LISTENING) && line.ends_with(" (tls)");
+        let line = self.running.stderr.wait_for_line(is_tls)?;
+        let address = line[LISTENING.len()..].trim_end_matches(" (tls)");
+        address.parse().with_context(|| format!("no address in `{line}`"))
+    }
+
+    /// The memory it has now, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        Ok(number.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
     }
 
     /// Where its admin port is.
@@ -158,3 +174,5 @@ fn ask(admin: SocketAddr, path: &str) -> Result<String> {
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
+
+const LISTENING: &str = "ringfence: listening on ";
