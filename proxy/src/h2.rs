@@ -5,7 +5,7 @@
 
 mod stream;
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -80,8 +80,9 @@ fn settings(header_bytes: usize) -> Builder {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_local_error_reset_streams(Some(MAX_RESETS))
-        .max_concurrent_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(Some(MAX_STREAMS as usize))
+        // All of them may be cut at once, while the client is still sending.
+        .max_concurrent_reset_streams(MAX_STREAMS as usize)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
@@ -168,6 +169,8 @@ impl Streams {
         let mut no_more = pin!(async {
             tokio::select! {
                 () = self.service.closing.cancelled() => Ended::Closed,
+                // Streams that begin from now on are for a connection that has been looked at again.
+                () = self.proofs_changed() => Ended::Closed,
                 () = of_no_use(live.clone(), limits.head.time, limits.relay.idle) => Ended::Useless,
             }
         });
@@ -199,6 +202,14 @@ impl Streams {
                 () = &mut emptied => return ended,
                 () = &mut vanished => return ended,
             }
+        }
+    }
+
+    /// Waits until there are other authorities or revocation lists.
+    async fn proofs_changed(&self) {
+        match &self.service.reception.tls {
+            Some(acceptor) => acceptor.changed().await,
+            None => pending().await,
         }
     }
 
@@ -293,8 +304,7 @@ fn refuse(outcome: &Outcome, mut respond: SendResponse<Bytes>) {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Tunnels of one connection at once.
 const MAX_STREAMS: u32 = 128;
-/// Streams that a client has reset, or provoked us to reset, and that we have not got round to. More end
-/// the connection (CVE-2023-44487).
+/// Streams that a client has reset before we have got round to them. More end the connection (CVE-2023-44487).
 const MAX_RESETS: usize = 32;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;

@@ -212,12 +212,8 @@ async fn reload_identities(
     users: Option<PathBuf>,
     mut hangup: Signal,
 ) {
-    let mut changes = Changes::watch(&files);
     loop {
-        tokio::select! {
-            () = changes.changed() => {}
-            _ = hangup.recv() => {}
-        }
+        // The watch comes first: a change while we read is seen in the next round.
         let look = spawn_blocking({
             let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
             move || {
@@ -226,8 +222,14 @@ async fn reload_identities(
                 changes
             }
         });
-        if let Ok(watching) = look.await {
-            changes = watching;
+        let Ok(mut changes) = look.await else {
+            // The panic hook has said where. The next look may fare better, if it isn't at once.
+            sleep(READ_LIMIT).await;
+            continue;
+        };
+        tokio::select! {
+            () = changes.changed() => {}
+            _ = hangup.recv() => {}
         }
     }
 }
