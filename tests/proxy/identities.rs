@@ -170,7 +170,7 @@ fn a_new_revocation_list_counts_for_the_next_connection() -> Result<()> {
     let secure = Secure::of_groups(CERTIFICATES)?;
     let identity = secure.certificate(9, &["dns:build.example"], None)?;
     let client = secure.client()?.showing(&identity)?;
-    let mut live = secure.tunnel(&client, HOST)?;
+    let mut tunnel = secure.tunnel(&client, HOST)?;
     let connections = secure.stage.origin.connections();
     secure.replace("revoked.pem", &secure.clients.revocations(&[7, 9])?)?;
     secure.stage.until(|| {
@@ -182,7 +182,7 @@ fn a_new_revocation_list_counts_for_the_next_connection() -> Result<()> {
     assert!(line["detail"].as_str().is_some_and(|text| text.contains("revoked")), "{line}");
     refuse_in_handshake(&secure, &identity)?;
     assert_eq!(secure.stage.origin.connections(), connections);
-    crate::secure::echo(&mut live, b"still here")
+    crate::secure::echo(&mut tunnel, b"still here")
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Secure {
         let identity = authority.issue(&[NAME])?;
         let mut folder = PathBuf::new();
         let stage = open(&mut |list, port| {
-            folder = list.parent().context("a folder")?.to_owned();
+            list.parent().context("a folder")?.clone_into(&mut folder);
             let files = [
                 ("tls.crt", identity.certificate_pem.clone()),
                 ("tls.key", identity.key_pem.clone()),

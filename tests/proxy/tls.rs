@@ -154,6 +154,19 @@ fn without_http2_it_is_not_offered() -> Result<()> {
     Ok(())
 }
 
+/// As Go's clients do.
+#[test]
+fn who_agrees_on_http2_may_speak_http1() -> Result<()> {
+    let secure = Secure::open("", "", "")?;
+    let client = secure.client()?.offering(&["h2", "http/1.1"]);
+    drop(secure.tunnel(&client, HOST)?);
+    let line = secure.stage.proxy.logged(|line| line["outcome"] == "tunnel")?;
+    assert_eq!(line["listener"], "tls");
+    let (_, head) = secure.ask(&client, "fabrikam.azurecr.io", "")?;
+    ensure!(head.starts_with("HTTP/1.1 403 ringfence: not_in_policy; "), "{head}");
+    Ok(())
+}
+
 /// Without `listen` there is no other way in than TLS.
 #[test]
 fn the_tls_listener_may_be_the_only_one() -> Result<()> {
