@@ -1,5 +1,6 @@
 //! HTTP/2 CONNECT within TLS: each stream is a tunnel of its own, and no connection costs more than it may.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -510,6 +511,41 @@ fn windows_that_stay_shut_hold_only_so_much() -> Result<()> {
     Ok(())
 }
 
+/// Backpressure reaches the host: of what the client doesn't take, little is held, and not for ever.
+#[test]
+fn tunnels_that_nobody_reads_hold_only_so_much() -> Result<()> {
+    let secure = Secure::open("", "", "[timeouts]\nidle = \"3s\"")?;
+    secure.stage.origin.greet(&vec![b'x'; 16 << 20]);
+    // Windows that stay shut, and ones as wide as can be before a socket from which nothing is read.
+    for window in [0_u32, 0x7fff_ffff] {
+        let (connections, lines) =
+            (secure.stage.origin.connections(), secure.stage.proxy.log()?.len());
+        let initial = [&[0, 4][..], &window.to_be_bytes()].concat();
+        let mut frames = frame(SETTINGS, 0, 0, &initial);
+        frames.extend(frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
+        for id in (1..).step_by(2).take(8) {
+            frames.extend(frame(HEADERS, END_HEADERS, id, &connect(&secure.authority_of(HOST))));
+            frames.extend(frame(DATA_FRAME, 0, id, &hello(Some(HOST))));
+        }
+        let before = secure.stage.proxy.resident()?;
+        run(async {
+            let mut raw = Raw::open(&secure).await?;
+            raw.send(&frames).await?;
+            secure.stage.until(|| Ok(secure.stage.origin.connections() == connections + 8))?;
+            let most = Cell::new(0);
+            secure.stage.until(|| {
+                most.set(most.get().max(secure.stage.proxy.resident()?));
+                Ok(secure.stage.proxy.log()?.len() == lines + 8)
+            })?;
+            let most = most.get();
+            ensure!(most < before + MOST, "{before} bytes before, {most} at most");
+            Ok(())
+        })?;
+        assert!(secure.stage.proxy.log()?[lines..].iter().all(|line| line["end"] == "idle"));
+    }
+    Ok(())
+}
+
 /// Has one client send `frames` while another one's tunnel goes on, and tells whether the flood ended its
 /// connection.
 fn flood(secure: &Secure, frames: &[u8]) -> Result<bool> {
@@ -765,6 +801,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 /// What a flood may cost.
