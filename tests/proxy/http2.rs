@@ -451,6 +451,31 @@ fn rapid_resets_end_the_connection() -> Result<()> {
     Ok(())
 }
 
+/// Slow enough for each stream to be begun: none is dialled for, and none holds its place.
+#[test]
+fn patient_resets_reach_nobody() -> Result<()> {
+    let secure = Secure::open("", "", "")?;
+    secure.stage.dns.answer(HOST, Answer::Held);
+    let fields = connect(&secure.authority_of(HOST));
+    run(async {
+        let mut raw = Raw::open(&secure).await?;
+        for (count, id) in (1..=300_usize).zip((1..).step_by(2)) {
+            raw.send(&frame(HEADERS, END_HEADERS, id, &fields)).await?;
+            raw.send(&frame(RST_STREAM, 0, id, &8_u32.to_be_bytes())).await?;
+            if count % 20 == 0 {
+                secure.stage.until(|| Ok(secure.stage.proxy.log()?.len() == count))?;
+            }
+        }
+        Ok(())
+    })?;
+    let log = secure.stage.proxy.log()?;
+    assert!(log.iter().all(|line| line["reason"] == "client_closed"));
+    secure.stage.dns.release(LOOPBACK)?;
+    secure.tunnel_beside()?;
+    assert_eq!(secure.stage.origin.connections(), 1, "the bystander's");
+    Ok(())
+}
+
 #[test]
 fn endless_continuations_end_the_connection() -> Result<()> {
     let secure = Secure::open("", "", "")?;
