@@ -1,44 +1,42 @@
 //! Serves HTTP/2 CONNECT (RFC 9113 §8.5): each stream of a connection is a request, and a tunnel, of its own.
 //!
-//! hyper speaks the protocol. What it is told here bounds what one connection can cost: streams at once,
-//! resets, header sizes, windows, and how long it may be of no use.
+//! The `h2` library speaks the protocol. What it is told here bounds what one connection can cost: streams at
+//! once, resets, header sizes, windows, and how long it may be of no use.
 
-use std::convert::Infallible;
-use std::future::Future;
+mod stream;
+
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::PROXY_AUTHORIZATION;
-use hyper::rt::Executor;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper::upgrade::{self, OnUpgrade};
+use ::h2::server::{Builder, Connection, SendResponse};
+use ::h2::{Error, Ping, PingPong, RecvStream};
+use hyper::body::Bytes;
+use hyper::header::{HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+pub use self::stream::Stream;
 use crate::admission::{Place, Refused, Room};
 use crate::client::Source;
 use crate::head::{self, Malformed};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
 use crate::record::Beginning;
+use crate::refusal;
 use crate::service::{Service, guard};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::upstream::Outbound;
 use crate::wire::Wire;
 
 /// Serves every stream of one connection, and answers what is to be said of the connection itself: nothing,
-/// if there were streams to speak of.
+/// if there were streams to speak of and the client kept to the protocol.
 pub async fn serve(
-    wire: Wire,
+    mut wire: Wire,
     source: Source,
     service: &Arc<Service>,
     outbound: &Rc<Outbound>,
@@ -53,52 +51,62 @@ pub async fn serve(
         live: opened,
         tasks: TaskTracker::new(),
     });
-    let answer = service_fn(|request| streams.answer(request));
-    let header_bytes = u32::try_from(limits.head.bytes).unwrap_or(u32::MAX);
-    let mut connection = pin!(
-        Builder::new(Local)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(header_bytes)
-            .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_local_error_reset_streams(MAX_RESETS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(STREAM_WINDOW as usize)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .serve_connection(TokioIo::new(wire), answer)
-    );
-    let no_more = async {
-        tokio::select! {
-            () = service.closing.cancelled() => {}
-            () = of_no_use(live.clone(), limits.head.time, limits.relay.idle) => {}
-        }
+    let handshake = settings(limits.head.bytes).handshake(&mut wire);
+    let ended = match timeout(limits.head.time, handshake).await {
+        Ok(Ok(connection)) => streams.accept(connection, &live).await,
+        Ok(Err(error)) => Ended::Closed.unless(&error),
+        Err(_) => Ended::Useless,
     };
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = no_more => {
-            // Its streams go on; who has none, or goes on for too long, is not waited for.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = emptied(live.clone()) => Ok(()),
-                () = service.shared.cut.cancelled() => Ok(()),
-            }
-        }
-    };
+    // Without the connection each of them comes to its end, and what has been sent can still be read.
     streams.tasks.close();
-    streams.tasks.wait().await;
+    tokio::join!(streams.tasks.wait(), refusal::linger(wire));
     let ever = live.borrow().ever;
-    match ended {
-        _ if ever => None,
-        Ok(()) => Some(unreceived(source, Reason::ClientClosed, String::new())),
-        Err(error) => Some(unreceived(source, Reason::BadRequest, crate::chain(&error))),
-    }
+    let (reason, detail) = match ended {
+        Ended::Violated(detail) => (Reason::BadRequest, detail),
+        _ if ever => return None,
+        Ended::Useless => (Reason::HeadTimeout, String::new()),
+        Ended::Closed => (Reason::ClientClosed, String::new()),
+    };
+    Some(Outcome::Unreceived(Unreceived { source, reason, detail }))
 }
 
-fn unreceived(source: Source, reason: Reason, detail: String) -> Outcome {
-    Outcome::Unreceived(Unreceived { source, reason, detail })
+/// Whether HTTP/2 can begin with these bytes (RFC 9113 §3.4).
+pub fn can_begin_with(bytes: &[u8]) -> bool {
+    PREFACE.iter().zip(bytes).all(|(expected, byte)| expected == byte)
+}
+
+/// What one connection may cost.
+fn settings(header_bytes: usize) -> Builder {
+    let mut settings = Builder::new();
+    settings
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(Some(MAX_STREAMS as usize))
+        // All of them may be cut at once, while the client is still sending.
+        .max_concurrent_reset_streams(MAX_STREAMS as usize)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER);
+    settings
+}
+
+/// How a connection came to its end.
+enum Ended {
+    /// By its client, or by us when it had been served.
+    Closed,
+    /// It was of no use for too long.
+    Useless,
+    /// The client broke the protocol, or our limits; the text says how.
+    Violated(String),
+}
+
+impl Ended {
+    /// The same, unless `error` says that the client did wrong: the library's own errors are what it finds
+    /// wrong with clients, others are what happens when a connection goes.
+    fn unless(self, error: &Error) -> Self {
+        if error.is_library() { Self::Violated(crate::chain(error)) } else { self }
+    }
 }
 
 /// How many streams there are.
@@ -125,7 +133,17 @@ async fn of_no_use(mut live: watch::Receiver<Live>, first: Duration, idle: Durat
 async fn emptied(mut live: watch::Receiver<Live>) {
     // The sender lives as long as the connection.
     let _ = live.wait_for(|live| live.now == 0).await;
-    tokio::time::sleep(FAREWELL).await;
+    sleep(FAREWELL).await;
+}
+
+/// Waits until the client answers no ping any more: a peer that has vanished sends no reset.
+async fn vanished(mut ping: PingPong) {
+    loop {
+        sleep(PING).await;
+        if !matches!(timeout(PONG, ping.ping(Ping::opaque())).await, Ok(Ok(_))) {
+            return;
+        }
+    }
 }
 
 /// What the streams of a connection share.
@@ -141,55 +159,97 @@ struct Streams {
 }
 
 impl Streams {
-    /// Answers one request, in a task of its own: what was begun is recorded, whatever becomes of the
-    /// stream.
-    fn answer(
+    /// Takes streams until the connection ends. Accepting is also what moves the bytes of all streams.
+    async fn accept(
         self: &Rc<Self>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + use<> {
-        let (respond, response) = oneshot::channel();
+        mut connection: Connection<&mut Wire, Bytes>,
+        live: &watch::Receiver<Live>,
+    ) -> Ended {
+        let limits = &self.service.shared.limits;
+        let ping = connection.ping_pong().expect("nobody else has asked for it");
+        let mut vanished = pin!(vanished(ping));
+        let mut no_more = pin!(async {
+            tokio::select! {
+                () = self.service.closing.cancelled() => Ended::Closed,
+                // Streams that begin from now on are for a connection that has been looked at again.
+                () = self.proofs_changed() => Ended::Closed,
+                () = of_no_use(live.clone(), limits.head.time, limits.relay.idle) => Ended::Useless,
+            }
+        });
+        let mut ended = loop {
+            tokio::select! {
+                accepted = connection.accept() => match accepted {
+                    Some(Ok((request, respond))) => self.begin(request, respond),
+                    Some(Err(error)) => return Ended::Closed.unless(&error),
+                    None => return Ended::Closed,
+                },
+                ended = &mut no_more => break ended,
+                () = &mut vanished => return Ended::Closed,
+            }
+        };
+        // Its streams go on; who has none is not waited for.
+        connection.graceful_shutdown();
+        let mut emptied = pin!(emptied(live.clone()));
+        loop {
+            tokio::select! {
+                accepted = connection.accept() => match accepted {
+                    // It was on its way when we said that there should be no more.
+                    Some(Ok((request, respond))) => {
+                        ended = Ended::Closed;
+                        self.begin(request, respond);
+                    }
+                    Some(Err(error)) => return ended.unless(&error),
+                    None => return ended,
+                },
+                () = &mut emptied => return ended,
+                () = &mut vanished => return ended,
+            }
+        }
+    }
+
+    /// Waits until there are other authorities or revocation lists.
+    async fn proofs_changed(&self) {
+        match &self.service.reception.tls {
+            Some(acceptor) => acceptor.changed().await,
+            None => pending().await,
+        }
+    }
+
+    /// Serves one stream in a task of its own: what was begun is recorded, whatever becomes of the stream.
+    fn begin(self: &Rc<Self>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let beginning = self.service.begin();
         self.live.send_modify(|live| *live = Live { ever: true, now: live.now + 1 });
         let streams = Rc::clone(self);
         self.tasks.spawn_local(async move {
-            streams.serve(request, beginning, respond).await;
+            streams.serve(request, respond, beginning).await;
             streams.live.send_modify(|live| live.now -= 1);
         });
-        async move {
-            // Without an answer it has panicked.
-            Ok(response.await.unwrap_or_else(|_| {
-                let mut response = Response::new(Full::default());
-                *response.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
-                response
-            }))
-        }
     }
 
     async fn serve(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
         beginning: Beginning,
-        mut respond: oneshot::Sender<Response<Full<Bytes>>>,
     ) {
         let service = &self.service;
-        let upgrade = upgrade::on(&mut request);
         let mut room = None;
         let served = async {
             let opened = tokio::select! {
+                biased;
+                // For a stream that was reset nobody is looked up or dialled, or not any longer.
+                _ = poll_fn(|context| respond.poll_reset(context)) => {
+                    Err(self.malformed(Reason::ClientClosed))
+                }
                 opened = self.open(&request, beginning) => opened,
-                // The client has reset the stream.
-                () = respond.closed() => Err(self.malformed(Reason::ClientClosed)),
             };
             match opened {
                 Ok((tunnel, place, _mine)) => {
                     room = Some(Room::Place(place));
-                    self.carry(tunnel, upgrade, respond).await
+                    self.carry(tunnel, request, respond).await
                 }
                 Err(outcome) => {
-                    if let Some(response) = outcome.response() {
-                        // It may have gone meanwhile.
-                        let _ = respond.send(response.http2());
-                    }
+                    refuse(&outcome, respond);
                     (outcome, None)
                 }
             }
@@ -198,9 +258,10 @@ impl Streams {
         service.conclude(outcome, wire.zip(room), beginning).await;
     }
 
+    /// Reaches the target; the tunnel needs its places for as long as it lives.
     async fn open(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<RecvStream>,
         beginning: Beginning,
     ) -> Result<(Tunnel, Place, OwnedSemaphorePermit), Outcome> {
         let mine = Arc::clone(&self.places).try_acquire_owned();
@@ -209,8 +270,7 @@ impl Streams {
         let place = place.map_err(|refused| self.unadmitted(refused))?;
         let target = head::of_http2(request)
             .map_err(|malformed| Outcome::Malformed(self.source.clone(), malformed))?;
-        let authorization = request.headers().get(PROXY_AUTHORIZATION);
-        let authorization = authorization.map(hyper::header::HeaderValue::as_bytes);
+        let authorization = request.headers().get(PROXY_AUTHORIZATION).map(HeaderValue::as_bytes);
         let shared = &self.service.shared;
         let tunnel = shared
             .admit(self.source.clone(), target, authorization, beginning, &self.outbound)
@@ -221,16 +281,13 @@ impl Streams {
     async fn carry(
         &self,
         tunnel: Tunnel,
-        upgrade: OnUpgrade,
-        respond: oneshot::Sender<Response<Full<Bytes>>>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
     ) -> (Outcome, Option<Wire>) {
-        if respond.send(Response::new(Full::default())).is_err() {
-            return (tunnel.abandoned(), None);
-        }
-        let Ok(upgraded) = upgrade.await else {
+        let Ok(send) = respond.send_response(Response::new(()), false) else {
             return (tunnel.abandoned(), None);
         };
-        let mut wire = Wire::H2(Box::new(TokioIo::new(upgraded)));
+        let mut wire = Wire::H2(Box::new(Stream::new(send, request.into_body())));
         let outcome = self.service.shared.carry(&mut wire, tunnel, &[], Vec::new()).await;
         (outcome, Some(wire))
     }
@@ -244,23 +301,26 @@ impl Streams {
     }
 }
 
-/// Runs hyper's tasks where the connection's own is.
-#[derive(Debug, Clone, Copy)]
-struct Local;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
-    fn execute(&self, task: F) {
-        spawn_local(task);
+/// Answers a request for which no tunnel was opened. Without an answer the stream is reset.
+fn refuse(outcome: &Outcome, mut respond: SendResponse<Bytes>) {
+    if let Some(response) = outcome.response() {
+        let (head, body) = response.http2().into_parts();
+        // The stream may have gone meanwhile.
+        if let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), false) {
+            let _ = send.send_data(body, true);
+        }
     }
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Tunnels of one connection at once.
 const MAX_STREAMS: u32 = 128;
-/// Streams that a client has reset, or provoked us to reset, and that we have not got round to. More end
-/// the connection (CVE-2023-44487).
+/// Streams that a client has reset before we have got round to them. More end the connection (CVE-2023-44487).
 const MAX_RESETS: usize = 32;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// Of each stream, whatever windows the client grants it.
+const SEND_BUFFER: usize = 64 * 1024;
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);

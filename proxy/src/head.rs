@@ -152,7 +152,7 @@ pub fn of_http2<B>(request: &hyper::Request<B>) -> Result<Target, Malformed> {
     let uri = request.uri();
     let authority = uri.authority().map(hyper::http::uri::Authority::as_str);
     let parse = || {
-        let extended = request.extensions().get::<hyper::ext::Protocol>().is_some();
+        let extended = request.extensions().get::<h2::ext::Protocol>().is_some();
         if request.method() != hyper::Method::CONNECT {
             return Err(Reason::MethodNotAllowed);
         }

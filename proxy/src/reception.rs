@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use socket2::SockRef;
+use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::{self, Listener, Source};
 use crate::config::Config;
+use crate::h2;
 use crate::notice::notice;
 use crate::proxy_protocol::{self, BadHeader};
 use crate::reason::Reason;
@@ -88,7 +90,7 @@ impl Reception {
         let deadline = Instant::now() + self.time;
         match (source.listener, &self.tls) {
             (Listener::Tls | Listener::H2, Some(tls)) => {
-                let (stream, peer) = match tls.accept(stream, deadline).await {
+                let (mut stream, peer) = match tls.accept(stream, deadline).await {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         let reason = match error {
@@ -101,6 +103,16 @@ impl Reception {
                 source.names = peer.names.map(Arc::new);
                 if peer.protocol == Protocol::Http2 {
                     source.listener = Listener::H2;
+                    // Go's net/http agrees on HTTP/2 with its proxy, and then speaks HTTP/1.1 all the same.
+                    match timeout_at(deadline, stream.fill_buf()).await {
+                        Ok(Ok(bytes)) if !h2::can_begin_with(bytes) => {
+                            source.listener = Listener::Tls;
+                        }
+                        Ok(_) => {}
+                        Err(_) => {
+                            return Err(unreceived(source, Reason::HeadTimeout, String::new()));
+                        }
+                    }
                 }
                 Ok((Wire::Tls(Box::new(stream)), source))
             }

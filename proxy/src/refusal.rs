@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,12 +88,12 @@ impl Response {
     }
 
     /// As HTTP/2 has it, which knows no reason phrase; the other streams go on.
-    pub fn http2(self) -> hyper::Response<Full<Bytes>> {
+    pub fn http2(self) -> hyper::Response<Bytes> {
         let mut response = hyper::Response::builder().status(self.status);
         for (name, value) in self.headers {
             response = response.header(name, value);
         }
-        response.body(Full::from(self.body)).expect("names and values of ours are valid")
+        response.body(Bytes::from(self.body)).expect("names and values of ours are valid")
     }
 }
 

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::ring::digest;
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
@@ -22,6 +23,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -202,6 +204,25 @@ pub fn load(settings: &Settings) -> Result<Loaded, Error> {
     Ok(Loaded { config, warnings })
 }
 
+impl Settings {
+    /// Stands for the contents of all files; nothing, where one can't be read.
+    fn digest(&self) -> Option<Digest> {
+        let clients = self.clients.iter();
+        let theirs = clients
+            .flat_map(|clients| std::iter::once(&clients.authorities).chain(&clients.revocations));
+        let mut context = digest::Context::new(&digest::SHA256);
+        for path in [&self.certificate, &self.key].into_iter().chain(theirs) {
+            let text = read(path).ok()?;
+            // Lengths, so that no two files run together into one.
+            context.update(&text.len().to_ne_bytes());
+            context.update(&text);
+        }
+        context.finish().as_ref().try_into().ok()
+    }
+}
+
+type Digest = [u8; digest::SHA256_OUTPUT_LEN];
+
 /// The proxy's own certificate and key.
 fn load_identity(
     settings: &Settings,
@@ -344,13 +365,16 @@ fn has(text: &[u8], words: &[u8]) -> bool {
 pub struct Acceptor {
     settings: Settings,
     config: ArcSwap<ServerConfig>,
+    /// What the files had in them when they were read last, as a digest: one of them is the key.
+    contents: watch::Sender<Option<Digest>>,
 }
 
 impl Acceptor {
     /// Reads the files for the first time. This blocks.
     pub fn new(settings: Settings) -> Result<(Self, Vec<Warning>), Error> {
+        let contents = watch::Sender::new(settings.digest());
         let Loaded { config, warnings } = load(&settings)?;
-        Ok((Self { settings, config: ArcSwap::from_pointee(config) }, warnings))
+        Ok((Self { settings, config: ArcSwap::from_pointee(config), contents }, warnings))
     }
 
     /// What it was made from; these are the files to watch.
@@ -358,12 +382,24 @@ impl Acceptor {
         &self.settings
     }
 
-    /// Reads the files again, for new connections. If anything is wrong with them, what was read before
-    /// stays. This blocks.
+    /// Reads the files again if they have changed, for new connections. If anything is wrong with them, what
+    /// was read before stays. This blocks.
     pub fn reload(&self) -> Result<Vec<Warning>, Error> {
+        // A change behind this is one more change, for which there will be one more reload.
+        let contents = self.settings.digest();
+        if contents.is_some() && *self.contents.borrow() == contents {
+            return Ok(Vec::new());
+        }
         let Loaded { config, warnings } = load(&self.settings)?;
         self.config.store(Arc::new(config));
+        self.contents.send_replace(contents);
         Ok(warnings)
+    }
+
+    /// Waits until other files are in force: whoever was let in before may not be any more.
+    pub async fn changed(&self) {
+        // The sender lives as long as this.
+        let _ = self.contents.subscribe().changed().await;
     }
 
     /// Shakes hands with one client until `deadline`.

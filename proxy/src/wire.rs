@@ -4,11 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::h2;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub enum Wire {
     /// TLS that ends here.
     Tls(Box<TlsStream<TcpStream>>),
     /// One stream of an HTTP/2 connection.
-    H2(Box<TokioIo<Upgraded>>),
+    H2(Box<h2::Stream>),
 }
 
 /// Hands a call on to whichever stream it is.

@@ -47,19 +47,29 @@ impl Stage {
         settings: &str,
         prepare: impl FnOnce(&Path, u16) -> Result<()>,
     ) -> Result<Self> {
-        Self::build(None, settings, prepare, |arguments| Ringfence::on_loopback(PROGRAM, arguments))
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
+        Self::build(None, &with_list(settings), prepare, start)
+    }
+
+    /// The same without a list for everyone: `settings` say whose lists there are.
+    pub(crate) fn of_groups(
+        settings: &str,
+        prepare: impl FnOnce(&Path, u16) -> Result<()>,
+    ) -> Result<Self> {
+        let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
+        Self::build(None, settings, prepare, start)
     }
 
     /// The same, started by another program.
     pub(crate) fn with_program(program: &str, settings: &str) -> Result<Self> {
         let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(program, arguments);
-        Self::build(None, settings, |_, _| Ok(()), start)
+        Self::build(None, &with_list(settings), |_, _| Ok(()), start)
     }
 
     /// The same, started by a shell's script, which has to `exec "$0" "$@"`.
     pub(crate) fn by_script(settings: &str, script: &str) -> Result<Self> {
         let start = |arguments: [&OsStr; 2]| Ringfence::by_script(PROGRAM, script, arguments);
-        Self::build(None, settings, |_, _| Ok(()), start)
+        Self::build(None, &with_list(settings), |_, _| Ok(()), start)
     }
 
     /// The same, and the proxy has no more than so many file descriptors.
@@ -70,7 +80,7 @@ impl Stage {
     /// The same, with another name server than the stage's own.
     pub(crate) fn asking(resolver: SocketAddr, settings: &str) -> Result<Self> {
         let start = |arguments: [&OsStr; 2]| Ringfence::on_loopback(PROGRAM, arguments);
-        Self::build(Some(resolver), settings, |_, _| Ok(()), start)
+        Self::build(Some(resolver), &with_list(settings), |_, _| Ok(()), start)
     }
 
     fn build(
@@ -89,10 +99,7 @@ impl Stage {
         fs::write(&list, document(&[HOST, DATA], origin.port))?;
         prepare(&list, origin.port)?;
         let config = directory.path().join("ringfence.toml");
-        fs::write(
-            &config,
-            format!("resolver = [\"{resolver}\"]\nallowlist = [\"allowlist.toml\"]\n{settings}"),
-        )?;
+        fs::write(&config, format!("resolver = [\"{resolver}\"]\n{settings}"))?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
         let proxy = start(arguments)?;
         Ok(Self { proxy, dns, origin, list, directory })
@@ -181,7 +188,12 @@ impl Stage {
     }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
+/// What the stage's list is for everyone.
+fn with_list(settings: &str) -> String {
+    format!("allowlist = [\"allowlist.toml\"]\n{settings}")
+}
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

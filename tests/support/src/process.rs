@@ -166,6 +166,11 @@ impl Running {
         Ok(self.child.wait()?)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         pidfd_send_signal(&self.handle, signal).with_context(|| format!("signal {}", self.command))

@@ -103,6 +103,22 @@ impl Ringfence {
         self.listen
     }
 
+    /// Where it takes clients that speak TLS, if it does.
+    pub fn listen_tls(&self) -> Result<SocketAddr> {
+        let is_tls = |line: &str| line.starts_with(LISTENING) && line.ends_with(" (tls)");
+        let line = self.running.stderr.wait_for_line(is_tls)?;
+        let address = line[LISTENING.len()..].trim_end_matches(" (tls)");
+        address.parse().with_context(|| format!("no address in `{line}`"))
+    }
+
+    /// The memory it has now, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        Ok(number.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+    }
+
     /// Where its admin port is.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin

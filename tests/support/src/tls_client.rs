@@ -44,6 +44,8 @@ pub struct ClientCertificate<'a> {
 pub enum Flaw {
     /// It ended years ago.
     Expired,
+    /// It begins in many years.
+    NotYet,
     /// It is meant for servers only.
     ForServers,
 }
@@ -74,10 +76,13 @@ impl ClientAuthority {
             certificate.names.iter().map(|name| alternative(name)).collect::<Result<_>>()?;
         params.extended_key_usages = vec![match certificate.flaw {
             Some(Flaw::ForServers) => ExtendedKeyUsagePurpose::ServerAuth,
-            Some(Flaw::Expired) | None => ExtendedKeyUsagePurpose::ClientAuth,
+            Some(Flaw::Expired | Flaw::NotYet) | None => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         if certificate.flaw == Some(Flaw::Expired) {
             params.not_after = date_time_ymd(2024, 1, 1);
+        }
+        if certificate.flaw == Some(Flaw::NotYet) {
+            params.not_before = date_time_ymd(2090, 1, 1);
         }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -163,6 +168,11 @@ impl TlsClient {
         self.config.alpn_protocols =
             protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         self
+    }
+
+    /// What it is made of, for a client in an event loop.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::new(self.config.clone())
     }
 
     /// Shakes hands with a proxy of this name over `stream`, into which a PROXY header may have gone before.
