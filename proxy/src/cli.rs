@@ -146,6 +146,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let (config, loaded, _) = load(options)?;
             Probes::new(&config.probe, &config.groups, &loaded.policy(1, config.rules))?;
             Reception::new(&config)?;
+            config.remark().into_iter().for_each(notice);
             Clients::load(&config)?;
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;

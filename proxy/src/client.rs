@@ -110,6 +110,25 @@ pub struct Clients {
     verifier: Option<Verifier>,
 }
 
+/// Why nobody can be told apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file of the users.
+    #[error(transparent)]
+    Users(#[from] credentials::Error),
+    /// A user that nobody can be.
+    #[error(
+        "the group `{group}` is for the user `{user}`, who has no password; add a line for `{user}` to the file \
+         that `users` under `[credentials]` names (`htpasswd -nB {user}`)"
+    )]
+    Stranger {
+        /// Who.
+        user: String,
+        /// In which group.
+        group: GroupName,
+    },
+}
+
 impl Clients {
     /// Knows `groups`, and the users that `verifier` knows.
     pub fn new(groups: Vec<Group>, verifier: Option<Verifier>) -> Self {
@@ -117,8 +136,15 @@ impl Clients {
     }
 
     /// Reads what `config` says of clients.
-    pub fn load(config: &Config) -> Result<Self, credentials::Error> {
+    pub fn load(config: &Config) -> Result<Self, Error> {
         let users = config.users.as_deref().map(Users::load).transpose()?;
+        for group in &config.groups {
+            let stranger =
+                |user: &&String| users.as_ref().is_some_and(|users| !users.contains(user));
+            if let Some(user) = group.users.iter().find(stranger) {
+                return Err(Error::Stranger { user: user.clone(), group: group.name.clone() });
+            }
+        }
         let verifier = users.map(|users| Verifier::new(users, credentials::Limits::default()));
         Ok(Self::new(config.groups.clone(), verifier))
     }
@@ -135,8 +161,8 @@ impl Clients {
 
     /// Answers the group of a client at `source` that sent `authorization` as `Proxy-Authorization`.
     ///
-    /// Credentials are verified when the first group asks for them that fits otherwise; where none does,
-    /// they are nobody's business.
+    /// Credentials are verified when the first group asks for them that fits otherwise, or before a client
+    /// counts as everyone; where no group asks for any, they are nobody's business.
     pub async fn identify(
         &self,
         source: Source,
@@ -148,25 +174,23 @@ impl Clients {
             let Some(identity) = group.identity_of(&source, self.asks_for_certificates()) else {
                 continue;
             };
-            if group.users.is_empty() {
-                if user.is_some() && group.is_everyone() {
-                    continue;
-                }
-                let group = Membership { index, name: group.name.clone(), identity };
-                return Ok(Client { source, group });
-            }
-            could_log_in = true;
-            if user.is_none() {
+            could_log_in |= !group.users.is_empty();
+            // Who might be everyone's is looked at, too: a wrong password makes nobody a stranger.
+            let asks = !group.users.is_empty() || (group.is_everyone() && self.asks_for_users());
+            if asks && user.is_none() {
                 user = match self.user(authorization).await {
                     Ok(user) => user,
                     Err(reason) => return Err((source, reason)),
                 };
             }
-            if let Some(user) = user.as_deref().filter(|user| group.has(user)) {
-                let identity = Identity::User(user.into());
-                let group = Membership { index, name: group.name.clone(), identity };
-                return Ok(Client { source, group });
-            }
+            let identity = match user.as_deref() {
+                Some(user) if group.has(user) => Identity::User(user.into()),
+                None if group.users.is_empty() => identity,
+                Some(_) if group.users.is_empty() && !group.is_everyone() => identity,
+                Some(_) | None => continue,
+            };
+            let group = Membership { index, name: group.name.clone(), identity };
+            return Ok(Client { source, group });
         }
         let proved = source.names.is_some() && self.asks_for_certificates();
         let reason = match user {
@@ -190,6 +214,10 @@ impl Clients {
             Err(credentials::Failure::Rejected) => Err(Reason::IdentityRejected),
             Err(credentials::Failure::Busy) => Err(Reason::Capacity),
         }
+    }
+
+    fn asks_for_users(&self) -> bool {
+        self.groups.iter().any(|group| !group.users.is_empty())
     }
 
     fn asks_for_certificates(&self) -> bool {
@@ -395,6 +423,11 @@ mod tests {
             (vec![&known], "10.1.0.1", None, Some(b"Bearer x"), Err(IdentityRejected)),
             (vec![&known, &everyone], "10.1.0.1", None, Some(&other), Err(IdentityRejected)),
             (vec![&known, &everyone], "10.1.0.1", None, Some(&wrong), Err(IdentityRejected)),
+            (vec![&both, &everyone], "10.1.0.1", None, Some(&wrong), Err(IdentityRejected)),
+            (vec![&both, &everyone], "10.1.0.1", None, Some(&nobody), Err(IdentityRejected)),
+            (vec![&both, &everyone], "10.1.0.1", None, Some(b"Bearer x"), Err(IdentityRejected)),
+            (vec![&both, &everyone], "10.1.0.1", None, Some(&ci), Err(IdentityRejected)),
+            (vec![&both, &everyone], "10.1.0.1", None, None, Ok("default")),
             (vec![&known, &everyone], "10.1.0.1", None, None, Ok("default")),
             // Everything that a group says has to hold.
             (vec![&both], "10.2.0.1", build, Some(&ci), Ok("both")),

@@ -250,6 +250,15 @@ impl Config {
 }
 
 impl Config {
+    /// What may not be as it seems.
+    pub fn remark(&self) -> Option<&'static str> {
+        let asks = self.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+        let needs = self.groups.iter().any(|group| !group.certificates.is_empty());
+        (asks && !needs).then_some(
+            "clients are asked for certificates (`client_ca`), but no group needs one, so that keeps nobody out",
+        )
+    }
+
     /// The files that say who clients are, and who we are to them.
     pub fn identity_files(&self) -> Vec<PathBuf> {
         let tls = self.tls.iter().flat_map(|tls| {
@@ -395,11 +404,26 @@ impl FileClient {
         (Group { name, addresses: self.address, certificates, users: self.user }, sources)
     }
 
+    /// Whether everyone who fits `other` fits this group, too.
+    fn takes_all_of(&self, other: &Self) -> bool {
+        fn all<T>(ours: &[T], theirs: &[T], within: impl Fn(&T, &T) -> bool) -> bool {
+            let fits = |their: &T| ours.iter().any(|our| within(our, their));
+            ours.is_empty() || (!theirs.is_empty() && theirs.iter().all(fits))
+        }
+        all(&self.address, &other.address, |our, their| our.contains(their))
+            && all(&self.certificate, &other.certificate, |our, their| our == their)
+            && all(&self.user, &other.user, |our, their| our == their)
+    }
+
     /// What the types can't say.
     fn problem(&self, before: &[Self], file: &File) -> Option<&'static str> {
         let any_certificate = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
             Some("two groups have this name")
+        } else if before.iter().any(|other| other.takes_all_of(self)) {
+            Some(
+                "nobody comes to this group: one before it takes all of its clients; change their order",
+            )
         } else if self.address.is_empty() && self.certificate.is_empty() && self.user.is_empty() {
             Some("nothing says who belongs to this group: give `address`, `certificate` or `user`")
         } else if !self.certificate.is_empty() && !any_certificate {
@@ -550,14 +574,26 @@ impl File {
                 return Err(mistake(client.name.span(), problem.to_owned()));
             }
         }
-        if let Some(tls) = &file.tls
-            && tls.client_ca.is_none()
-            && !tls.crl.is_empty()
-        {
-            let message = "`crl` is about client certificates: give `client_ca` under `[tls]`, too";
-            return Err(mistake(0..0, message.to_owned()));
+        match file.idle() {
+            Some(problem) => Err(mistake(0..0, problem.to_owned())),
+            None => Ok(file),
         }
-        Ok(file)
+    }
+
+    /// A setting that looks as if it kept somebody out, and keeps out nobody.
+    fn idle(&self) -> Option<&'static str> {
+        let tls = self.tls.as_ref();
+        if tls.is_some_and(|tls| tls.client_ca.is_none() && !tls.crl.is_empty()) {
+            Some("`crl` is about client certificates: give `client_ca` under `[tls]`, too")
+        } else if self.credentials.is_some()
+            && self.client.iter().all(|client| client.user.is_empty())
+        {
+            Some(
+                "`[credentials]` keeps nobody out: give a `[[client]]` the `user` names that it is for",
+            )
+        } else {
+            None
+        }
     }
 
     /// Paths in a file are meant from where the file is.
@@ -783,6 +819,12 @@ mod tests {
                 "give `client_ca` under `[tls]`",
             ),
             ("[[client]]\nname = \"a\"\nuser = [\"b\"]", "give `users` under `[credentials]`"),
+            ("[credentials]\nusers = \"users\"", "`[credentials]` keeps nobody out"),
+            (
+                "[[client]]\nname = \"a\"\naddress = [\"10.0.0.0/8\"]\nallowlist = [\"x\"]\n\
+                 [[client]]\nname = \"b\"\naddress = [\"10.1.0.0/16\"]\nallowlist = [\"x\"]",
+                "one before it takes all of its clients",
+            ),
             (
                 "[tls]\nlisten = \"[::]:1\"\ncertificate = \"a\"\nkey = \"b\"\ncrl = [\"c\"]",
                 "give `client_ca` under `[tls]`, too",

@@ -246,23 +246,34 @@ fn names(value: &[u8], target: &Target) -> bool {
 }
 
 /// The second word of the first line, for the log: printable, never long, and without what may be secret,
-/// which is a user with a password, a path, and a query with its signature.
+/// which is a user with a password, a path, and a query with its signature. There is none where the first
+/// word is no method: the line may be a header with credentials.
 fn request_target(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
-    shown(line.split(|byte| *byte == b' ').nth(1)?)
+    let mut words = line.split(|byte| *byte == b' ');
+    let is_method = words.next()?.iter().all(u8::is_ascii_alphabetic);
+    words.next().filter(|_| is_method).and_then(shown)
 }
 
 fn shown(word: &[u8]) -> Option<String> {
     let start = word.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
     let (scheme, rest) = word.split_at(start);
-    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
-    let (authority, secret) = rest.split_at(end);
-    let (user, host) = match authority.iter().rposition(|byte| *byte == b'@') {
-        Some(at) => (&b"...@"[..], &authority[at + 1..]),
-        None => (&b""[..], authority),
+    // A password may have any of the characters that end a host.
+    let (user, rest) = match rest.iter().rposition(|byte| *byte == b'@') {
+        Some(at) => (&b"...@"[..], &rest[at + 1..]),
+        None => (&b""[..], rest),
     };
+    let end = rest.iter().position(|byte| b"/?#;&\\".contains(byte)).unwrap_or(rest.len());
+    let (authority, secret) = rest.split_at(end);
     let path = if secret.is_empty() { &b""[..] } else { &b"/..."[..] };
-    let shown = [scheme, user, host, path].concat();
+    // What stands where a port should may be a password.
+    let (host, port) = match authority.iter().rposition(|byte| *byte == b':') {
+        Some(at) if !authority[at..].contains(&b']') => authority.split_at(at),
+        _ => (authority, &b""[..]),
+    };
+    let is_port = port.iter().skip(1).all(|byte| byte.is_ascii_digit() || b"+-_".contains(byte));
+    let port = if is_port { port } else { b":..." };
+    let shown = [scheme, user, host, port, path].concat();
     let shown: String = shown.escape_ascii().take(MAX_SHOWN).map(char::from).collect();
     (!shown.is_empty()).then_some(shown)
 }
@@ -451,11 +462,17 @@ mod tests {
             ("https://a.blob.core.windows.net/b?sig=secret", "https://a.blob.core.windows.net/..."),
             ("http://user:secret@a.example?sig=secret", "http://...@a.example/..."),
             ("/v2/?access_token=secret", "/..."),
+            ("user:sec#ret@a.example:443", "...@a.example:443"),
+            ("http://user:sec/ret@a.example", "http://...@a.example"),
+            ("a.example:443;sig=secret&se=x", "a.example:443/..."),
+            ("user:secret", "user:..."),
+            ("[::1]:443", "[::1]:443"),
         ];
         for (target, shown) in rows {
             let line = format!("GET {target} HTTP/1.1\r\n");
             assert_eq!(request_target(line.as_bytes()).as_deref(), Some(shown));
         }
+        assert_eq!(request_target(b"Proxy-Authorization:Basic c2VjcmV0 x\r\n"), None);
     }
 
     proptest! {

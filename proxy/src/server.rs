@@ -36,7 +36,7 @@ use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{self, Arrival, Service};
 use crate::upstream::{self, Outbound};
-use crate::{admin, credentials, expiry, probe, tls};
+use crate::{admin, client, expiry, probe, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum Error {
     Tls(#[source] tls::Error),
     /// The file of the users.
     #[error("can't set up proxy credentials")]
-    Users(#[source] credentials::Error),
+    Users(#[source] client::Error),
     /// What its threads share.
     #[error(transparent)]
     Service(#[from] service::Error),
@@ -91,6 +91,7 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     drop(alive);
     notice::queue(service.metrics.notices_lost.clone()).map_err(Error::Start)?;
     loaded.announce(1);
+    config.remark().into_iter().for_each(notice);
     announce_fewer(config.admission.connections, admission.connections());
     listeners.announce(loaded)?;
     if let Some(parent) = &config.parent {

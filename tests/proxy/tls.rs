@@ -193,7 +193,9 @@ fn check_reads_the_files_too() -> Result<()> {
     )?;
     let config = secure.folder.join("ringfence.toml");
     let check = || Program::new(PROGRAM).args(["check", "--config"]).arg(&config).run();
-    check()?.succeeded()?;
+    let checked = check()?.succeeded()?;
+    // No group needs one.
+    assert!(checked.stderr.contains("(`client_ca`), but no group needs one"), "{checked}");
     for (file, text) in [("users", "ci:secret\n"), ("tls.key", "none"), ("revoked.pem", "")] {
         let path = secure.folder.join(file);
         let good = fs::read_to_string(&path)?;
