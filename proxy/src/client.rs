@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::Config;
 use crate::credentials::{self, Users, Verifier};
+use crate::notice::notice;
 use crate::reason::Reason;
 use crate::tls::{Names, SanName};
 
@@ -110,25 +111,6 @@ pub struct Clients {
     verifier: Option<Verifier>,
 }
 
-/// Why nobody can be told apart.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file of the users.
-    #[error(transparent)]
-    Users(#[from] credentials::Error),
-    /// A user that nobody can be.
-    #[error(
-        "the group `{group}` is for the user `{user}`, who has no password; add a line for `{user}` to the file \
-         that `users` under `[credentials]` names (`htpasswd -nB {user}`)"
-    )]
-    Stranger {
-        /// Who.
-        user: String,
-        /// In which group.
-        group: GroupName,
-    },
-}
-
 impl Clients {
     /// Knows `groups`, and the users that `verifier` knows.
     pub fn new(groups: Vec<Group>, verifier: Option<Verifier>) -> Self {
@@ -136,13 +118,16 @@ impl Clients {
     }
 
     /// Reads what `config` says of clients.
-    pub fn load(config: &Config) -> Result<Self, Error> {
+    pub fn load(config: &Config) -> Result<Self, credentials::Error> {
         let users = config.users.as_deref().map(Users::load).transpose()?;
         for group in &config.groups {
             let stranger =
                 |user: &&String| users.as_ref().is_some_and(|users| !users.contains(user));
-            if let Some(user) = group.users.iter().find(stranger) {
-                return Err(Error::Stranger { user: user.clone(), group: group.name.clone() });
+            for user in group.users.iter().filter(stranger) {
+                notice(format_args!(
+                    "nobody can be the user `{user}` of group `{}`: the users file has no line for it",
+                    group.name
+                ));
             }
         }
         let verifier = users.map(|users| Verifier::new(users, credentials::Limits::default()));

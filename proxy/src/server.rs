@@ -36,7 +36,7 @@ use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{self, Arrival, Service};
 use crate::upstream::{self, Outbound};
-use crate::{admin, client, expiry, probe, tls};
+use crate::{admin, credentials, expiry, probe, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum Error {
     Tls(#[source] tls::Error),
     /// The file of the users.
     #[error("can't set up proxy credentials")]
-    Users(#[source] client::Error),
+    Users(#[source] credentials::Error),
     /// What its threads share.
     #[error(transparent)]
     Service(#[from] service::Error),
