@@ -27,7 +27,8 @@ use crate::metrics::Metrics;
 use crate::notice::notice;
 use crate::policy::{List, Rules};
 use crate::probe::{self, Probes};
-use crate::reception::Reception;
+use crate::reason::Reason;
+use crate::reception::{Reception, Unreceived};
 use crate::record::Beginning;
 use crate::tunnel::{Outcome, Shared};
 use crate::upstream::Outbound;
@@ -275,22 +276,41 @@ impl Service {
         source: Source,
         slot: Result<Slot, Refused>,
     ) -> Result<(Wire, Source, Place), (Outcome, Option<Wire>)> {
-        let unreceived = |unreceived| (Outcome::Unreceived(unreceived), None);
         let slot = match slot {
             Ok(slot) => slot,
             Err(refused) => {
                 return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
             }
         };
-        let source = self.reception.recognise(&mut stream, source).await.map_err(unreceived)?;
+        let from = source.clone();
+        let recognised = self.reception.recognise(&mut stream, source);
+        let source = self.until_cut(&from, recognised).await?;
         let place = match self.admission.admit(slot, source.address.ip()) {
             Ok(place) => place,
             Err(refused) => {
                 return Err((Outcome::Unadmitted(source, refused), Some(Wire::Tcp(stream))));
             }
         };
-        let (wire, source) = self.reception.receive(stream, source).await.map_err(unreceived)?;
+        let from = source.clone();
+        let received = self.reception.receive(stream, source);
+        let (wire, source) = self.until_cut(&from, received).await?;
         Ok((wire, source, place))
+    }
+
+    /// Receives, but not any longer than the proxy lives.
+    async fn until_cut<T>(
+        &self,
+        from: &Source,
+        received: impl Future<Output = Result<T, Unreceived>>,
+    ) -> Result<T, (Outcome, Option<Wire>)> {
+        let received = tokio::select! {
+            received = received => received,
+            () = self.shared.cut.cancelled() => {
+                let (source, reason) = (from.clone(), Reason::Draining);
+                Err(Unreceived { source, reason, detail: String::new() })
+            }
+        };
+        received.map_err(|unreceived| (Outcome::Unreceived(unreceived), None))
     }
 
     async fn serve(

@@ -55,3 +55,21 @@ fn the_listeners_outlive_the_signal_by_the_grace() -> Result<()> {
         .wait_for_line(|line| line == "ringfence: stopped; tunnels drained: 1, cut: 0")?;
     Ok(())
 }
+
+/// Nor is anybody waited for who has not said yet where they come from.
+#[test]
+fn what_is_still_being_received_is_cut_and_recorded() -> Result<()> {
+    let settings =
+        "[timeouts]\nhead = \"1h\"\ndrain = \"100ms\"\n[proxy_protocol]\nfrom = [\"127.0.0.1\"]\n";
+    let mut stage = Stage::with_settings(settings)?;
+    let mut stalled = stage.client()?;
+    stalled.send(b"PROXY TCP4 ")?;
+    let address = stalled.address()?;
+    stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 1))?;
+    stage.proxy.terminate()?;
+    ensure!(stalled.ended()?);
+    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    ensure!(line["reason"] == "draining" && line["outcome"] == "failed", "{line}");
+    ensure!(stage.proxy.wait()?.code() == Some(0));
+    Ok(())
+}
