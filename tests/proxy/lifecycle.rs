@@ -431,3 +431,35 @@ fn what_cannot_start_says_why() -> Result<()> {
     }
     Ok(())
 }
+
+/// Certificates and users that can't be read again are older than their files, as lists are.
+#[test]
+fn bad_users_keep_the_old_ones_and_say_so() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let users = directory.path().join("users");
+    let put = |text: &str| -> Result<()> {
+        let new = directory.path().join("users.new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, &users)?)
+    };
+    put(USERS)?;
+    let stage = Stage::with_settings(&format!("[credentials]\nusers = \"{}\"\n", users.display()))?;
+    let warned = |expected| {
+        stage.until(|| Ok(stage.proxy.admin("/readyz")?.contains("\"warning\":") == expected))
+    };
+    for round in 1..=2 {
+        put("nonsense")?;
+        stage.proxy.stderr().wait_for_line(|line| line.contains("the old users stay in force"))?;
+        warned(true)?;
+        let ready = stage.proxy.admin("/readyz")?;
+        ensure!(ready.starts_with("HTTP/1.1 200 ") && ready.contains("the old users"), "{ready}");
+        ensure!(stage.proxy.metric("ringfence_reload_failures_total")? == round);
+        put(USERS)?;
+        warned(false)?;
+    }
+    drop(stage.tunnel(HOST)?);
+    Ok(())
+}
+
+/// The form of a hash is enough; nobody logs in.
+const USERS: &str = "ci:$2y$10$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDC\n";
