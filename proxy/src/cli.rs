@@ -147,6 +147,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Probes::new(&config.probe, &config.groups, &loaded.policy(1, config.rules))?;
             Reception::new(&config)?;
             Clients::load(&config)?;
+            config.log.check()?;
+            loaded.tell_extremes();
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
