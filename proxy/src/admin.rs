@@ -78,8 +78,8 @@ struct Readiness {
     /// What is known of the hosts that are probed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     probes: Vec<Report>,
-    /// What an operator should look at: the last reload failed, so that what is enforced is older than the
-    /// files; or a group's list is empty or too old.
+    /// What an operator should look at: the last reload of lists or of identities failed, so that what is
+    /// in force is older than the files; or a group's list is empty or too old.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }

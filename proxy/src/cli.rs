@@ -148,6 +148,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Reception::new(&config)?;
             config.remark().into_iter().for_each(notice);
             Clients::load(&config)?;
+            config.log.check()?;
+            loaded.tell_extremes();
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)

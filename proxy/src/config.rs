@@ -121,14 +121,58 @@ pub enum Error {
         "nothing is allowed yet: give `--allowlist FILE` or `--registry METADATA.json`, or set them in the configuration file"
     )]
     NoLists,
-    /// Two of our sockets would be one.
+    /// Two listeners that can't both be bound.
     #[error(
-        "`{0}` is given to two listeners: each, and the admin port, needs an address of its own"
+        "{first} and {second} can't both be listened on; give each an address or a port of its own"
     )]
-    SameAddress(SocketAddr),
+    Listeners {
+        /// The one, and its key.
+        first: Address,
+        /// The other, and its key.
+        second: Address,
+    },
     /// The parent proxy's section.
     #[error(transparent)]
     Parent(#[from] parent::Error),
+}
+
+/// Where something listens, and the key that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    key: &'static str,
+    at: SocketAddr,
+}
+
+impl Address {
+    fn of(listener: Listener, at: SocketAddr) -> Self {
+        let key = match listener {
+            Listener::Plain => "listen",
+            Listener::Tls | Listener::H2 => "tls.listen",
+            Listener::Transparent => "transparent.listen",
+        };
+        Self { key, at }
+    }
+
+    /// Whether who listens here gets what is meant for `other`. Nobody knows yet which port 0 will be; and
+    /// `[::]` is every IPv4 address, too, unless the machine is set up otherwise.
+    fn covers(self, other: Self) -> bool {
+        let (ip, others) = (self.at.ip().to_canonical(), other.at.ip().to_canonical());
+        let wide = ip.is_unspecified() && (ip.is_ipv6() || others.is_ipv4());
+        self.at.port() == other.at.port() && self.at.port() != 0 && (wide || self.is(other))
+    }
+
+    /// Whether it is the same IP address. Those of a link are one on each link.
+    fn is(self, other: Self) -> bool {
+        let link = |at| if let SocketAddr::V6(v6) = at { v6.scope_id() } else { 0 };
+        self.at.ip().to_canonical() == other.at.ip().to_canonical()
+            && link(self.at) == link(other.at)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} = \"{}\"`", self.key, self.at)
+    }
 }
 
 /// A mistake in the configuration file, and where it is.
@@ -190,12 +234,7 @@ impl Config {
         let listeners: Vec<_> =
             listeners.into_iter().filter_map(|(kind, at)| Some((kind, at?))).collect();
         let admin = options.admin.or(file.admin).unwrap_or(DEFAULT_ADMIN);
-        let mut taken: Vec<_> = listeners.iter().map(|(_, at)| *at).chain([admin]).collect();
-        taken.retain(|at| at.port() != 0);
-        taken.sort_unstable();
-        if let Some(twice) = taken.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::SameAddress(twice[0]));
-        }
+        apart(&listeners, admin)?;
         let rules = Rules { nat64: file.dns.nat64 };
         let parent = file.parent.map(|parent| parent.load(rules)).transpose()?;
         Ok(Self {
@@ -270,6 +309,19 @@ impl Config {
         });
         tls.chain(&self.users).cloned().collect()
     }
+}
+
+/// Sees that no listener stands in another's way.
+fn apart(listeners: &[(Listener, SocketAddr)], admin: SocketAddr) -> Result<(), Error> {
+    let addresses = listeners.iter().map(|(listener, at)| Address::of(*listener, *at));
+    let addresses: Vec<_> = addresses.chain([Address { key: "admin", at: admin }]).collect();
+    for (number, &second) in addresses.iter().enumerate() {
+        let clash = |first: &Address| first.covers(second) || second.covers(*first);
+        if let Some(&first) = addresses[..number].iter().find(|first| clash(first)) {
+            return Err(Error::Listeners { first, second });
+        }
+    }
+    Ok(())
 }
 
 fn either<T>(option: Vec<T>, file: Vec<T>) -> Vec<T> {
@@ -869,6 +921,51 @@ mod tests {
             let read = text.parse::<Volume>().ok().map(|volume| volume.0.get());
             assert_eq!(read, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn listeners_need_addresses_of_their_own() {
+        let rows = [
+            ("127.0.0.1:1", "127.0.0.1:1", false),
+            ("127.0.0.1:1", "127.0.0.1:2", true),
+            ("127.0.0.1:1", "127.0.0.2:1", true),
+            ("127.0.0.1:0", "127.0.0.1:0", true),
+            ("0.0.0.0:0", "0.0.0.0:0", true),
+            ("0.0.0.0:1", "127.0.0.1:1", false),
+            ("127.0.0.1:1", "0.0.0.0:1", false),
+            ("0.0.0.0:1", "127.0.0.1:2", true),
+            ("0.0.0.0:1", "[::1]:1", true),
+            ("[::]:1", "127.0.0.1:1", false),
+            ("[::]:1", "0.0.0.0:1", false),
+            ("[::1]:1", "[::]:1", false),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", false),
+            ("[fe80::1%1]:1", "[fe80::1%2]:1", true),
+            ("[fe80::1%1]:1", "[fe80::1%1]:1", false),
+        ];
+        for (plain, other, fits) in rows {
+            let address = |text: &str| text.parse::<SocketAddr>().expect(text);
+            let options = Options {
+                listen: Some(address(plain)),
+                admin: Some(address(other)),
+                allowlist: vec!["a.toml".into()],
+                ..Options::default()
+            };
+            let loaded = Config::load(options);
+            assert_eq!(loaded.is_ok(), fits, "{plain} and {other}");
+            if let Err(error) = loaded {
+                let (plain, other) = (address(plain), address(other));
+                let expected =
+                    format!("`listen = \"{plain}\"` and `admin = \"{other}\"` can't both");
+                assert!(error.to_string().starts_with(&expected), "{error}");
+            }
+        }
+        let (wide, one) = ("0.0.0.0:1".parse(), "127.0.0.1:1".parse());
+        let listeners = [
+            (Listener::Tls, wide.expect("an address")),
+            (Listener::Transparent, one.expect("an address")),
+        ];
+        let error = apart(&listeners, DEFAULT_ADMIN).expect_err("both on one port").to_string();
+        assert!(error.contains("`tls.listen = ") && error.contains("`transparent.listen = "));
     }
 
     #[test]

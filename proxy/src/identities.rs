@@ -1,21 +1,49 @@
 //! Reads the files that say who is who, certificates and users, again when they change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
-use tokio::signal::unix::Signal;
-use tokio::task::spawn_blocking;
 
 use crate::config::Config;
-use crate::lists::Changes;
+use crate::credentials::{self, Users};
+use crate::notice::notice;
+use crate::reload::{self, Files, Trouble};
 use crate::service::Service;
+use crate::signals::Hangups;
+use crate::{chain, tls};
 
 /// The files, and what they held.
 pub struct Identities {
     files: Vec<PathBuf>,
     users: Option<PathBuf>,
     seen: Fingerprints,
+}
+
+/// Why what the files held before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The certificates are wrong.
+    #[error("the old certificates stay in force: {}", chain(.0))]
+    Certificates(tls::Error),
+    /// The users are wrong.
+    #[error("the old users stay in force: {}", chain(.0))]
+    Users(credentials::Error),
+    /// Both.
+    #[error(
+        "the old certificates and users stay in force: {}; {}",
+        chain(certificates),
+        chain(users)
+    )]
+    Both {
+        /// What is wrong with the ones.
+        certificates: tls::Error,
+        /// And with the others.
+        users: credentials::Error,
+    },
+    /// It doesn't come to a reading.
+    #[error("the old certificates and users stay in force: {0}")]
+    Reading(#[from] Trouble),
 }
 
 impl Identities {
@@ -26,42 +54,75 @@ impl Identities {
         Self { files, users: config.users.clone(), seen }
     }
 
-    /// Has them loaded again whenever they have changed, or `hangup` asks for it, until the future is dropped.
-    pub async fn watch(self, service: Arc<Service>, mut hangup: Signal) {
-        let Self { files, users, mut seen } = self;
+    /// Has `service` go by what they hold, until the future is dropped.
+    pub async fn keep(self, service: Arc<Service>, hangups: Hangups) {
+        let Self { files, users, seen } = self;
         if files.is_empty() {
             return;
         }
-        loop {
-            let look = spawn_blocking({
-                let (service, files, users) = (Arc::clone(&service), files.clone(), users.clone());
-                let before = std::mem::take(&mut seen);
-                move || {
-                    // The watch comes first: a change while we read is seen in the next round.
-                    let changes = Changes::watch(&files);
-                    let now = fingerprints(&files);
-                    // A folder may hold other files, too.
-                    if before != now {
-                        service.reload_identities(users.as_deref());
-                    }
-                    (changes, now)
-                }
-            });
-            // Where it panics, the hook has said where; it won't do better by being asked again.
-            let Ok((mut changes, now)) = look.await else { return };
-            seen = now;
-            tokio::select! {
-                () = changes.changed() => {}
-                _ = hangup.recv() => seen.clear(),
-            }
+        let watched = Watched { files, users, service: Arc::clone(&service) };
+        reload::run(watched, seen, hangups, |loaded| service.identities(loaded)).await;
+    }
+}
+
+struct Watched {
+    files: Vec<PathBuf>,
+    users: Option<PathBuf>,
+    service: Arc<Service>,
+}
+
+impl Files for Watched {
+    type Contents = Fingerprints;
+    /// For who comes from now on.
+    type Loaded = ();
+    type Error = Error;
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.clone()
+    }
+
+    fn read(&self) -> Result<Fingerprints, Error> {
+        Ok(fingerprints(&self.files))
+    }
+
+    /// The files are read once more: a change since the fingerprint is seen in the next round.
+    fn load(&mut self, _: Fingerprints) -> Result<(), Error> {
+        match (self.certificates(), self.users()) {
+            (Ok(()), Ok(())) => Ok(()),
+            (Err(certificates), Ok(())) => Err(Error::Certificates(certificates)),
+            (Ok(()), Err(users)) => Err(Error::Users(users)),
+            (Err(certificates), Err(users)) => Err(Error::Both { certificates, users }),
         }
+    }
+}
+
+impl Watched {
+    fn certificates(&self) -> Result<(), tls::Error> {
+        if let Some(tls) = &self.service.reception.tls {
+            tls.reload()?.into_iter().for_each(notice);
+        }
+        Ok(())
+    }
+
+    fn users(&self) -> Result<(), credentials::Error> {
+        if let (Some(path), Some(verifier)) = (&self.users, self.service.shared.clients.verifier())
+        {
+            verifier.replace(Users::load(path)?);
+        }
+        Ok(())
     }
 }
 
 /// What tells files' contents from others, without keeping secrets; nothing for a file that can't be read.
 fn fingerprints(files: &[PathBuf]) -> Fingerprints {
-    let fingerprint = |path: &PathBuf| Some(digest(&SHA256, &std::fs::read(path).ok()?));
-    files.iter().map(|path| Some(fingerprint(path)?.as_ref().to_vec())).collect()
+    files.iter().map(|path| fingerprint(path)).collect()
+}
+
+fn fingerprint(path: &Path) -> Option<Vec<u8>> {
+    // A pipe would have us wait for a writer.
+    let regular = path.metadata().ok()?.is_file();
+    let bytes = regular.then(|| std::fs::read(path).ok()).flatten()?;
+    Some(digest(&SHA256, &bytes).as_ref().to_vec())
 }
 
 type Fingerprints = Vec<Option<Vec<u8>>>;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 use tokio::sync::oneshot;
 
 /// Where lines go.
@@ -137,6 +137,20 @@ impl Sink {
         Ok(Self { file: append(path)?, path: Some(path.to_owned()) })
     }
 
+    /// The file at `path`; `None` if there is none, but one could be made. Nothing is written or made.
+    pub fn existing(path: &Path) -> io::Result<Option<Self>> {
+        match appending().open(path) {
+            Ok(file) => Ok(Some(Self { file, path: Some(path.to_owned()) })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let folder = folder.unwrap_or(Path::new("."));
+                rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether what is written to it is thrown away: it is `/dev/null`, as is an output that was closed when
     /// the program began.
     pub fn discards(&self) -> io::Result<bool> {
@@ -147,11 +161,7 @@ impl Sink {
 
 /// Opens a file to append lines to.
 fn append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // A FIFO without a reader must be an error, not a wait.
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    options.append(true).create(true).mode(0o640).custom_flags(nonblocking);
-    let mut file = options.open(path)?;
+    let mut file = appending().create(true).mode(0o640).open(path)?;
     // Whoever wrote before us may have died in the middle of a line.
     if let Ok(before) = File::open(path)
         && let length @ 1.. = before.metadata().map_or(0, |metadata| metadata.len())
@@ -163,6 +173,14 @@ fn append(path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+fn appending() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // A FIFO without a reader must be an error, not a wait.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    options.append(true).custom_flags(nonblocking);
+    options
 }
 
 /// What the writer's thread lets the others know, and they it.

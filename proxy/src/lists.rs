@@ -1,26 +1,22 @@
-//! Loads what is allowed from files, and loads it again when they change. A bad file never replaces a
-//! good list.
+//! Loads what is allowed from files. What has been loaded is judged and remembered before it is in force, and
+//! a bad file never replaces a good list.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
-use std::sync::Once;
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use allowlist_gen::{DataEndpoints, report};
-use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use ringfence_config::document::{self, Document};
 use ringfence_config::issue::Moment;
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, HostPattern, Port};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
 
+use crate::changes::{MAX_ROUNDS, SETTLE};
 use crate::client::GroupName;
 use crate::ledger::{self, Ledger};
 use crate::notice::notice;
 use crate::policy::{Mode, Policy, Rules};
+use crate::reload::{Files, Trouble};
 use crate::signature::{self, Keys};
 use crate::vintage::{self, Standing};
 
@@ -75,9 +71,9 @@ pub enum Error {
     /// Which issue it is can't be remembered.
     #[error(transparent)]
     Ledger(ledger::Error),
-    /// A file is being read, and does not come.
-    #[error("the files can't be read in time; is a file system stuck?")]
-    Stuck,
+    /// It doesn't come to a reading.
+    #[error(transparent)]
+    Reading(#[from] Trouble),
 }
 
 /// What the files of every group hold.
@@ -209,44 +205,6 @@ impl Catalog {
     }
 }
 
-/// The folders in which a change can change what the files at `paths` say.
-fn folders(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> BTreeSet<PathBuf> {
-    let mut folders = BTreeSet::new();
-    for path in paths {
-        trail(path.as_ref(), &mut folders);
-    }
-    folders
-}
-
-/// Follows `path` as the kernel does, and collects the folders that hold a symbolic link of the way, its
-/// end, or the place where the first missing part would appear.
-fn trail(path: &Path, folders: &mut BTreeSet<PathBuf>) {
-    let mut rest: Vec<PathBuf> = parts(path);
-    let mut here = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
-    for _ in 0..MAX_PARTS {
-        let Some(part) = rest.pop() else { return };
-        let next = here.join(&part);
-        if let Ok(target) = next.read_link() {
-            folders.insert(here.clone());
-            if target.is_absolute() {
-                here = PathBuf::from("/");
-            }
-            rest.extend(parts(&target));
-        } else if rest.is_empty() || !next.is_dir() {
-            folders.insert(here);
-            return;
-        } else {
-            here = next;
-        }
-    }
-}
-
-/// The parts of a path that lead somewhere, the last one first.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    let leads = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
-    path.components().filter(leads).map(|part| PathBuf::from(part.as_os_str())).rev().collect()
-}
-
 fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
     paths
         .iter()
@@ -308,6 +266,12 @@ impl Loaded {
     /// Tells the operator what is in force from now on, and what to look at.
     pub fn announce(&self, generation: u64) {
         notice(format_args!("generation {generation}: {self}"));
+        self.tell_extremes();
+        self.tell_findings();
+    }
+
+    /// Tells the operator which lists deny everything, and which nothing.
+    pub fn tell_extremes(&self) {
         for list in &self.lists {
             if list.allowlist.is_empty() {
                 notice(format_args!(
@@ -321,7 +285,6 @@ impl Loaded {
                 ));
             }
         }
-        self.tell_findings();
     }
 
     /// Tells the operator what to look at.
@@ -347,6 +310,32 @@ impl Loaded {
             (HostPattern::Exact(host), port) => Some(format!("https://{host}:{port}/v2/")),
             (HostPattern::Wildcard(_), _) => None,
         })
+    }
+}
+
+/// The lists of a running proxy, which are read again when they change.
+pub struct Lists {
+    /// Where they are.
+    pub catalog: Catalog,
+    /// Which issues of them have been in force.
+    pub ledger: Ledger,
+}
+
+impl Files for Lists {
+    type Contents = Contents;
+    type Loaded = Loaded;
+    type Error = Error;
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.catalog.paths().collect()
+    }
+
+    fn read(&self) -> Result<Contents, Error> {
+        self.catalog.read_settled()
+    }
+
+    fn load(&mut self, contents: Contents) -> Result<Loaded, Error> {
+        contents.load()?.judged(&self.ledger, SystemTime::now())?.remembered(&mut self.ledger)
     }
 }
 
@@ -403,81 +392,3 @@ pub fn count(entries: usize) -> String {
 }
 
 const MAX_SHOWN: usize = 20;
-
-/// Tells when files have changed.
-pub struct Changes {
-    /// Watches as long as it lives.
-    _watcher: Option<RecommendedWatcher>,
-    events: mpsc::UnboundedReceiver<()>,
-}
-
-impl Changes {
-    /// Begins to watch files. To be called before they are read, so that no change falls between.
-    pub fn watch(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
-        let on_event = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| is_complete(&event)) {
-                // The receiver is gone once a newer watch has replaced this one.
-                let _ = sender.send(());
-            }
-        };
-        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in folders(paths) {
-                watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
-        match watcher {
-            Ok(watcher) => Self { _watcher: Some(watcher), events },
-            Err(error) => {
-                let often = POLL.as_secs();
-                let said =
-                    format!("can't watch the files, so they are read every {often} s: {error}");
-                SAID.call_once(|| notice(said));
-                Self { _watcher: None, events }
-            }
-        }
-    }
-
-    /// Waits for a change, and then until the changes that belong together are over. Comes back now and
-    /// then without one, because not every file system tells.
-    pub async fn changed(&mut self) {
-        if let Ok(None) = timeout(POLL, self.events.recv()).await {
-            sleep(POLL).await;
-        }
-        for _ in 0..MAX_ROUNDS {
-            if !matches!(timeout(SETTLE, self.events.recv()).await, Ok(Some(()))) {
-                return;
-            }
-        }
-    }
-}
-
-/// Whether an event can have left a file whole. A file that is being written is not: its writer's close,
-/// or the rename that puts it in place, comes later.
-fn is_complete(event: &notify::Event) -> bool {
-    // Events were lost, so anything may have changed.
-    if event.need_rescan() {
-        return true;
-    }
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Modify(ModifyKind::Name(_))
-        | EventKind::Create(CreateKind::Folder)
-        | EventKind::Remove(_) => true,
-        // A symbolic link is whole when it appears.
-        EventKind::Create(_) => event.paths.iter().any(|path| path.is_symlink()),
-        _ => false,
-    }
-}
-
-/// What would be true each time needs saying once.
-static SAID: Once = Once::new();
-
-/// A swap of symbolic links, as Kubernetes does it with a ConfigMap, is a handful of events at once.
-const SETTLE: Duration = Duration::from_millis(50);
-/// A folder in which something is always going on delays nothing for longer than a second.
-const MAX_ROUNDS: usize = 20;
-const POLL: Duration = Duration::from_secs(30);
-/// The kernel follows 40 links; with their parts, this is more than it would.
-const MAX_PARTS: usize = 1000;

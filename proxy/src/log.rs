@@ -66,6 +66,24 @@ pub enum Error {
     Discarded,
 }
 
+impl Settings {
+    /// Sees whether a log could be opened, without making the file. Where stdout will go, nobody knows before.
+    pub fn check(&self) -> Result<(), Error> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let existing =
+            Sink::existing(path).map_err(|source| Error::Open { path: path.clone(), source })?;
+        existing.map_or(Ok(()), |sink| self.accept(&sink))
+    }
+
+    /// Refuses a sink that wouldn't do.
+    fn accept(&self, sink: &Sink) -> Result<(), Error> {
+        if self.audit == Audit::Required && sink.discards().map_err(Error::Stdout)? {
+            return Err(Error::Discarded);
+        }
+        Ok(())
+    }
+}
+
 impl Log {
     /// Opens it, and counts in `lost` the lines that could not be written.
     pub fn open(settings: &Settings, lost: IntCounter) -> Result<Self, Error> {
@@ -75,9 +93,7 @@ impl Log {
             }
             None => Sink::stdout().map_err(Error::Stdout)?,
         };
-        if settings.audit == Audit::Required && sink.discards().map_err(Error::Stdout)? {
-            return Err(Error::Discarded);
-        }
+        settings.accept(&sink)?;
         let tell = |written: Result<(), &io::Error>| match written {
             Ok(()) => notice("the access log is written again"),
             Err(error) => notice(format_args!("the access log can't be written: {error}")),

@@ -41,7 +41,7 @@ pub struct Metrics {
     descriptors_limit: IntGauge,
     /// Reloads that worked.
     pub reloads: IntCounter,
-    /// Reloads that did not; the old list stayed.
+    /// Reloads that did not, of identities, too; what was in force stayed.
     pub reload_failures: IntCounter,
     entries: IntGauge,
     generation: IntGauge,
@@ -124,7 +124,7 @@ impl Default for Metrics {
             reloads: new.counter("ringfence_reloads_total", "Allowlists loaded after the first"),
             reload_failures: new.counter(
                 "ringfence_reload_failures_total",
-                "Allowlists that could not be loaded, so that the old one stayed",
+                "Lists, certificates or users that could not be loaded, so that the old ones stayed",
             ),
             entries: new.gauge("ringfence_allowlist_entries", "Entries of the list in force"),
             generation: new

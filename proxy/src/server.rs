@@ -1,4 +1,5 @@
-//! Runs the proxy: listeners, one worker per core, signals, and an orderly end.
+//! Runs the proxy: starts everything, and accepts on one worker per core. What goes on beside that is in files
+//! of its own: `reload`, `expiry`, `probe`, `admin`, and the end in `drain`.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,19 +7,17 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use hickory_resolver::net::NetError;
-use humantime::format_duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_blocking, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Limits, Queue, Refused};
@@ -26,17 +25,19 @@ use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
 use crate::descriptors::{self, Reserve};
 use crate::dns::Resolver;
+use crate::drain::{self, FAREWELL};
 use crate::identities::Identities;
 use crate::ledger::Ledger;
-use crate::lists::{self, Catalog, Changes, Contents, Loaded};
+use crate::lists::{Lists, Loaded};
 use crate::notice::{self, notice};
 use crate::parent::Parent;
 use crate::policy::Rules;
 use crate::reason::Reason;
 use crate::reception::Reception;
 use crate::service::{self, Arrival, Service};
+use crate::signals::Signals;
 use crate::upstream::{self, Outbound};
-use crate::{admin, credentials, expiry, probe, tls};
+use crate::{admin, credentials, expiry, probe, reload, tls};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ pub fn run(config: &Config, loaded: &Loaded, ledger: Ledger) -> Result<(), Error
     // Everything that can fail, and every signal, comes before the first word that we serve.
     let signals = {
         let _inside = runtime.enter();
-        Signals::install()?
+        Signals::install().map_err(Error::Start)?
     };
     let identities = Identities::look(config);
     let reception = Reception::new(config).map_err(Error::Tls)?;
@@ -174,105 +175,22 @@ struct Control<'a> {
 impl Control<'_> {
     async fn run(self, admin: StdListener, gone: mpsc::Receiver<Infallible>) -> Result<(), Error> {
         let Self { service, signals, ways, config, loaded, identities, ledger } = self;
-        let Signals { stop, hangup, hangup_too, rotate } = signals;
+        let Signals { stop, hangup } = signals;
         let admin = TcpListener::from_std(admin).map_err(Error::Start)?;
         spawn_local(admin::serve(admin, Arc::clone(&service)));
-        let (catalog, seen) = (config.catalog.clone(), loaded.contents.clone());
-        spawn_local(reload_on_change(catalog, seen, ledger, Arc::clone(&service), hangup));
+        // The access log's file is begun anew, whatever else a hangup does.
+        let log = service.shared.log.clone();
+        let hangups = hangup.fan_out(move || log.reopen());
+        let lists = Lists { catalog: config.catalog.clone(), ledger };
+        let service_too = Arc::clone(&service);
+        let tell = move |read| service_too.reload(read);
+        spawn_local(reload::run(lists, loaded.contents.clone(), hangups.clone(), tell));
         spawn_local(expiry::run(Arc::clone(&service)));
-        spawn_local(identities.watch(Arc::clone(&service), hangup_too));
-        spawn_local(rotate_on_hangup(Arc::clone(&service), rotate));
+        spawn_local(identities.keep(Arc::clone(&service), hangups));
         spawn_local(probe::run(Arc::clone(&service), move || ways.out()));
 
-        drain(&service, stop, gone, config).await;
+        drain::run(&service, stop, gone, config).await;
         Ok(())
-    }
-}
-
-/// Waits until asked to stop, and stops in stages: unready, but serving; no newcomers; nobody. Asked again,
-/// it goes on to the next stage at once.
-async fn drain(
-    service: &Service,
-    mut stop: Stop,
-    mut gone: mpsc::Receiver<Infallible>,
-    config: &Config,
-) {
-    stop.asked().await;
-    service.stopping.cancel();
-    let (ended_before, _) = service.metrics.tunnels_ended();
-    if !config.grace.is_zero() {
-        let grace = format_duration(config.grace);
-        notice(format_args!("not ready any more, serving for another {grace}"));
-        tokio::select! {
-            () = sleep(config.grace) => {}
-            () = stop.asked() => {}
-        }
-    }
-    service.closing.cancel();
-    notice(format_args!("draining {} connections", service.metrics.open.get()));
-    let drained = tokio::select! {
-        _ = gone.recv() => true,
-        () = sleep(config.drain) => false,
-        () = stop.asked() => false,
-    };
-    if !drained {
-        service.shared.cut.cancel();
-        notice(format_args!("cutting {} connections", service.metrics.open.get()));
-        // Each of them has its last words to say, and a line to log.
-        let _ = timeout(FAREWELL, gone.recv()).await;
-    }
-    let (ended, cut) = service.metrics.tunnels_ended();
-    notice(format_args!("stopped; tunnels drained: {}, cut: {cut}", ended - ended_before));
-}
-
-/// Begins the access log's file anew when asked to, whatever else that signal does.
-async fn rotate_on_hangup(service: Arc<Service>, mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        service.shared.log.reopen();
-    }
-}
-
-/// Reads the files again when they change, or when asked to.
-async fn reload_on_change(
-    catalog: Catalog,
-    seen: Contents,
-    mut ledger: Ledger,
-    service: Arc<Service>,
-    mut hangup: Signal,
-) {
-    let mut seen = Some(Ok(seen));
-    loop {
-        // A file on a stuck mount holds this up, but neither signals nor the admin port.
-        let mut look = spawn_blocking({
-            let catalog = catalog.clone();
-            // The watch comes first: a change while we read is seen in the next round.
-            move || (Changes::watch(catalog.paths()), catalog.read_settled())
-        });
-        let in_time = timeout(READ_LIMIT, &mut look).await;
-        let looked = if let Ok(looked) = in_time {
-            looked
-        } else {
-            service.reload(Err(lists::Error::Stuck));
-            look.await
-        };
-        let Ok((mut changes, read)) = looked else {
-            // The panic hook has said where. The next look may fare better, if it isn't at once.
-            sleep(READ_LIMIT).await;
-            continue;
-        };
-        // A folder may hold other files, too; what we have seen before needs no second look.
-        let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
-        if seen.replace(now.clone()) != Some(now) {
-            let loaded = read
-                .and_then(Contents::load)
-                .and_then(|loaded| loaded.judged(&ledger, SystemTime::now()))
-                .and_then(|loaded| loaded.remembered(&mut ledger));
-            service.reload(loaded);
-        }
-        tokio::select! {
-            () = changes.changed() => {}
-            _ = hangup.recv() => seen = None,
-        }
     }
 }
 
@@ -362,43 +280,6 @@ fn make_room(
     socket.accept().now_or_never()?.ok()
 }
 
-/// The signals we act on.
-struct Signals {
-    stop: Stop,
-    /// SIGHUP.
-    hangup: Signal,
-    /// The same, for who reloads something else.
-    hangup_too: Signal,
-    /// The same, for the access log, which must wait for neither.
-    rotate: Signal,
-}
-
-/// SIGTERM or SIGINT.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn install() -> Result<Self, Error> {
-        let install = |kind| signal(kind).map_err(Error::Start);
-        let (terminate, interrupt) =
-            (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-        let hangup = || install(SignalKind::hangup());
-        let (hangup, hangup_too, rotate) = (hangup()?, hangup()?, hangup()?);
-        Ok(Self { stop: Stop { terminate, interrupt }, hangup, hangup_too, rotate })
-    }
-}
-
-impl Stop {
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// All listeners of the process.
 struct Listeners {
     /// Where clients connect, in the order of the configuration.
@@ -483,5 +364,3 @@ fn runtime() -> Result<Runtime, Error> {
 
 const BACKLOG: i32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const FAREWELL: Duration = Duration::from_secs(5);
-const READ_LIMIT: Duration = Duration::from_secs(10);

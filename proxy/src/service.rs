@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +17,9 @@ use crate::admission::{Admission, Place, Refused, Room, Slot};
 use crate::budget::Budgets;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
-use crate::credentials::Users;
 use crate::dialled::Dialled;
 use crate::difference::Difference;
+use crate::identities::Error as IdentityError;
 use crate::lists::{Error as ListError, Loaded, LoadedList};
 use crate::log::{self, Log};
 use crate::metrics::Metrics;
@@ -50,8 +49,10 @@ pub struct Service {
     pub stopping: CancellationToken,
     /// Set when no new connection is accepted any more.
     pub closing: CancellationToken,
-    /// Why the files could not be loaded again, while that is so.
-    pub reload_error: ArcSwapOption<String>,
+    /// Why the lists could not be loaded again, while that is so.
+    reload_error: ArcSwapOption<String>,
+    /// Why certificates or users could not be, while that is so.
+    identity_error: ArcSwapOption<String>,
     /// How old the list in force is, for each group.
     pub standings: watch::Sender<Vec<Standing>>,
     /// What happens to a list that is past its end.
@@ -107,6 +108,7 @@ impl Service {
             stopping: CancellationToken::new(),
             closing: CancellationToken::new(),
             reload_error: ArcSwapOption::empty(),
+            identity_error: ArcSwapOption::empty(),
             standings: watch::Sender::new(loaded.standings()),
             expired: config.vintage.expired,
             rules: config.rules,
@@ -117,40 +119,57 @@ impl Service {
 
     /// Enforces what was loaded, or keeps what is in force and says so.
     pub fn reload(&self, loaded: Result<Loaded, ListError>) {
-        let current = self.shared.policy.load();
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                self.metrics.reload_failures.inc();
-                let error = crate::chain(&error);
-                let mut expired = current.lists().iter().map(List::is_expired);
-                let stays = match (expired.clone().all(|is| is), expired.any(|is| is)) {
-                    (true, _) => "past its end",
-                    (false, true) => "in force for those for whom it isn't past its end",
-                    (false, false) => "in force",
-                };
-                notice(format_args!("the old list stays {stays}: {error}"));
-                self.reload_error.store(Some(Arc::new(error)));
-                return;
+        match loaded {
+            Err(error) => self.keep(&error),
+            Ok(loaded) => {
+                self.reload_error.store(None);
+                self.metrics.describe_end(loaded.end());
+                if self.enforces(&loaded) { self.renew(&loaded) } else { self.replace(&loaded) }
             }
-        };
-        self.reload_error.store(None);
-        self.metrics.describe_end(loaded.end());
-        let standings = loaded.standings();
-        let renewed = self.standings.send_replace(standings.clone()) != standings;
-        let generation = current.generation();
+        }
+    }
+
+    /// Whether these very lists are in force now.
+    fn enforces(&self, loaded: &Loaded) -> bool {
         let stays = |(list, old): (&LoadedList, &List)| {
             *list.allowlist.hash() == *old.id().hash && !old.is_expired()
         };
-        if loaded.lists.iter().zip(current.lists()).all(stays) {
-            let what = if renewed { "only its age" } else { "nothing" };
-            notice(format_args!("read again, and {what} has changed: generation {generation}"));
-            if renewed {
-                notice(&loaded);
-                loaded.tell_findings();
-            }
-            return;
+        loaded.lists.iter().zip(self.shared.policy.load().lists()).all(stays)
+    }
+
+    /// Keeps the lists that are in force, because there are no others.
+    fn keep(&self, error: &ListError) {
+        self.metrics.reload_failures.inc();
+        let error = crate::chain(error);
+        let current = self.shared.policy.load();
+        let mut expired = current.lists().iter().map(List::is_expired);
+        let stays = match (expired.clone().all(|is| is), expired.any(|is| is)) {
+            (true, _) => "past its end",
+            (false, true) => "in force for those for whom it isn't past its end",
+            (false, false) => "in force",
+        };
+        notice(format_args!("the old list stays {stays}: {error}"));
+        self.reload_error.store(Some(Arc::new(error)));
+    }
+
+    /// Takes note of the age of the lists that are in force, which have been read again.
+    fn renew(&self, loaded: &Loaded) {
+        let standings = loaded.standings();
+        let renewed = self.standings.send_replace(standings.clone()) != standings;
+        let generation = self.shared.policy.load().generation();
+        let what = if renewed { "only its age" } else { "nothing" };
+        notice(format_args!("read again, and {what} has changed: generation {generation}"));
+        if renewed {
+            notice(loaded);
+            loaded.tell_findings();
         }
+    }
+
+    /// Enforces other lists than those that were in force.
+    fn replace(&self, loaded: &Loaded) {
+        self.standings.send_replace(loaded.standings());
+        let current = self.shared.policy.load();
+        let generation = current.generation();
         let policy = loaded.policy(generation + 1, self.rules);
         self.metrics.describe(&policy);
         self.metrics.reloads.inc();
@@ -168,6 +187,16 @@ impl Service {
             let whose = list.group.whose();
             notice(format_args!("the list{whose} since generation {generation}: {difference}"));
         }
+    }
+
+    /// Takes note of what came of reading certificates and users again.
+    pub fn identities(&self, loaded: Result<(), IdentityError>) {
+        let error = loaded.err().map(|error| Arc::new(error.to_string()));
+        if let Some(error) = &error {
+            self.metrics.reload_failures.inc();
+            notice(error);
+        }
+        self.identity_error.store(error);
     }
 
     /// Looks which groups' lists are past their end, and says so once. Unless that is tolerated, nothing is
@@ -203,7 +232,8 @@ impl Service {
 
     /// What an operator should look at while everything goes on.
     pub fn warning(&self) -> Option<String> {
-        let reload_error = self.reload_error.load().as_deref().cloned();
+        let errors = [&self.reload_error, &self.identity_error];
+        let errors = errors.into_iter().filter_map(|error| error.load().as_deref().cloned());
         let policy = self.shared.policy.load();
         let closed = self.shared.clients.names().zip(policy.lists()).filter_map(|(name, list)| {
             let whose = name.whose();
@@ -212,30 +242,8 @@ impl Service {
         let standings = self.standings.borrow();
         let problems = standings.iter().flat_map(|standing| &standing.problems);
         let problems = problems.map(ToString::to_string);
-        let warnings: Vec<String> =
-            reload_error.into_iter().chain(closed).chain(problems).collect();
+        let warnings: Vec<String> = errors.chain(closed).chain(problems).collect();
         (!warnings.is_empty()).then(|| warnings.join("\n"))
-    }
-
-    /// Reads certificates and users again, for who comes from now on. This blocks.
-    pub fn reload_identities(&self, users: Option<&Path>) {
-        if let Some(tls) = &self.reception.tls {
-            match tls.reload() {
-                Ok(warnings) => warnings.into_iter().for_each(notice),
-                Err(error) => self.keep("certificates", &error),
-            }
-        }
-        if let (Some(path), Some(verifier)) = (users, self.shared.clients.verifier()) {
-            match Users::load(path) {
-                Ok(users) => verifier.replace(users),
-                Err(error) => self.keep("users", &error),
-            }
-        }
-    }
-
-    fn keep(&self, what: &str, error: &dyn std::error::Error) {
-        self.metrics.reload_failures.inc();
-        notice(format_args!("the old {what} stay in force: {}", crate::chain(error)));
     }
 
     /// Serves one connection, if there is a slot for it, and records it, once; one that speaks HTTP/2, once

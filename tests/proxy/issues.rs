@@ -212,6 +212,35 @@ fn a_restart_forgets_no_serial() -> Result<()> {
     Ok(())
 }
 
+/// L08: what could not be remembered is not in force, and is tried again although the list stays the same.
+#[test]
+fn a_list_whose_serial_cannot_be_written_is_tried_again() -> Result<()> {
+    let directory = TempDir::new()?;
+    let memory = directory.path().join("state");
+    fs::create_dir(&memory)?;
+    let settings = format!("[lists]\nstate = \"{}/serials.json\"\n", memory.display());
+    let numbered = |serial, hosts: &[&str], port| issue(&document(hosts, port), Some(serial), None);
+    let stage =
+        Stage::prepared(&settings, |list, port| Ok(fs::write(list, numbered(1, &[HOST], port))?))?;
+    fs::remove_dir_all(&memory)?;
+    stage.put(&numbered(2, &[HOST, DATA], stage.origin.port))?;
+    let unwritten = |line: &str| line.contains("the old list stays in force: can't write");
+    stage.proxy.stderr().wait_for_line(unwritten)?;
+    refuse(&stage, DATA, "403 ringfence: not_in_policy")?;
+    ensure!(stage.proxy.admin("/readyz")?.contains("can't write"));
+
+    // Another file in the list's folder has it look again, as time does.
+    let elsewhere = stage.list.with_file_name("unrelated");
+    fs::create_dir(&memory)?;
+    fs::write(&elsewhere, "")?;
+    stage.proxy.stderr().wait_for_line(|line| line.contains("generation 2: allowlist"))?;
+    drop(stage.tunnel(DATA)?);
+    ensure!(fs::read_to_string(memory.join("serials.json"))?.contains(": 2\n"));
+    ensure!(!stage.proxy.admin("/readyz")?.contains("warning"));
+    ensure!(stage.proxy.metric("ringfence_reload_failures_total")? == 1);
+    Ok(())
+}
+
 /// L08: a list that is past its end doesn't load, unless the operator only wants to be told.
 #[test]
 fn a_list_past_its_end_does_not_load() -> Result<()> {

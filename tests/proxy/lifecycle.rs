@@ -431,3 +431,81 @@ fn what_cannot_start_says_why() -> Result<()> {
     }
     Ok(())
 }
+
+/// Certificates and users that can't be read again are older than their files, as lists are.
+#[test]
+fn bad_users_keep_the_old_ones_and_say_so() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let users = directory.path().join("users");
+    let put = |text: &str| -> Result<()> {
+        let new = directory.path().join("users.new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, &users)?)
+    };
+    put(USERS)?;
+    let group = "[[client]]\nname = \"build\"\nuser = [\"ci\"]\nallowlist = [\"allowlist.toml\"]\n";
+    let stage =
+        Stage::with_settings(&format!("[credentials]\nusers = \"{}\"\n{group}", users.display()))?;
+    let warned = |expected| {
+        stage.until(|| Ok(stage.proxy.admin("/readyz")?.contains("\"warning\":") == expected))
+    };
+    for round in 1..=2 {
+        put("nonsense")?;
+        stage.proxy.stderr().wait_for_line(|line| line.contains("the old users stay in force"))?;
+        warned(true)?;
+        let ready = stage.proxy.admin("/readyz")?;
+        ensure!(ready.starts_with("HTTP/1.1 200 ") && ready.contains("the old users"), "{ready}");
+        ensure!(stage.proxy.metric("ringfence_reload_failures_total")? == round);
+        put(USERS)?;
+        warned(false)?;
+    }
+    drop(stage.tunnel(HOST)?);
+    Ok(())
+}
+
+/// What `run` refuses, `check` refuses, too, and leaves nothing behind.
+#[test]
+fn check_refuses_what_run_refuses() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("allowlist.toml"), document(&[HOST], 443))?;
+    let config = path("ringfence.toml").display().to_string();
+    let rows = [
+        ("[log]\nfile = \"missing/access.log\"\n", "can't open the access log"),
+        ("[log]\nfile = \".\"\n", "can't open the access log"),
+        (
+            "[log]\nfile = \"/dev/null\"\naudit = \"required\"\n",
+            "the access log is required, but goes to /dev/null",
+        ),
+        (
+            "listen = \"127.0.0.1:3128\"\nadmin = \"0.0.0.0:3128\"\n",
+            "`listen = \"127.0.0.1:3128\"` and `admin = \"0.0.0.0:3128\"` can't both be listened on",
+        ),
+        (
+            "[transparent]\nlisten = \"127.0.0.1:9180\"\n",
+            "`transparent.listen = \"127.0.0.1:9180\"` and `admin = \"127.0.0.1:9180\"` can't both",
+        ),
+    ];
+    for (settings, expected) in rows {
+        fs::write(&config, format!("allowlist = [\"allowlist.toml\"]\n{settings}"))?;
+        for command in ["check", "run"] {
+            let finished = run(&[command, "--config", &config])?;
+            ensure!(finished.status.code() == Some(2) && finished.stdout.is_empty(), "{finished}");
+            ensure!(finished.stderr.contains(expected), "{expected} in {finished}");
+        }
+    }
+
+    fs::write(path("allowlist.toml"), "schema = 1\n")?;
+    let settings = "allowlist = [\"allowlist.toml\"]\n[log]\nfile = \"access.log\"\n";
+    fs::write(&config, settings)?;
+    let checked = run(&["check", "--config", &config])?.succeeded()?;
+    ensure!(
+        checked.stderr.contains("the list has no entries, so everything is denied"),
+        "{checked}"
+    );
+    ensure!(!path("access.log").exists());
+    Ok(())
+}
+
+/// The form of a hash is enough; nobody logs in.
+const USERS: &str = "ci:$2y$10$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDC\n";
