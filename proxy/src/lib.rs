@@ -21,6 +21,7 @@ pub mod dns;
 pub mod expectations;
 pub mod expiry;
 pub mod explain;
+pub mod files;
 pub mod h2;
 pub mod head;
 pub mod hello;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::client::GroupName;
+use crate::files;
 use crate::ledger::{self, Ledger};
 use crate::notice::notice;
 use crate::policy::{Mode, Policy, Rules};
@@ -60,6 +61,12 @@ pub enum Error {
     /// A pipe or device: it can't be read a second time.
     #[error("`{}` is not a regular file, and lists are read again when they change", .0.display())]
     NotAFile(PathBuf),
+    /// More than a list or metadata can be.
+    #[error(
+        "`{}` is longer than {} MiB; give the list, or split the metadata into several files",
+        .0.display(), files::MAX_BYTES >> 20
+    )]
+    TooLong(PathBuf),
     /// A list is wrong.
     #[error("{0}")]
     List(document::Error),
@@ -251,11 +258,11 @@ fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
-            let read = |source| Error::Read { path: path.clone(), source };
-            if !std::fs::metadata(path).map_err(read)?.is_file() {
-                return Err(Error::NotAFile(path.clone()));
-            }
-            let bytes = std::fs::read(path).map_err(read)?;
+            let bytes = files::read(path, files::MAX_BYTES).map_err(|error| match error {
+                files::Error::Io(source) => Error::Read { path: path.clone(), source },
+                files::Error::NotAFile => Error::NotAFile(path.clone()),
+                files::Error::TooLong => Error::TooLong(path.clone()),
+            })?;
             keys.verify(path, &bytes).map_err(Error::Signature)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
