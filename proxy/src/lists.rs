@@ -321,14 +321,19 @@ impl Loaded {
                     "the list{} has no entries, so everything is denied",
                     list.group.whose()
                 ));
-            } else if list.mode == Mode::Audit {
-                notice(format_args!(
-                    "audit mode{}: what isn't listed is carried and logged with `would_deny`",
-                    list.group.whose()
-                ));
             }
         }
+        self.tell_audits("what isn't listed is carried and logged with `would_deny`");
         self.tell_findings();
+    }
+
+    /// Tells the operator whose list is not enforced, and what that `means`.
+    pub fn tell_audits(&self, means: &str) {
+        for list in &self.lists {
+            if list.mode == Mode::Audit && !list.allowlist.is_empty() {
+                notice(format_args!("audit mode{}: {means}", list.group.whose()));
+            }
+        }
     }
 
     /// Tells the operator what to look at.
