@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use ringfence_config::address::Class;
 use ringfence_config::registry::{Region, RegionError};
-use ringfence_config::snippet::{self, Source};
+use ringfence_config::snippet::{self, Source, escape};
 
 use crate::endpoint::{self, Endpoint, LoginServer};
 use crate::registry::{Registry, Status};
@@ -178,7 +178,8 @@ impl Error {
                 return Some(format!(
                     "give the interface that `networkInterfaces` of `{endpoint}` names, or the \
                      registry\n  \
-                     az network nic show --ids ID\n  az acr show --name NAME"
+                     az network nic show --ids ID\n  az acr show --name NAME",
+                    endpoint = escape(endpoint)
                 ));
             }
             Self::Nameless(..) => {
@@ -186,10 +187,16 @@ impl Error {
                  az acr show --name NAME"
             }
             Self::Ambiguous(_, name) => {
-                return Some(format!("give what tells their ids\n  az acr show --name {name}"));
+                return Some(format!(
+                    "give what tells their ids\n  az acr show --name {}",
+                    escape(name)
+                ));
             }
             Self::Orphan(_, name) => {
-                return Some(format!("give the registry, too\n  az acr show --name {name}"));
+                return Some(format!(
+                    "give the registry, too\n  az acr show --name {}",
+                    escape(name)
+                ));
             }
             Self::OrphanZone(_) => "give the registry, too\n  az acr show --name NAME",
             Self::TwoHomes(..) => "a registry never moves: one of these is about another",

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use crate::{Error, Finding};
+use ringfence_config::snippet::escape;
+
+use crate::{Error, Finding, metadata};
 
 /// An [`Error`] with its remedies, in lines.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +15,12 @@ impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Error::Metadata(error) => {
-                writeln!(f, "error: {error}")?;
+                match error {
+                    // Points into the text, in lines of its own.
+                    metadata::Error::Syntax(_) => writeln!(f, "error: {error}")?,
+                    // Names what the text holds, which makes no line of its own.
+                    _ => writeln!(f, "error: {}", escape(&error.to_string()))?,
+                }
                 match error.remedy() {
                     Some(remedy) => writeln!(f, "  help: {}", indent(&remedy, "        ")),
                     None => Ok(()),

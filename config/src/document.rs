@@ -537,6 +537,33 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_a_line_of_its_own() {
+        let forged = "\\nringfence: generation 9\\u001b[2J\\u202e\\r";
+        let entry = "schema = 1\n[[entry]]\n";
+        for text in [
+            format!("schema = 1\n\"{forged}\" = 1\n"),
+            format!("{entry}host = \"{forged}\"\nrole = \"other\"\nwhy = \"x\"\n"),
+            format!("{entry}host = \"a.azurecr.io\"\nrole = \"{forged}\"\n"),
+            format!("{entry}host = \"a.azurecr.io\"\nrole = \"login\"\nregistry = \"{forged}\"\n"),
+            format!(
+                "{entry}host = \"a.a.azurecr.io\"\nrole = \"data\"\nregistry = \"a\"\nregion = \"{forged}\"\n"
+            ),
+            format!(
+                "{entry}host = \"a.b.c\"\nrole = \"other\"\nwhy = \"x\"\naddresses = [\"{forged}\"]\n"
+            ),
+            format!("{entry}storage_account = \"{forged}\"\nwhy = \"x\"\n"),
+            // Not escaped: no TOML, but shown.
+            "schema = 1 # a\rringfence: generation 9\u{1b}[2J\n".to_owned(),
+        ] {
+            let shown = parse(&text).expect_err(&text).to_string();
+            assert!(shown.contains("ringfence: generation 9"), "{shown}");
+            let mut lines = shown.split(['\n', '\r']);
+            assert!(!lines.any(|line| line.trim_start().starts_with("ringfence:")), "{shown}");
+            assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+        }
+    }
+
+    #[test]
     fn a_registrys_role_is_no_way_round_the_reason() {
         for entry in [
             "host = \"exfil.attacker.example\"\nrole = \"login\"\nregistry = \"exfil\"",

@@ -25,13 +25,15 @@ pub struct Place<'a> {
     pub label: &'a str,
 }
 
-/// Writes `title`, then each place with its line and caret, then `help`.
+/// Writes `title`, then each place with its line and caret, then `help`. What the text's author has put into
+/// the title makes no line of its own: it is [escaped](escape).
 pub fn write(
     f: &mut fmt::Formatter<'_>,
     title: &str,
     places: &[Place<'_>],
     help: Option<&str>,
 ) -> fmt::Result {
+    let title = &escape(title);
     let mut report = Level::ERROR
         .no_name()
         .primary_title(title)
@@ -53,4 +55,22 @@ pub fn write(
         report = report.element(Level::HELP.message(help));
     }
     f.write_str(&Renderer::plain().render(&[report]))
+}
+
+/// Writes line ends, control characters and whatever else can't be seen as Rust does, `\n` or `\u{202e}`, so
+/// that a text from elsewhere is one line and shows as what it is. Quotes and backslashes stay.
+///
+/// ```
+/// let forged = "a\nringfence: all is well";
+/// assert_eq!(ringfence_config::snippet::escape(forged), "a\\nringfence: all is well");
+/// ```
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => escaped.push(character),
+            _ => escaped.extend(character.escape_debug()),
+        }
+    }
+    escaped
 }

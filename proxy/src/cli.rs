@@ -71,6 +71,9 @@ enum Command {
     /// A file has one expectation a line: `allow HOST[:PORT]`, or `deny HOST[:PORT] [REASON]` with a code of
     /// docs/reasons.md; the port is 443 if there is none. ` as GROUP` behind either asks for a client of
     /// that group. `#` begins a comment.
+    ///
+    /// Every list is judged as if it were enforced, in audit mode, too: `deny` means that the list does not
+    /// have it. A notice names the groups whose list is not enforced, and so lets it through.
     Test {
         /// Expectations, one a line.
         #[arg(value_name = "FILE", required = true)]
@@ -149,7 +152,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             config.remark().into_iter().for_each(notice);
             Clients::load(&config)?;
             config.log.check()?;
-            loaded.tell_extremes();
+            loaded.tell_empty();
+            loaded.tell_audits("what isn't listed will be carried and logged with `would_deny`");
             loaded.tell_findings();
             print(format_args!("ok: {loaded}"))?;
             Ok(ExitCode::SUCCESS)
@@ -165,6 +169,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Test { files, format, options } => {
             let (_, loaded, _) = load(options)?;
+            loaded.tell_audits("judged here as if the list were enforced, and it is not");
             let lists = Lists::new(&loaded);
             let mut results = Vec::new();
             for file in files {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
@@ -25,6 +26,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
+
+use crate::files;
 
 /// A name and the password that is to prove it, as a client sent them. The password is wiped from memory
 /// when this goes, and is not shown by `Debug`.
@@ -109,6 +112,9 @@ pub enum Error {
     /// A pipe or device: it can't be read a second time.
     #[error("`{}` is not a regular file, and users are read again when they change", .0.display())]
     NotAFile(PathBuf),
+    /// More than a file of users can be.
+    #[error("`{}` is longer than {} MiB; give a file of `name:hash` lines", .0.display(), files::MAX_BYTES >> 20)]
+    TooLong(PathBuf),
     /// A line is wrong.
     #[error("{file}:{line}: {problem}")]
     Line {
@@ -183,10 +189,13 @@ impl Users {
     /// Reads a file. This blocks.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
-        if !path.metadata().map_err(read)?.is_file() {
-            return Err(Error::NotAFile(path.to_owned()));
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        let bytes = files::read(path, files::MAX_BYTES).map_err(|error| match error {
+            files::Error::Io(source) => read(source),
+            files::Error::NotAFile => Error::NotAFile(path.to_owned()),
+            files::Error::TooLong => Error::TooLong(path.to_owned()),
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| read(io::Error::new(ErrorKind::InvalidData, error)))?;
         Self::parse(&path.display().to_string(), &text)
     }
 
@@ -627,6 +636,12 @@ mod tests {
         let path = folder.path().join("users");
         assert!(matches!(Users::load(&path), Err(Error::Read { .. })));
         assert!(matches!(Users::load(folder.path()), Err(Error::NotAFile(_))));
+        std::fs::write(&path, b"ci:\xff").expect("written");
+        assert!(matches!(Users::load(&path), Err(Error::Read { .. })));
+        let sparse = std::fs::File::create(&path).expect("created");
+        sparse.set_len(1 << 31).expect("a sparse file");
+        let shown = Users::load(&path).expect_err("too long").to_string();
+        assert!(shown.contains("users` is longer than 16 MiB; give"), "{shown}");
         std::fs::write(&path, bcrypt_line("ci", "a")).expect("written");
         assert!(Users::load(&path).expect("valid").contains("ci"));
     }

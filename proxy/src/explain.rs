@@ -1,7 +1,7 @@
 //! Shows how a target fares, step by step, by the very functions that decide when a client asks.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ringfence_config::{Entry, Port};
 use serde::Serialize;
@@ -195,5 +195,4 @@ pub(crate) fn target(asked: &str) -> Result<Target, Reason> {
 }
 
 /// An address that no one has: the policy does not look at it yet.
-pub(crate) const SOMEONE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+pub(crate) const SOMEONE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -1,12 +1,13 @@
 //! Reads the files that say who is who, certificates and users, again when they change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
 use crate::config::Config;
 use crate::credentials::{self, Users};
+use crate::files;
 use crate::notice::notice;
 use crate::reload::{self, Files, Trouble};
 use crate::service::Service;
@@ -114,15 +115,12 @@ impl Watched {
 }
 
 /// What tells files' contents from others, without keeping secrets; nothing for a file that can't be read.
-fn fingerprints(files: &[PathBuf]) -> Fingerprints {
-    files.iter().map(|path| fingerprint(path)).collect()
-}
-
-fn fingerprint(path: &Path) -> Option<Vec<u8>> {
-    // A pipe would have us wait for a writer.
-    let regular = path.metadata().ok()?.is_file();
-    let bytes = regular.then(|| std::fs::read(path).ok()).flatten()?;
-    Some(digest(&SHA256, &bytes).as_ref().to_vec())
+fn fingerprints(paths: &[PathBuf]) -> Fingerprints {
+    let fingerprint = |path: &PathBuf| {
+        let bytes = files::read(path, files::MAX_BYTES).ok()?;
+        Some(digest(&SHA256, &bytes).as_ref().to_vec())
+    };
+    paths.iter().map(fingerprint).collect()
 }
 
 type Fingerprints = Vec<Option<Vec<u8>>>;

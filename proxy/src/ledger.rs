@@ -141,8 +141,9 @@ fn write(path: &Path, serials: &Serials) -> io::Result<()> {
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    // Serials are no secret, and `ringfence check` may be run by someone else; the umask has the last word.
-    builder.prefix(".ringfence-").permissions(PermissionsExt::from_mode(0o666));
+    // Serials are no secret, and `ringfence check` may be run by someone else. But whoever writes them decides
+    // which list is too old, so that is for the proxy alone, whatever the umask.
+    builder.prefix(".ringfence-").permissions(PermissionsExt::from_mode(0o644));
     let mut new = builder.tempfile_in(folder)?;
     serde_json::to_writer_pretty(&mut new, &State { schema: SCHEMA, serials: serials.clone() })?;
     writeln!(new)?;

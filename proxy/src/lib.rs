@@ -24,6 +24,7 @@ pub mod drain;
 pub mod expectations;
 pub mod expiry;
 pub mod explain;
+pub mod files;
 pub mod h2;
 pub mod head;
 pub mod hello;

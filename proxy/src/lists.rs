@@ -13,6 +13,7 @@ use ringfence_config::{Allowlist, HostPattern, Port};
 
 use crate::changes::{MAX_ROUNDS, SETTLE};
 use crate::client::GroupName;
+use crate::files;
 use crate::ledger::{self, Ledger};
 use crate::notice::notice;
 use crate::policy::{Mode, Policy, Rules};
@@ -56,6 +57,12 @@ pub enum Error {
     /// A pipe or device: it can't be read a second time.
     #[error("`{}` is not a regular file, and lists are read again when they change", .0.display())]
     NotAFile(PathBuf),
+    /// More than a list or metadata can be.
+    #[error(
+        "`{}` is longer than {} MiB; give the list, or split the metadata into several files",
+        .0.display(), files::MAX_BYTES >> 20
+    )]
+    TooLong(PathBuf),
     /// A list is wrong.
     #[error("{0}")]
     List(document::Error),
@@ -209,11 +216,11 @@ fn read_all(paths: &[PathBuf], keys: &Keys) -> Result<Vec<Source>, Error> {
     paths
         .iter()
         .map(|path| {
-            let read = |source| Error::Read { path: path.clone(), source };
-            if !std::fs::metadata(path).map_err(read)?.is_file() {
-                return Err(Error::NotAFile(path.clone()));
-            }
-            let bytes = std::fs::read(path).map_err(read)?;
+            let bytes = files::read(path, files::MAX_BYTES).map_err(|error| match error {
+                files::Error::Io(source) => Error::Read { path: path.clone(), source },
+                files::Error::NotAFile => Error::NotAFile(path.clone()),
+                files::Error::TooLong => Error::TooLong(path.clone()),
+            })?;
             keys.verify(path, &bytes).map_err(Error::Signature)?;
             allowlist_gen::metadata::decode(&path.display().to_string(), bytes)
                 .map_err(|error| Error::Metadata(error.into()))
@@ -266,23 +273,28 @@ impl Loaded {
     /// Tells the operator what is in force from now on, and what to look at.
     pub fn announce(&self, generation: u64) {
         notice(format_args!("generation {generation}: {self}"));
-        self.tell_extremes();
+        self.tell_empty();
+        self.tell_audits("what isn't listed is carried and logged with `would_deny`");
         self.tell_findings();
     }
 
-    /// Tells the operator which lists deny everything, and which nothing.
-    pub fn tell_extremes(&self) {
+    /// Tells the operator which lists deny everything.
+    pub fn tell_empty(&self) {
         for list in &self.lists {
             if list.allowlist.is_empty() {
                 notice(format_args!(
                     "the list{} has no entries, so everything is denied",
                     list.group.whose()
                 ));
-            } else if list.mode == Mode::Audit {
-                notice(format_args!(
-                    "audit mode{}: what isn't listed is carried and logged with `would_deny`",
-                    list.group.whose()
-                ));
+            }
+        }
+    }
+
+    /// Tells the operator whose list is not enforced, and what that `means`.
+    pub fn tell_audits(&self, means: &str) {
+        for list in &self.lists {
+            if list.mode == Mode::Audit && !list.allowlist.is_empty() {
+                notice(format_args!("audit mode{}: {means}", list.group.whose()));
             }
         }
     }

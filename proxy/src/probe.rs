@@ -4,12 +4,13 @@
 //! Nothing is asked or dialled that a client could not ask for: the way is the clients' own.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -202,7 +203,7 @@ pub async fn run<E: fmt::Display>(
 ) {
     let probes = &service.probes;
     let watches = probes.endpoints.iter().map(|endpoint| watch(endpoint, &service, &outbound));
-    futures_util::future::join_all(watches).await;
+    join_all(watches).await;
 }
 
 async fn watch<E: fmt::Display>(
@@ -382,7 +383,7 @@ fn connector(ca: Option<&PathBuf>) -> Result<TlsConnector, Error> {
 }
 
 /// A probe has no client, and so no address.
-const OURSELVES: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const OURSELVES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(5);
 

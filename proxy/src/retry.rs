@@ -218,7 +218,7 @@ mod tests {
     use crate::client::Client;
     use crate::hello::tests::{extension, message, record, sni};
     use crate::hello::{EarlyData, Protocols};
-    use crate::policy::{Decision, Mode, Policy, Target};
+    use crate::policy::{self, Decision, Mode, Policy, Target};
 
     const HOST: &str = "contoso.azurecr.io";
     const LIMIT: usize = 4096;
@@ -231,7 +231,7 @@ mod tests {
         );
         let policy = Policy::new(
             1,
-            crate::policy::Rules::default(),
+            policy::Rules::default(),
             [(&Allowlist::new([entry]).expect("a list"), Mode::Enforce)],
         );
         let client = Client::anyone("10.0.0.4:50000".parse().expect("an address"));

@@ -1,16 +1,18 @@
 //! Decides whether a file comes from whom it should: by a detached minisign signature beside it
-//! (<https://jedisct1.github.io/minisign/>), made with one of the keys in the configuration.
+//! (<https://jedisct1.github.io/minisign/>), made with one of the keys in the configuration, for a file of
+//! this name: one group's list, with its signature, is no other group's.
 //!
 //! The bytes that are verified are the bytes that are parsed; nobody reads the file a second time.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use minisign_verify::{Error as VerifyError, PublicKey, Signature};
 use serde::{Deserialize, Deserializer};
+
+use crate::files;
 
 /// The keys whose signatures count. Without keys no signature is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,13 +24,18 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// Checks that `bytes`, which were read from `path`, are what one of the keys has signed.
+    /// Checks that `bytes`, which were read from `path`, are what one of the keys has signed, under this name.
     pub fn verify(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());
         }
-        let verified = read(&beside(path)).and_then(|signature| self.check(bytes, &signature));
-        verified.map_err(|problem| Error { path: path.to_owned(), problem })
+        let verify = || {
+            let signature = read(&beside(path))?;
+            self.check(bytes, &signature)?;
+            // Not before: until then anybody can have written the comment.
+            check_name(path, signature.trusted_comment())
+        };
+        verify().map_err(|problem| Error { path: path.to_owned(), problem })
     }
 
     /// Key ids are eight random bytes, and nobody keeps two keys from having the same; so each is tried.
@@ -53,23 +60,29 @@ pub fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read(path: &Path) -> Result<Signature, Problem> {
-    let text = read_bounded(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Problem::Missing,
-        ErrorKind::InvalidData => Problem::NotASignature,
-        _ => Problem::Unreadable(error),
-    })?;
-    Signature::decode(&text).map_err(|_| Problem::NotASignature)
+/// Checks that a trusted comment, which the signature covers, names the file at `path`. Minisign writes
+/// fields with tabs between them: `timestamp:…`, `file:NAME`, `hashed`.
+fn check_name(path: &Path, comment: &str) -> Result<(), Problem> {
+    let mut names = comment.split('\t').filter_map(|field| field.strip_prefix("file:")).peekable();
+    if names.peek().is_none() {
+        return Err(Problem::Nameless);
+    }
+    // A comment of the signer's own may name several, and then it is for none of them.
+    match names.find(|name| path.file_name() != Some(OsStr::new(name))) {
+        Some(other) => Err(Problem::OtherName(other.escape_debug().to_string())),
+        None => Ok(()),
+    }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    // A pipe would let us wait, and a device never end.
-    if !path.metadata()?.is_file() {
-        return Err(ErrorKind::InvalidData.into());
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+fn read(path: &Path) -> Result<Signature, Problem> {
+    let bytes = files::read(path, MAX_BYTES).map_err(|error| match error {
+        files::Error::Io(error) if error.kind() == ErrorKind::NotFound => Problem::Missing,
+        files::Error::Io(error) => Problem::Unreadable(error),
+        files::Error::NotAFile => Problem::NotASignature,
+        files::Error::TooLong => Problem::TooLong,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| Problem::NotASignature)?;
+    Signature::decode(&text).map_err(|_| Problem::NotASignature)
 }
 
 /// A file that doesn't count, and why.
@@ -99,6 +112,9 @@ pub enum Problem {
     /// There is something else beside it.
     #[error("has no minisign signature in its `.minisig` file")]
     NotASignature,
+    /// There is more beside it than a signature can be.
+    #[error("has a `.minisig` file of more than {} KiB", MAX_BYTES >> 10)]
+    TooLong,
     /// The signature is over the file itself and not over its hash, as an early minisign made them.
     #[error("has a signature in minisign's legacy format")]
     Legacy,
@@ -108,6 +124,12 @@ pub enum Problem {
     /// The signature is another file's, or has been changed.
     #[error("is not what was signed")]
     Mismatch,
+    /// The signature is for a file of another name.
+    #[error("was signed as `{0}`, and one file does not stand for another")]
+    OtherName(String),
+    /// The signature doesn't say for which file it is.
+    #[error("has a signature whose trusted comment has no `file:`, so it could be another file's")]
+    Nameless,
 }
 
 /// What to do about an error.
@@ -118,13 +140,20 @@ impl fmt::Display for Remedy<'_> {
         let Error { path, problem } = self.0;
         let path = path.display();
         match problem {
-            Problem::Missing | Problem::NotASignature | Problem::OtherKey => {
+            Problem::Missing | Problem::NotASignature | Problem::TooLong | Problem::OtherKey => {
                 write!(f, "review it, and sign it with `minisign -Sm {path}`")
             }
             Problem::Unreadable(_) => write!(f, "let the proxy read `{path}.minisig`"),
             Problem::Legacy => write!(f, "sign it with `minisign -Sm {path}`, without `-l`"),
             Problem::Mismatch => {
                 write!(f, "restore it, or review it and sign it again with `minisign -Sm {path}`")
+            }
+            Problem::OtherName(_) => write!(
+                f,
+                "restore it, or review it and sign it with `minisign -Sm {path}`, whose comment names the file"
+            ),
+            Problem::Nameless => {
+                write!(f, "sign it with `minisign -Sm {path}`, whose comment names the file")
             }
         }
     }
@@ -156,8 +185,8 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// Minisign's own limit for a comment is 8 KiB, and there are two.
-const MAX_BYTES: u64 = 32 * 1024;
+/// Minisign would write comments of up to 8 KiB; what it writes by itself takes less than one with both.
+const MAX_BYTES: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -184,16 +213,16 @@ mod tests {
         Keys(keys.iter().map(|key| PublicKey::from_base64(key).expect("a key")).collect())
     }
 
-    /// The verdict on a file `list.toml` with `bytes` and `signature`, as text.
+    /// The verdict on a file `f` with `bytes` and `signature`, as text.
     fn verdict(keys: &Keys, bytes: &[u8], signature: Option<&[u8]>) -> Result<(), String> {
         let folder = tempfile::TempDir::new().expect("a folder");
-        let path = folder.path().join("list.toml");
+        let path = folder.path().join("f");
         if let Some(signature) = signature {
             fs::write(beside(&path), signature).expect("written");
         }
         keys.verify(&path, bytes).map_err(|error| {
             let shown = error.to_string();
-            assert!(shown.contains("list.toml` ") && shown.contains("minisig"), "{shown}");
+            assert!(shown.contains("/f` ") && shown.contains("minisig"), "{shown}");
             error.problem().to_string()
         })
     }
@@ -203,7 +232,7 @@ mod tests {
         let known = keys(&[OTHER_KEY, KEY]);
         let forged = SIGNATURE.replace("file:f", "file:g");
         let cut = &SIGNATURE[..SIGNATURE.len() - 20];
-        let long = format!("{}\n{SIGNATURE}", "x".repeat(40_000));
+        let long = format!("{}\n{SIGNATURE}", "x".repeat(MAX_BYTES));
         // Keys, the file's bytes, its signature, and what is wrong with them.
         let rows: &[(&Keys, &str, Option<&str>, Option<&str>)] = &[
             (&known, "hi\n", Some(SIGNATURE), None),
@@ -215,7 +244,7 @@ mod tests {
             (&keys(&[OTHER_KEY]), "hi\n", Some(SIGNATURE), Some("with a key that is not one")),
             (&known, "hi\n", Some(cut), Some("no minisign signature")),
             (&known, "hi\n", Some(""), Some("no minisign signature")),
-            (&known, "hi\n", Some(&long), Some("no minisign signature")),
+            (&known, "hi\n", Some(&long), Some("a `.minisig` file of more than 4 KiB")),
         ];
         for (keys, text, signature, expected) in rows {
             let verdict = verdict(keys, text.as_bytes(), signature.map(str::as_bytes));
@@ -238,6 +267,55 @@ mod tests {
         fs::create_dir(beside(&path)).expect("a folder");
         let shown = keys(&[KEY]).verify(&path, b"hi\n").expect_err("a folder").to_string();
         assert!(shown.contains("no minisign signature"), "{shown}");
+    }
+
+    #[test]
+    fn a_signature_is_for_a_file_of_its_name() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        for (name, expected) in
+            [("f", None), ("g", Some("g` was signed as `f`")), ("F", Some("F` was"))]
+        {
+            let path = folder.path().join(name);
+            fs::write(beside(&path), SIGNATURE).expect("written");
+            let shown = keys(&[KEY]).verify(&path, b"hi\n").map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(shown, Ok(())),
+                Some(expected) => {
+                    let shown = shown.expect_err(name);
+                    assert!(
+                        shown.contains(expected) && shown.contains("names the file"),
+                        "{shown}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_trusted_comment_names_the_file() {
+        let rows = [
+            ("timestamp:1\tfile:a list.toml\thashed", Ok(())),
+            ("file:a list.toml", Ok(())),
+            ("timestamp:1\tfile:a list.toml\tfile:a list.toml", Ok(())),
+            ("timestamp:1\tfile:a list.tom\thashed", Err("was signed as `a list.tom`")),
+            ("timestamp:1\tfile:lists/a list.toml", Err("was signed as `lists/a list.toml`")),
+            ("timestamp:1\tfile:b\tfile:a list.toml", Err("was signed as `b`")),
+            ("timestamp:1\tfile:a list.toml\tfile:b", Err("was signed as `b`")),
+            ("timestamp:1\tfile:", Err("was signed as ``")),
+            ("file:\u{1b}[2J", Err("was signed as `\\u{1b}[2J`")),
+            ("", Err("has no `file:`")),
+            ("timestamp:1\thashed", Err("has no `file:`")),
+            ("reviewed by me, file:a list.toml", Err("has no `file:`")),
+            ("timestamp:1\tFILE:a list.toml", Err("has no `file:`")),
+        ];
+        for (comment, expected) in rows {
+            let verdict = check_name(Path::new("/lists/a list.toml"), comment);
+            match (verdict, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(problem), Err(text)) if problem.to_string().contains(text) => {}
+                (verdict, _) => panic!("{comment}: {verdict:?}"),
+            }
+        }
     }
 
     proptest! {

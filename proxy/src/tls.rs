@@ -34,6 +34,8 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
+use crate::files;
+
 /// What the listener shows and wants to see. All files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -71,6 +73,9 @@ pub enum Error {
     /// A pipe or device: it can't be read a second time.
     #[error("`{}` is not a regular file, and certificates are read again when they change", .0.display())]
     NotAFile(PathBuf),
+    /// More than keys, certificates and revocation lists are.
+    #[error("`{}` is longer than {} MiB; give a file that holds nothing else", .0.display(), files::MAX_BYTES >> 20)]
+    TooLong(PathBuf),
     /// A file's PEM is damaged.
     #[error("`{}` is not valid PEM", path.display())]
     Pem {
@@ -349,11 +354,11 @@ fn load_revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
 
 /// A file's bytes, wiped from memory when they go: one of the files is the key.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    if !path.metadata().map_err(failed)?.is_file() {
-        return Err(Error::NotAFile(path.to_owned()));
-    }
-    std::fs::read(path).map(Zeroizing::new).map_err(failed)
+    files::read(path, files::MAX_BYTES).map(Zeroizing::new).map_err(|error| match error {
+        files::Error::Io(source) => Error::Read { path: path.to_owned(), source },
+        files::Error::NotAFile => Error::NotAFile(path.to_owned()),
+        files::Error::TooLong => Error::TooLong(path.to_owned()),
+    })
 }
 
 fn has(text: &[u8], words: &[u8]) -> bool {
@@ -1286,6 +1291,10 @@ mod tests {
             assert!(matches!(load(&settings), Err(Error::Read { path: of, .. }) if of == path));
             std::fs::create_dir(&path).expect("created");
             assert!(matches!(load(&settings), Err(Error::NotAFile(of)) if of == path));
+            std::fs::remove_dir(&path).expect("removed");
+            let sparse = std::fs::File::create(&path).expect("created");
+            sparse.set_len(1 << 31).expect("a sparse file");
+            assert!(matches!(load(&settings), Err(Error::TooLong(of)) if of == path));
         }
     }
 

@@ -173,3 +173,16 @@ fn namesakes_are_told_apart_by_id_only() {
     let one = generate_from((show("acme-1a") + replication).as_bytes(), &["-"]);
     assert_eq!(one.code, 0, "{one}");
 }
+
+#[test]
+fn no_text_makes_a_line_of_its_own() {
+    let forged = r#""contoso\nringfence: all is well\u001b[2J""#;
+    for key in ["loginServer", "id", "location", "name"] {
+        let run = generate_from(registry(key, forged).as_bytes(), &["-"]);
+        assert!(!run.stderr.contains(['\u{1b}', '\r']), "{key}: {run}");
+        let mut lines = run.stderr.lines();
+        assert!(!lines.any(|line| line.trim_start().starts_with("ringfence:")), "{key}: {run}");
+    }
+    let run = generate_from(registry("loginServer", forged).as_bytes(), &["-"]);
+    assert!(run.stderr.contains(r"`contoso\nringfence: all is well\u{1b}[2J`"), "{run}");
+}

@@ -130,6 +130,16 @@ fn an_expectation_is_about_one_group() -> Result<()> {
     };
     let tested = test(&held)?.succeeded()?;
     ensure!(tested.stdout.contains("4 expectations: 4 held, 0 failed"), "{tested}");
+    // Held, and yet the proxy would let it through: that is said, of this group alone.
+    let said =
+        "audit mode of group `edge`: judged here as if the list were enforced, and it is not";
+    ensure!(tested.stderr == format!("ringfence: {said}\n"), "{tested}");
+    let checked = Program::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(["check", "--config", &config])
+        .run()?
+        .succeeded()?;
+    let said = "audit mode of group `edge`: what isn't listed will be carried and logged with `would_deny`";
+    ensure!(checked.stderr == format!("ringfence: {said}\n"), "{checked}");
     let nobody = write("nobody.txt", "allow build.example\n")?;
     let tested = test(&nobody)?;
     ensure!(tested.status.code() == Some(2), "{tested}");

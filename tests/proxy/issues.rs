@@ -1,6 +1,8 @@
 //! Who has signed a list, which issue of it this is, and until when it counts: row L08 of the threats.
 
 use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -441,6 +443,91 @@ fn each_groups_list_has_to_be_signed() -> Result<()> {
         stage.proxy.stderr().wait_for_line(|line| line == expected)?;
     }
     drop(stage.tunnel_at(source, DATA)?);
+    Ok(())
+}
+
+/// L08: what was signed for one group is nothing to another, also with its signature.
+#[test]
+fn a_signed_list_counts_in_its_own_place_only() -> Result<()> {
+    let Some(signer) = Signer::new()? else { return Ok(()) };
+    let guest: IpAddr = "127.0.0.2".parse()?;
+    let settings = signer.settings()
+        + &format!(
+            "[[client]]\nname = \"guest\"\naddress = [\"{guest}/32\"]\nallowlist = [\"guest.toml\"]\n"
+        );
+    let numbered = |hosts: &[&str], port| issue(&document(hosts, port), Some(1), None);
+    let stage = Stage::prepared(&settings, |list, port| {
+        let guests = list.with_file_name("guest.toml");
+        fs::write(list, numbered(&[HOST, DATA], port))?;
+        fs::write(&guests, numbered(&[HOST], port))?;
+        signer.sign(list, &[])?;
+        signer.sign(&guests, &[])
+    })?;
+    let guests = stage.list.with_file_name("guest.toml");
+    let held = |expected: &str| -> Result<()> {
+        stage.proxy.stderr().wait_for_line(|line| {
+            line.contains("the old list stays in force") && line.contains(expected)
+        })?;
+        let (asked, arrived) = (stage.dns.asked().len(), stage.origin.arrived().len());
+        let (_, head) = stage.connect_at(guest, &format!("{DATA}:{}", stage.origin.port))?;
+        ensure!(head.starts_with("HTTP/1.1 403 ringfence: not_in_policy; "), "{head}");
+        ensure!((stage.dns.asked().len(), stage.origin.arrived().len()) == (asked, arrived));
+        drop(stage.tunnel_at(guest, HOST)?);
+        Ok(())
+    };
+    let signature = beside(&guests);
+    fs::copy(beside(&stage.list), &signature)?;
+    fs::copy(&stage.list, &guests)?;
+    held("guest.toml` was signed as `allowlist.toml`, and one file does not stand for another")?;
+
+    // Whoever has the key can leave the name out; then nobody can tell whose list it is.
+    signer.sign(&guests, &["-t", "reviewed"])?;
+    held("has a signature whose trusted comment has no `file:`")?;
+
+    // Too much of either is never held in memory.
+    fs::OpenOptions::new().write(true).open(&signature)?.set_len(1 << 40)?;
+    held("guest.toml` has a `.minisig` file of more than 4 KiB; review it, and sign it")?;
+    signer.sign(&guests, &["-t", "reviewed"])?;
+    held("has a signature whose trusted comment has no `file:`")?;
+    fs::OpenOptions::new().write(true).open(&guests)?.set_len(1 << 40)?;
+    held("guest.toml` is longer than 16 MiB; give the list, or split the metadata")?;
+
+    // The same bytes, signed under this name, are this group's.
+    fs::copy(&stage.list, &guests)?;
+    signer.sign(&guests, &[])?;
+    stage.proxy.stderr().wait_for_line(|line| line.contains("generation 2: allowlist"))?;
+    drop(stage.tunnel_at(guest, DATA)?);
+    Ok(())
+}
+
+/// L08: nobody but the proxy's own account may change what it remembers, however it is started.
+#[test]
+fn only_the_proxy_writes_what_it_remembers() -> Result<()> {
+    let directory = TempDir::new()?;
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("allowlist.toml"), issue(&document(&[HOST], 443), Some(7), None))?;
+    let settings = "allowlist = [\"allowlist.toml\"]\n[lists]\nstate = \"state.json\"\n";
+    fs::write(path("ringfence.toml"), settings)?;
+    let config = path("ringfence.toml").display().to_string();
+    let _proxy = Ringfence::by_script(
+        env!("CARGO_BIN_EXE_ringfence"),
+        "umask 0 && exec \"$0\" \"$@\"",
+        ["--config", &config],
+    )?;
+    let mode = fs::metadata(path("state.json"))?.permissions().mode();
+    ensure!(mode & 0o7777 == 0o644, "{mode:o}");
+    Ok(())
+}
+
+/// L08: a pipe in a list's place keeps nobody waiting.
+#[test]
+fn a_pipe_is_no_list() -> Result<()> {
+    let folder = TempDir::new()?;
+    let list = folder.path().join("allowlist.toml");
+    Program::new("mkfifo").arg(&list).run()?.succeeded()?;
+    let finished = run(&["check", "--allowlist", &list.display().to_string()])?;
+    ensure!(finished.status.code() == Some(2) && finished.stdout.is_empty(), "{finished}");
+    ensure!(finished.stderr.contains("is not a regular file"), "{finished}");
     Ok(())
 }
 

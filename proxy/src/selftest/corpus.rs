@@ -6,8 +6,8 @@
 //! Nothing here is harmful where it succeeds. Hosts that a proxy must refuse are made from the allowed one,
 //! are loopback and platform addresses, or are storage hosts of an account that nobody has. Against a proxy
 //! that does not refuse, DNS queries for those names leave, and connections to what they resolve to are
-//! opened. Most end there; where something must be carried to be seen, it is a ClientHello or a GET without
-//! content, and goes to hosts below the allowed one.
+//! opened. Most end there; where something must be carried to be seen, it is a ClientHello, a GET without
+//! content or a POST of five bytes, and goes to the allowed host or to hosts below it.
 
 mod authority;
 mod framing;
@@ -277,9 +277,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::head::parse_authority;
 
     fn corpus(allowed: &str, patience: Patience) -> Corpus {
-        let target = |text: &str| crate::head::parse_authority(text).expect("a target");
+        let target = |text: &str| parse_authority(text).expect("a target");
         let also = match patience {
             Patience::Long => Some(target("contoso.eastus.data.azurecr.io:443")),
             Patience::Short => None,
