@@ -4,6 +4,10 @@
 //! Room comes first, before a byte is read. A client's own limits come as soon as it is known who the client
 //! is: behind a load balancer after the PROXY header, so that the load balancer never counts as one client.
 
+pub mod budget;
+pub mod descriptors;
+pub mod memory;
+
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::memory::{Fading, Key, Memory};
+use crate::admission::memory::{Fading, Key, Memory};
 use crate::reason::Reason;
 use crate::refusal::RETRY_AFTER;
 

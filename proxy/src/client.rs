@@ -5,6 +5,9 @@
 //! it says must hold. The first group that fits is the client's. Who fits none is nobody, unless there is a
 //! list for everyone, and that one is never for a client who said who it is.
 
+pub mod credentials;
+pub mod identities;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -13,11 +16,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::client::credentials::{Users, Verifier};
 use crate::config::Config;
-use crate::credentials::{self, Users, Verifier};
 use crate::notice::notice;
 use crate::reason::Reason;
-use crate::tls::{Names, SanName};
+use crate::reception::tls::{Names, SanName};
 
 /// Where a connection comes from: what is known before it has asked for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -335,7 +338,7 @@ const DEFAULT: &str = "default";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::Limits;
+    use crate::client::credentials::Limits;
 
     fn clients(groups: Vec<Group>) -> Clients {
         let hash = bcrypt::hash("secret", 4).expect("a hash");

@@ -19,15 +19,15 @@ use toml::Spanned;
 
 use crate::client::{Group, GroupName, Listener};
 use crate::hello::{EarlyData, Protocols};
+use crate::lists::signature::Keys;
+use crate::lists::vintage::{self, Rule};
 use crate::lists::{Catalog, Sources};
 use crate::log::Audit;
-use crate::parent::{self, Parent};
 use crate::policy::{Mode, Rules};
-use crate::signature::Keys;
-use crate::tls::{self, SanName};
+use crate::reception::tls::{self, SanName};
 use crate::tunnel::Limits;
-use crate::vintage::{self, Rule};
-use crate::{admission, budget, head, hello, log, probe, relay, upstream};
+use crate::upstream::parent::{self, Parent};
+use crate::{admission, admission::budget, head, hello, log, probe, relay, upstream};
 
 /// Everything a running proxy was told.
 #[derive(Debug, Clone, PartialEq, Eq)]

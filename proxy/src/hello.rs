@@ -1,8 +1,10 @@
 //! Decides what a client's first TLS bytes ask for: which server, and how. Whether that server is the
-//! right one is the permit's decision, and what comes after a HelloRetryRequest is [`crate::retry`]'s.
+//! right one is the permit's decision, and what comes after a HelloRetryRequest is [`crate::hello::retry`]'s.
 //!
 //! The reader is our own because general TLS libraries tolerate what we must refuse: a second server
 //! name, trailing bytes, names that only some servers accept.
+
+pub mod retry;
 
 use std::collections::HashSet;
 use std::time::Duration;

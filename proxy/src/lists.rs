@@ -1,6 +1,12 @@
 //! Loads what is allowed from files. What has been loaded is judged and remembered before it is in force, and
 //! a bad file never replaces a good list.
 
+pub mod difference;
+pub mod expiry;
+pub mod ledger;
+pub mod signature;
+pub mod vintage;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -11,15 +17,15 @@ use ringfence_config::issue::Moment;
 use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, HostPattern, Port};
 
-use crate::changes::{MAX_ROUNDS, SETTLE};
 use crate::client::GroupName;
 use crate::files;
-use crate::ledger::{self, Ledger};
+use crate::lists::ledger::Ledger;
+use crate::lists::signature::Keys;
+use crate::lists::vintage::Standing;
 use crate::notice::notice;
 use crate::policy::{Mode, Policy, Rules};
+use crate::reload::changes::{MAX_ROUNDS, SETTLE};
 use crate::reload::{Files, Trouble};
-use crate::signature::{self, Keys};
-use crate::vintage::{self, Standing};
 
 /// The files of every group of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]

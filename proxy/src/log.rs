@@ -4,6 +4,9 @@
 //! before anything is done about it, so that nothing is resolved, dialled or carried off the record. Tunnels
 //! that are open when the log fails go on; their last lines wait with the others.
 
+pub mod lines;
+pub mod record;
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,11 +14,11 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use serde::Deserialize;
 
-use crate::lines::{Lines, Sink};
+use crate::log::lines::{Lines, Sink};
+use crate::log::record::Beginning;
 use crate::notice::notice;
 use crate::policy::Permit;
 use crate::reason::Reason;
-use crate::record::{self, Beginning};
 use crate::tunnel::Outcome;
 
 /// Where the log goes, and how much depends on it.

@@ -12,7 +12,7 @@ use prometheus::{
 use ringfence_config::allowlist::ROLE_NAMES;
 use ringfence_config::issue::Moment;
 
-use crate::descriptors;
+use crate::admission::descriptors;
 use crate::policy::{Policy, Target};
 use crate::reason::Reason;
 use crate::relay::{End, Meters, Stop};

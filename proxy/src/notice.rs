@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use crate::lines::{Lines, Sink};
+use crate::log::lines::{Lines, Sink};
 
 /// Writes `ringfence: ` and `text` as one line (or block) to stderr.
 pub fn notice(text: impl Display) {

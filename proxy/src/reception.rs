@@ -1,6 +1,10 @@
 //! Turns an accepted socket into a client's connection: who is behind the load balancer, where redirected
 //! traffic meant to go, and TLS, each where it is configured.
 
+pub mod dialled;
+pub mod proxy_protocol;
+pub mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +19,9 @@ use crate::client::{self, Listener, Source};
 use crate::config::Config;
 use crate::h2;
 use crate::notice::notice;
-use crate::proxy_protocol::{self, BadHeader};
 use crate::reason::Reason;
-use crate::tls::{self, Acceptor, HandshakeFailure, Protocol};
+use crate::reception::proxy_protocol::BadHeader;
+use crate::reception::tls::{Acceptor, HandshakeFailure, Protocol};
 use crate::wire::Wire;
 
 /// How connections are received.

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::budget::Account;
+use crate::admission::budget::Account;
+use crate::hello::retry::Gate;
 use crate::reason::Reason;
-use crate::retry::Gate;
 use crate::wire::Wire;
 
 /// How long a tunnel may live.

@@ -1,6 +1,8 @@
 //! Reads files again when they change, or when asked to: lists and identities alike. Nothing ends that: a file
 //! system that hangs and a reader that panics are troubles to tell of, and to try again after.
 
+pub mod changes;
+
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -9,8 +11,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use crate::changes::Changes;
-use crate::signals::Hangups;
+use crate::reload::changes::Changes;
+use crate::server::signals::Hangups;
 
 /// Files that a running proxy goes by.
 pub trait Files: Send + 'static {

@@ -1,6 +1,9 @@
 //! Runs the proxy: starts everything, and accepts on one worker per core. What goes on beside that is in files
 //! of its own: `reload`, `expiry`, `probe`, `admin`, and the end in `drain`.
 
+pub mod drain;
+pub mod signals;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -20,24 +23,24 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::descriptors::{self, Reserve};
 use crate::admission::{Admission, Limits, Queue, Refused};
+use crate::client::identities::Identities;
 use crate::client::{Clients, Listener, Source};
 use crate::config::Config;
-use crate::descriptors::{self, Reserve};
-use crate::dns::Resolver;
-use crate::drain::{self, FAREWELL};
-use crate::identities::Identities;
-use crate::ledger::Ledger;
+use crate::lists::ledger::Ledger;
 use crate::lists::{Lists, Loaded};
 use crate::notice::{self, notice};
-use crate::parent::Parent;
 use crate::policy::Rules;
 use crate::reason::Reason;
 use crate::reception::Reception;
+use crate::server::drain::FAREWELL;
+use crate::server::signals::Signals;
 use crate::service::{self, Arrival, Service};
-use crate::signals::Signals;
+use crate::upstream::dns::Resolver;
+use crate::upstream::parent::Parent;
 use crate::upstream::{self, Outbound};
-use crate::{admin, credentials, expiry, probe, reload, tls};
+use crate::{admin, client::credentials, lists::expiry, probe, reception::tls, reload};
 
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]

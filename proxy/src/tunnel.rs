@@ -10,19 +10,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Refused;
-use crate::budget::{Account, Budgets};
+use crate::admission::budget::{Account, Budgets};
 use crate::client::{Clients, Listener, Source};
-use crate::dialled::{Dialled, OwnEnd};
 use crate::head::{self, Malformed};
+use crate::hello::retry::Gate;
 use crate::hello::{self, Hello, ServerName};
 use crate::log::Log;
+use crate::log::record::Beginning;
 use crate::policy::{Decision, Denial, Permit, Policy, Target};
 use crate::reason::Reason;
 use crate::reception::Unreceived;
-use crate::record::Beginning;
+use crate::reception::dialled::{Dialled, OwnEnd};
 use crate::refusal;
 use crate::relay::{self, End, Meters, Stop, Tally, Transfer};
-use crate::retry::Gate;
 use crate::upstream::{self, Failure, Outbound, Route, Upstream};
 use crate::wire::Wire;
 

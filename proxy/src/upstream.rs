@@ -1,6 +1,9 @@
 //! Vets and dials. The only file that opens outbound sockets; it dials nothing but addresses that a
 //! permit, or for the parent proxy the configuration, admitted, and never a name.
 
+pub mod dns;
+pub mod parent;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -13,11 +16,11 @@ use ringfence_config::address::Class;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::descriptors;
-use crate::dns::{Answer, Resolver, Unresolved};
-use crate::parent::{self, Parent};
+use crate::admission::descriptors;
 use crate::policy::{Admitted, Hop, Inadmissible, Permit, Rules};
 use crate::reason::Reason;
+use crate::upstream::dns::{Answer, Resolver, Unresolved};
+use crate::upstream::parent::Parent;
 
 /// How long an attempt may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use anyhow::{Context, Result};
-use ringfence::proxy_protocol::{self, Progress};
-use ringfence::tls::{Acceptor, Clients, HandshakeFailure, Peer, Settings};
+use ringfence::reception::proxy_protocol::{self, Progress};
+use ringfence::reception::tls::{Acceptor, Clients, HandshakeFailure, Peer, Settings};
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 use test_support::proxy_header::{BinaryHeader, line};

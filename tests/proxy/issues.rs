@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use ringfence::lists::signature::beside;
 use ringfence::reason::Reason;
-use ringfence::signature::beside;
 use tempfile::TempDir;
 use test_support::{Finished, Program, Ringfence, require_program};
 

@@ -10,7 +10,7 @@ use crate::pieces::{LENGTHS, LONG, Pieces, wait};
 /// Reads `bytes` as what a client sends first.
 ///
 /// - However they arrive, the answer is the same.
-/// - An accepted head has one reading: `httparse` and [`plainly`] find the same target in it, and it is
+/// - An accepted head has one reading: `httparse` and `plainly` find the same target in it, and it is
 ///   the head up to the first empty line, with all that came behind it kept apart.
 /// - The target, written out, is read as itself.
 /// - What a refusal shows of the request is short and printable.

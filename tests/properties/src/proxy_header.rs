@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ppp::{HeaderResult, v1, v2};
-use ringfence::proxy_protocol::{self as protocol, BadHeader, Progress};
+use ringfence::reception::proxy_protocol::{self as protocol, BadHeader, Progress};
 use tokio::time::Instant;
 
 use crate::pieces::{LENGTHS, LONG, Pieces, wait};

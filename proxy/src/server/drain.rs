@@ -9,8 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::notice::notice;
+use crate::server::signals::Stop;
 use crate::service::Service;
-use crate::signals::Stop;
 
 /// Waits until asked to stop, and stops. Asked again, it goes on to the next stage at once. `gone` closes
 /// with the last worker.

@@ -1,6 +1,6 @@
 //! Decides whether a list is too old: an earlier issue than one that was in force (a rollback), or past its
 //! end. Pure: what was in force and what time it is are told. What is remembered, and where, is
-//! [`ledger`](crate::ledger)'s decision.
+//! [`ledger`](crate::lists::ledger)'s decision.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! Remembers the highest serial of each file, and over restarts if it has a file to do so. What follows from
-//! it is [`vintage`](crate::vintage)'s decision.
+//! it is [`vintage`](crate::lists::vintage)'s decision.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vintage::{Problem, Rules, Serials, Vintage};
+use crate::lists::vintage::{Problem, Rules, Serials, Vintage};
 
 /// The memory of a process that loads lists.
 #[derive(Debug)]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
+use crate::client::credentials::{self, Users};
 use crate::config::Config;
-use crate::credentials::{self, Users};
 use crate::files;
 use crate::notice::notice;
 use crate::reload::{self, Files, Trouble};
+use crate::server::signals::Hangups;
 use crate::service::Service;
-use crate::signals::Hangups;
-use crate::{chain, tls};
+use crate::{chain, reception::tls};
 
 /// The files, and what they held.
 pub struct Identities {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use ringfence_config::issue::Moment;
 use tokio::time::sleep;
 
+use crate::lists::vintage::Standing;
 use crate::service::Service;
-use crate::vintage::Standing;
 
 /// Waits for one end after the other, until the future is dropped.
 pub async fn run(service: Arc<Service>) {

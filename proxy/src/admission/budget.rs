@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::admission::memory::{Fading, Key, Memory};
 use crate::client::Client;
-use crate::memory::{Fading, Key, Memory};
 
 /// How much a client may send.
 ///

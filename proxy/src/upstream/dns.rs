@@ -16,7 +16,7 @@ use hickory_resolver::{Resolver as Hickory, TokioResolver};
 use ringfence_config::Hostname;
 use tokio::time::timeout;
 
-use crate::descriptors;
+use crate::admission::descriptors;
 use crate::reason::Reason;
 
 /// Asks DNS, and remembers the answers for a while.
