@@ -56,7 +56,7 @@ fn answer(request: &Request<Incoming>, service: &Service) -> Response<Full<Bytes
     }
     match request.uri().path() {
         "/metrics" => {
-            service.metrics.log(service.shared.log.healthy());
+            service.metrics.log_is_up(service.shared.log.healthy());
             respond(StatusCode::OK, METRICS, service.metrics.encode())
         }
         "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),

@@ -286,9 +286,7 @@ impl Config {
             },
         })
     }
-}
 
-impl Config {
     /// What may not be as it seems.
     pub fn remark(&self) -> Option<&'static str> {
         let asks = self.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
@@ -676,9 +674,7 @@ struct Parsed<T>(T);
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
+        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
     }
 }
 
@@ -709,7 +705,7 @@ fn duration<'de, D: Deserializer<'de>>(
     let text = String::deserialize(deserializer)?;
     match humantime::parse_duration(&text) {
         Ok(duration) if (least..=MAX_TIME).contains(&duration) => Ok(duration),
-        _ => Err(serde::de::Error::custom(format!(
+        _ => Err(D::Error::custom(format!(
             "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
         ))),
     }
@@ -726,7 +722,7 @@ impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
         let range: RangeInclusive<usize> = LEAST..=1024 * 1024;
         match usize::deserialize(deserializer)? {
             bytes if range.contains(&bytes) => Ok(Self(bytes)),
-            bytes => Err(serde::de::Error::custom(format!(
+            bytes => Err(D::Error::custom(format!(
                 "{bytes} is out of range; give {} to {}",
                 range.start(),
                 range.end()
@@ -758,7 +754,7 @@ const UNITS: [(&str, u64); 5] =
 
 impl<'de> Deserialize<'de> for Volume {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -198,7 +198,7 @@ impl Metrics {
     }
 
     /// Shows whether the access log is being written.
-    pub fn log(&self, up: bool) {
+    pub fn log_is_up(&self, up: bool) {
         self.log_up.set(i64::from(up));
     }
 
