@@ -20,7 +20,7 @@ use crate::client::credentials::{Users, Verifier};
 use crate::config::Config;
 use crate::notice::notice;
 use crate::reason::Reason;
-use crate::reception::tls::{Names, SanName};
+use crate::reception::tls::{Proof, SanName};
 
 /// Where a connection comes from: what is known before it has asked for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct Source {
     pub listener: Listener,
     /// Where it meant to go, if it was redirected to us.
     pub original: Option<SocketAddr>,
-    /// The names that its certificate proves, if it showed one.
-    pub names: Option<Arc<Names>>,
+    /// What its certificate proves, if it showed one.
+    pub proof: Option<Arc<Proof>>,
 }
 
 /// How a client talks to us.
@@ -180,7 +180,7 @@ impl Clients {
             let group = Membership { index, name: group.name.clone(), identity };
             return Ok(Client { source, group });
         }
-        let proved = source.names.is_some() && self.asks_for_certificates();
+        let proved = source.proof.is_some() && self.asks_for_certificates();
         let reason = match user {
             None if could_log_in && source.listener != Listener::Transparent => {
                 Reason::CredentialsRequired
@@ -227,7 +227,7 @@ impl Group {
     /// By what a client at `source` fits, as far as that can be told without credentials. A certificate
     /// that groups ask for says who a client is, and so it is none of everyone.
     fn identity_of(&self, source: &Source, certificates_count: bool) -> Option<Identity> {
-        if self.is_everyone() && certificates_count && source.names.is_some() {
+        if self.is_everyone() && certificates_count && source.proof.is_some() {
             return None;
         }
         let address = source.address.ip();
@@ -237,7 +237,7 @@ impl Group {
         if self.certificates.is_empty() {
             return Some(Identity::Address);
         }
-        let names = source.names.as_ref()?;
+        let names = source.proof.as_ref()?.names()?;
         let name = self.certificates.iter().find(|name| names.contains(name))?;
         Some(Identity::Certificate(name.to_string().into()))
     }
@@ -252,7 +252,7 @@ impl Source {
     /// IPv4 address as an IPv6 one (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2), which is in no IPv4 block.
     pub fn new(address: SocketAddr, listener: Listener) -> Self {
         let address = canonical(address);
-        Self { address, balancer: None, listener, original: None, names: None }
+        Self { address, balancer: None, listener, original: None, proof: None }
     }
 }
 
@@ -348,11 +348,11 @@ mod tests {
 
     fn source(address: &str, names: Option<&[&str]>) -> Source {
         let address = format!("{address}:50000").parse().expect("an address");
-        let names = names.map(|names| {
+        let proof = names.map(|names| {
             let names = names.iter().map(|name| name.parse().expect("a name"));
-            Arc::new(names.collect::<Names>())
+            Arc::new(names.collect::<Proof>())
         });
-        Source { names, ..Source::new(address, Listener::Tls) }
+        Source { proof, ..Source::new(address, Listener::Tls) }
     }
 
     fn group(name: &str, address: &[&str], certificate: &[&str], user: &[&str]) -> Group {

@@ -17,7 +17,7 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 pub use self::stream::Stream;
@@ -51,11 +51,15 @@ pub async fn serve(
         live: opened,
         tasks: TaskTracker::new(),
     });
-    let handshake = settings(limits.head.bytes).handshake(&mut wire);
-    let ended = match timeout(limits.head.time, handshake).await {
-        Ok(Ok(connection)) => streams.accept(connection, &live).await,
-        Ok(Err(error)) => Ended::Closed.unless(&error),
-        Err(_) => Ended::Useless,
+    let ended = {
+        let handshake = settings(limits.head.bytes).handshake(&mut wire);
+        let handshake = timeout(limits.head.time, handshake);
+        match service.closing.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(connection))) => streams.accept(connection, &live).await,
+            Some(Ok(Err(error))) => Ended::Closed.unless(&error),
+            Some(Err(_)) => Ended::Useless,
+            None => Ended::Draining,
+        }
     };
     // Without the connection each of them comes to its end, and what has been sent can still be read.
     streams.tasks.close();
@@ -66,6 +70,7 @@ pub async fn serve(
         _ if ever => return None,
         Ended::Useless => (Reason::HeadTimeout, String::new()),
         Ended::Closed => (Reason::ClientClosed, String::new()),
+        Ended::Draining => (Reason::Draining, String::new()),
     };
     Some(Outcome::Unreceived(Unreceived { source, reason, detail }))
 }
@@ -97,6 +102,8 @@ enum Ended {
     Closed,
     /// It was of no use for too long.
     Useless,
+    /// The proxy stops, and nothing had been asked for yet.
+    Draining,
     /// The client broke the protocol, or our limits; the text says how.
     Violated(String),
 }
@@ -171,8 +178,9 @@ impl Streams {
         let mut no_more = pin!(async {
             tokio::select! {
                 () = self.service.closing.cancelled() => Ended::Closed,
-                // Streams that begin from now on are for a connection that has been looked at again.
-                () = self.proofs_changed() => Ended::Closed,
+                // Streams that begin from now on belong on a connection that has been looked at again; on this
+                // one they are nobody's.
+                () = self.outdated() => Ended::Closed,
                 () = of_no_use(live.clone(), limits.head.time, limits.relay.idle) => Ended::Useless,
             }
         });
@@ -189,10 +197,15 @@ impl Streams {
         };
         // Its streams go on; who has none is not waited for.
         connection.graceful_shutdown();
+        let late = Instant::now() + FAREWELL;
         let mut emptied = pin!(emptied(live.clone()));
         loop {
             tokio::select! {
                 accepted = connection.accept() => match accepted {
+                    // Whoever goes on for so long does not want to hear.
+                    Some(Ok((_, mut respond))) if Instant::now() > late => {
+                        respond.send_reset(::h2::Reason::REFUSED_STREAM);
+                    }
                     // It was on its way when we said that there should be no more.
                     Some(Ok((request, respond))) => {
                         ended = Ended::Closed;
@@ -207,10 +220,10 @@ impl Streams {
         }
     }
 
-    /// Waits until there are other authorities or revocation lists.
-    async fn proofs_changed(&self) {
-        match &self.service.reception.tls {
-            Some(acceptor) => acceptor.changed().await,
+    /// Waits until the client would have to show its certificate again, if it has shown one.
+    async fn outdated(&self) {
+        match &self.source.proof {
+            Some(proof) => proof.outdated().await,
             None => pending().await,
         }
     }

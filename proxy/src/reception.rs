@@ -104,7 +104,7 @@ impl Reception {
                         return Err(unreceived(source, reason, error.to_string()));
                     }
                 };
-                source.names = peer.names.map(Arc::new);
+                source.proof = peer.proof.map(Arc::new);
                 if peer.protocol == Protocol::Http2 {
                     source.listener = Listener::H2;
                     // Go's net/http agrees on HTTP/2 with its proxy, and then speaks HTTP/1.1 all the same.

@@ -217,7 +217,13 @@ impl Shared {
         };
         // Whoever redirects our own connections to us, too, would have us dial in circles.
         let hello = match hello {
-            Ok(_) if self.dialled.contains(source.address) => Err(Reason::SelfConnect),
+            Ok(_)
+                if source
+                    .original
+                    .is_some_and(|original| self.dialled.contains(source.address, original)) =>
+            {
+                Err(Reason::SelfConnect)
+            }
             hello => hello,
         };
         let port = source.original.and_then(|address| Port::try_from(address.port()).ok());

@@ -53,7 +53,14 @@ fn a_refused_client_reads_the_alert_even_if_it_has_sent_more() -> Result<()> {
             (client, None),
         ] {
             let (proxy, answer) = stage.meet(&client)?;
-            assert_eq!(proxy.map(|peer| peer.names.map(|names| names.to_string())), Ok(names));
+            assert_eq!(
+                proxy.map(|peer| peer
+                    .proof
+                    .as_ref()
+                    .and_then(|proof| proof.names())
+                    .map(ToString::to_string)),
+                Ok(names)
+            );
             assert_eq!(answer?, b'!');
         }
     }

@@ -1,6 +1,7 @@
 //! Who clients are, by address, certificate and credentials: each group has its own list, and who is in none
 //! gets nothing.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
@@ -178,11 +179,37 @@ fn a_new_revocation_list_counts_for_the_next_connection() -> Result<()> {
         let refused = secure.ask(&client, "fabrikam.azurecr.io", "").is_err();
         Ok(refused)
     })?;
-    let line = secure.stage.proxy.logged(|line| line["reason"] == "identity_rejected")?;
-    assert!(line["detail"].as_str().is_some_and(|text| text.contains("revoked")), "{line}");
+    let revoked = |text: &str| text.contains("revoked");
+    secure.stage.proxy.logged(|line| {
+        line["reason"] == "identity_rejected" && line["detail"].as_str().is_some_and(revoked)
+    })?;
     refuse_in_handshake(&secure, &identity)?;
     assert_eq!(secure.stage.origin.connections(), connections);
     crate::secure::echo(&mut tunnel, b"still here")
+}
+
+/// Whoever has shaken hands before it was revoked, and waited with the request, has to show it again.
+#[test]
+fn a_certificate_counts_when_something_is_asked_for() -> Result<()> {
+    let secure = Secure::of_groups(CERTIFICATES)?;
+    let identity = secure.certificate(9, &["dns:build.example"], None)?;
+    let client = secure.client()?.showing(&identity)?;
+    let mut early = secure.secured(&client)?;
+    // In TLS 1.3 a client is done before the proxy has seen its certificate.
+    early.flush()?;
+    let authority = secure.authority_of(HOST);
+    write!(early, "CONNECT {authority} HTTP/1.1\r\n")?;
+    let connected = || Ok(secure.stage.proxy.metric("ringfence_connections_open")? == 1);
+    secure.stage.until(connected)?;
+    secure.replace("revoked.pem", &secure.clients.revocations(&[7, 9])?)?;
+    secure.stage.until(|| Ok(secure.ask(&client, "fabrikam.azurecr.io", "").is_err()))?;
+    let (connections, asked) = (secure.stage.origin.connections(), secure.stage.dns.asked());
+    early.write_all(b"\r\n")?;
+    let head = crate::secure::head(&mut early)?;
+    ensure!(head.starts_with("HTTP/1.1 403 ringfence: identity_rejected; "), "{head}");
+    assert_eq!(secure.stage.origin.connections(), connections);
+    assert_eq!(secure.stage.dns.asked(), asked);
+    Ok(())
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Budgets {
         let limit = self.limits.get(group).copied().flatten()?;
         let (key, now) = ((group, Key::from(client.source.address.ip())), Instant::now());
         let mut accounts = lock(&self.accounts);
-        let key = if accounts.has_room(&key, ACCOUNTS) { key } else { (group, Key::OTHERS) };
+        let key = if accounts.has_room(&key, ACCOUNTS, now) { key } else { (group, Key::OTHERS) };
         Some(Arc::clone(accounts.open(key, now, || Arc::new(Account::new(limit, now)))))
     }
 }

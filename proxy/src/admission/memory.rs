@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who counts as one client: an IPv4 address, or the /64 from which an IPv6 host picks its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,11 +38,13 @@ pub struct Memory<K, V> {
     pages: HashMap<K, V>,
     /// How many pages call for the next look.
     sweep_at: usize,
+    /// When a full memory is looked through again.
+    full_until: Option<Instant>,
 }
 
 impl<K: Hash + Eq, V> Default for Memory<K, V> {
     fn default() -> Self {
-        Self { pages: HashMap::new(), sweep_at: LEAST_SWEPT }
+        Self { pages: HashMap::new(), sweep_at: LEAST_SWEPT, full_until: None }
     }
 }
 
@@ -67,19 +69,23 @@ impl<K: Hash + Eq, V: Fading> Memory<K, V> {
         }
     }
 
-    /// Whether there is a page for `key`, or room for one among `most`.
-    pub fn has_room(&self, key: &K, most: usize) -> bool {
+    /// Whether there is a page for `key`, or room for one among `most`. Where there seems to be none, what no
+    /// longer matters goes, though not for every newcomer.
+    pub fn has_room(&mut self, key: &K, most: usize, now: Instant) -> bool {
+        if self.pages.len() >= most && self.full_until.is_none_or(|until| now >= until) {
+            self.pages.retain(|_, page| page.matters(now));
+            self.full_until = Some(now + FULL);
+        }
         self.pages.len() < most || self.pages.contains_key(key)
     }
 }
 
 const NETWORK: u128 = u128::MAX << 64;
 const LEAST_SWEPT: usize = 1024;
+const FULL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -103,6 +109,19 @@ mod tests {
         fn matters(&self, now: Instant) -> bool {
             self.0 > now
         }
+    }
+
+    /// A memory that was full once has room again when what is in it doesn't matter any more.
+    #[test]
+    fn a_full_memory_does_not_stay_full() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut memory = Memory::default();
+        for key in 0..10 {
+            assert!(memory.has_room(&key, 10, start));
+            memory.open(key, start, || Until(start + second));
+        }
+        assert!(!memory.has_room(&10, 10, start) && memory.has_room(&9, 10, start));
+        assert!(memory.has_room(&10, 10, start + 2 * second));
     }
 
     #[test]

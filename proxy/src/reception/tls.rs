@@ -372,6 +372,8 @@ pub struct Acceptor {
     config: ArcSwap<ServerConfig>,
     /// What the files had in them when they were read last, as a digest: one of them is the key.
     contents: watch::Sender<Option<Digest>>,
+    /// Counts what has been read, so that it can be told whether a handshake would go the same way now.
+    version: watch::Sender<u64>,
 }
 
 impl Acceptor {
@@ -379,7 +381,8 @@ impl Acceptor {
     pub fn new(settings: Settings) -> Result<(Self, Vec<Warning>), Error> {
         let contents = watch::Sender::new(settings.digest());
         let Loaded { config, warnings } = load(&settings)?;
-        Ok((Self { settings, config: ArcSwap::from_pointee(config), contents }, warnings))
+        let (config, version) = (ArcSwap::from_pointee(config), watch::Sender::new(0));
+        Ok((Self { settings, config, contents, version }, warnings))
     }
 
     /// What it was made from; these are the files to watch.
@@ -398,13 +401,8 @@ impl Acceptor {
         let Loaded { config, warnings } = load(&self.settings)?;
         self.config.store(Arc::new(config));
         self.contents.send_replace(contents);
+        self.version.send_modify(|version| *version += 1);
         Ok(warnings)
-    }
-
-    /// Waits until other files are in force: whoever was let in before may not be any more.
-    pub async fn changed(&self) {
-        // The sender lives as long as this.
-        let _ = self.contents.subscribe().changed().await;
     }
 
     /// Shakes hands with one client until `deadline`.
@@ -418,6 +416,9 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        // Before what it stands for: a change between the two makes a proof old, never one too young.
+        let now = self.version.subscribe();
+        let at = *now.borrow();
         let acceptor = TlsAcceptor::from(self.config.load_full());
         let handshake = acceptor.accept(stream).into_fallible();
         let mut stream = match timeout_at(deadline, handshake).await {
@@ -428,8 +429,12 @@ impl Acceptor {
             }
             Err(_) => return Err(HandshakeFailure::Failed("it was not done in time".into())),
         };
-        match Peer::of(stream.get_ref().1) {
-            Ok(peer) => Ok((stream, peer)),
+        match Names::shown(stream.get_ref().1) {
+            Ok(names) => {
+                let proof = names.map(|names| Proof { names, at, now });
+                let protocol = Protocol::of(stream.get_ref().1);
+                Ok((stream, Peer { proof, protocol }))
+            }
             Err(error) => {
                 take_leave(&mut stream).await;
                 Err(HandshakeFailure::Rejected(error.to_string()))
@@ -513,13 +518,43 @@ fn explain(error: &CertificateError) -> String {
 }
 
 /// Who is at the other end of a handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The names its certificate proves; `None` if it showed no certificate.
-    pub names: Option<Names>,
+    /// What its certificate proves; `None` if it showed no certificate.
+    pub proof: Option<Proof>,
     /// What it is going to speak.
     pub protocol: Protocol,
 }
+
+/// The names that a certificate has proved, for as long as the files are those of its handshake: by others
+/// the certificate might be revoked.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    names: Names,
+    at: u64,
+    now: watch::Receiver<u64>,
+}
+
+impl Proof {
+    /// The names, unless the certificate would have to be shown again.
+    pub fn names(&self) -> Option<&Names> {
+        (*self.now.borrow() == self.at).then_some(&self.names)
+    }
+
+    /// Waits until the certificate would have to be shown again.
+    pub async fn outdated(&self) {
+        // Without a sender there is no listener any more.
+        let _ = self.now.clone().wait_for(|now| *now != self.at).await;
+    }
+}
+
+impl PartialEq for Proof {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.names, self.at) == (&other.names, other.at)
+    }
+}
+
+impl Eq for Proof {}
 
 /// What is spoken inside TLS (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -530,16 +565,12 @@ pub enum Protocol {
     Http2,
 }
 
-impl Peer {
-    fn of(connection: &ServerConnection) -> Result<Self, BadNames> {
-        // The client's own comes first; what is behind it proves who issued it, and nothing else.
-        let leaf = connection.peer_certificates().and_then(<[_]>::first);
-        let names = leaf.map(|der| Names::of(der)).transpose()?;
-        let protocol = match connection.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ => Protocol::Http1,
-        };
-        Ok(Self { names, protocol })
+impl Protocol {
+    fn of(connection: &ServerConnection) -> Self {
+        match connection.alpn_protocol() {
+            Some(b"h2") => Self::Http2,
+            _ => Self::Http1,
+        }
     }
 }
 
@@ -561,6 +592,13 @@ pub enum BadNames {
 }
 
 impl Names {
+    /// Those of the certificate that a client has shown. Its own comes first; what is behind it proves who
+    /// issued it, and nothing else.
+    fn shown(connection: &ServerConnection) -> Result<Option<Self>, BadNames> {
+        let leaf = connection.peer_certificates().and_then(<[_]>::first);
+        leaf.map(|der| Self::of(der)).transpose()
+    }
+
     /// Reads the names of a certificate in DER. Names that can't stand in our configuration, wildcards
     /// among them, are left out: nothing could equal them.
     pub fn of(certificate: &[u8]) -> Result<Self, BadNames> {
@@ -601,9 +639,11 @@ impl Names {
     }
 }
 
-impl FromIterator<SanName> for Names {
+#[cfg(test)]
+impl FromIterator<SanName> for Proof {
+    /// One that lasts.
     fn from_iter<I: IntoIterator<Item = SanName>>(names: I) -> Self {
-        Self(names.into_iter().collect())
+        Self { names: Names(names.into_iter().collect()), at: 0, now: watch::channel(0).1 }
     }
 }
 
@@ -936,7 +976,7 @@ mod tests {
 
         fn names(&self) -> Option<String> {
             let peer = self.proxy.as_ref().expect("accepted");
-            peer.names.as_ref().map(ToString::to_string)
+            peer.proof.as_ref().and_then(Proof::names).map(ToString::to_string)
         }
 
         fn rejection(self) -> (String, AlertDescription) {
