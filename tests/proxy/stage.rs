@@ -1,7 +1,7 @@
 //! A proxy on the loopback with everything around it in this process: a DNS server that says what it is
 //! told, an origin that records and echoes, and clients that send exactly the bytes a test wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Ringfence};
@@ -29,6 +30,8 @@ pub(crate) struct Stage {
     pub(crate) origin: Origin,
     pub(crate) list: PathBuf,
     directory: TempDir,
+    /// The connections that a test has found on record: a later one may have the same port.
+    found: Mutex<BTreeSet<u64>>,
 }
 
 impl Stage {
@@ -102,7 +105,7 @@ impl Stage {
         fs::write(&config, format!("resolver = [\"{resolver}\"]\n{settings}"))?;
         let arguments = ["--config".as_ref(), config.as_os_str()];
         let proxy = start(arguments)?;
-        Ok(Self { proxy, dns, origin, list, directory })
+        Ok(Self { proxy, dns, origin, list, directory, found: Mutex::default() })
     }
 
     /// Puts a list with these hosts in place, by rename, and waits until it is in force.
@@ -120,6 +123,17 @@ impl Stage {
         let new = self.directory.path().join("allowlist.new");
         fs::write(&new, document)?;
         Ok(fs::rename(new, list)?)
+    }
+
+    /// The log line of the connection from `client` that was not found before, and that there is one of it.
+    pub(crate) fn recorded(&self, client: &str) -> Result<Value> {
+        let found = lock(&self.found).clone();
+        let is_new = |line: &Value| !line["id"].as_u64().is_some_and(|id| found.contains(&id));
+        let ours = |line: &Value| line["client"] == client && is_new(line);
+        let line = self.proxy.logged(ours)?;
+        anyhow::ensure!(self.proxy.log()?.iter().filter(|line| ours(line)).count() == 1, "{line}");
+        lock(&self.found).extend(line["id"].as_u64());
+        Ok(line)
     }
 
     /// Puts this document in place, by rename, and waits until it is in force.
