@@ -457,18 +457,18 @@ impl Dns {
                 let query = &query[..length];
                 let (name, kind) = question(query);
                 let before = lock(&asked).contains(&(name.clone(), A));
-                lock(&asked).push((name.clone(), kind));
                 let answer = {
                     let answers = lock(&answers);
                     answers.get(&name).or_else(|| answers.get(EVERYTHING)).cloned()
                 };
+                // Who sees that it was asked for may release it at once.
+                if matches!(answer, Some(Answer::Held)) {
+                    lock(&held).push((query.to_vec(), peer));
+                }
+                lock(&asked).push((name.clone(), kind));
                 let reply = match answer.unwrap_or(Answer::NxDomain) {
-                    Answer::Silence => continue,
+                    Answer::Silence | Answer::Held => continue,
                     Answer::OnlyV4(_) if kind != A => continue,
-                    Answer::Held => {
-                        lock(&held).push((query.to_vec(), peer));
-                        continue;
-                    }
                     Answer::NxDomain => reply(query, 3, &[], 60),
                     Answer::ServFail => reply(query, 2, &[], 60),
                     Answer::Addresses(addresses) => reply(query, 0, &of(kind, &addresses), 60),
