@@ -1,21 +1,24 @@
-//! The program around the library: arguments, files, streams and exit codes. The only file of this
-//! crate that reads or writes anything.
+//! The program around the library: arguments, files, streams and exit codes. Nothing else in this crate reads or
+//! writes anything.
 
-use std::fmt;
+mod export;
+mod files;
+
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
-use allowlist_gen::export::{self, Format};
-use allowlist_gen::{DataEndpoints, Error, Generated, metadata, report};
+use allowlist_gen::export::{CaError, Error as ExportError, Format, Options as ExportOptions};
+use allowlist_gen::{DataEndpoints, Error, Generated, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
-use ringfence_config::snippet::Source;
 use ringfence_config::{Allowlist, Document, Issue, document, hostname};
 use similar::TextDiff;
+
+use self::files::{Destination, is_stdin, print, read_metadata, tell};
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
 ///
@@ -35,6 +38,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Generate(GenerateArguments),
+    Export(export::ExportArguments),
+    Formats(export::FormatsArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -67,8 +72,8 @@ struct GenerateArguments {
     #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
     output: Option<PathBuf>,
 
-    /// How to write the list
-    #[arg(long, default_value = "toml", conflicts_with = "check")]
+    /// How to write the list: one of `allowlist-gen formats` that needs no settings
+    #[arg(long, default_value = "toml", hide_possible_values = true, conflicts_with = "check")]
     format: Format,
 
     /// Number this issue of the list; let it grow with each
@@ -180,11 +185,6 @@ enum Action {
     Check(PathBuf),
 }
 
-enum Destination {
-    Stdout,
-    File(PathBuf),
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Findings {
     Tolerated,
@@ -201,6 +201,8 @@ pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (arguments.command, arguments.generate) {
         (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
+        (Some(Command::Export(raw)), _) => export::export(raw),
+        (Some(Command::Formats(raw)), _) => export::formats(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -235,7 +237,8 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
             Ok(Answer::No)
         }
         Action::Write(format, destination) => {
-            write(&generated.allowlist, options.issue, *format, destination)
+            let none = ExportOptions::default();
+            export::write(*format, &generated.allowlist, options.issue, &none, destination)
         }
     }
 }
@@ -243,7 +246,7 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
 fn derive(input: &Input) -> Result<Generated, Failure> {
     let generated = match input {
         Input::Files(files, data) => {
-            let sources = files.iter().map(|file| read(file));
+            let sources = files.iter().map(|file| read_metadata(file));
             allowlist_gen::generate(&sources.collect::<Result<Vec<_>, _>>()?, *data)
         }
         Input::Names { login_server, home, replicas } => {
@@ -251,62 +254,6 @@ fn derive(input: &Input) -> Result<Generated, Failure> {
         }
     };
     generated.map_err(Failure::Generate)
-}
-
-fn read(file: &Path) -> Result<Source, Failure> {
-    let (name, bytes) = if is_stdin(file) {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        ("<stdin>".to_owned(), read.map(|_| bytes))
-    } else {
-        (file.display().to_string(), fs::read(file))
-    };
-    let bytes = bytes.map_err(|error| Failure::Read(name.clone(), error))?;
-    metadata::decode(&name, bytes).map_err(|error| Failure::Generate(error.into()))
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
-fn write(
-    list: &Allowlist,
-    issue: Issue,
-    format: Format,
-    destination: &Destination,
-) -> Result<Answer, Failure> {
-    let mut bytes = Vec::new();
-    export::write(format, list, issue, &mut bytes)?;
-    match destination {
-        Destination::Stdout => print(&bytes)?,
-        Destination::File(file) => replace(file, &bytes)
-            .map_err(|error| Failure::Write(file.display().to_string(), error))?,
-    }
-    Ok(Answer::Yes)
-}
-
-/// Puts `bytes` in the place of `file` in one step, so that a reader sees the old list or the new
-/// one.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link keeps pointing where it does; what it points at is replaced.
-    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".allowlist-");
-    // A list is no secret, and its reader is often another user; the umask has the last word.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut new = builder.tempfile_in(directory)?;
-    new.write_all(bytes)?;
-    new.as_file().sync_all()?;
-    new.persist(&file)?;
-    Ok(())
 }
 
 /// Compares canonical documents, so that comments and order don't count. Each issue has another serial and
@@ -363,20 +310,6 @@ fn describe(document: Description) -> Result<Answer, Failure> {
     Ok(Answer::Yes)
 }
 
-/// Data. A reader that has seen enough, such as `head`, is no failure.
-fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
-        _ => Ok(()),
-    }
-}
-
-/// For people. If nobody can be told, nobody can be told that either.
-fn tell(message: &dyn fmt::Display) {
-    let _ = io::stderr().lock().write_all(message.to_string().as_bytes());
-}
-
 impl TryFrom<GenerateArguments> for Options {
     type Error = Failure;
 
@@ -394,10 +327,9 @@ impl TryFrom<GenerateArguments> for Options {
             _ if raw.assume_data_endpoints => Input::Files(raw.files, DataEndpoints::AssumedOn),
             _ => Input::Files(raw.files, DataEndpoints::AsReported),
         };
-        let action = match (raw.check, raw.output) {
-            (Some(file), _) => Action::Check(file),
-            (None, Some(file)) => Action::Write(raw.format, Destination::File(file)),
-            (None, None) => Action::Write(raw.format, Destination::Stdout),
+        let action = match raw.check {
+            Some(file) => Action::Check(file),
+            None => Action::Write(raw.format, Destination::from(raw.output)),
         };
         let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
         let issue = Issue { serial: raw.serial, not_after: raw.not_after };
@@ -442,7 +374,9 @@ enum Failure {
     #[error(transparent)]
     Check(#[from] document::Error),
     #[error(transparent)]
-    Export(#[from] export::Error),
+    Export(#[from] ExportError),
+    #[error("{0} is not a file of certificates: {1}")]
+    Ca(String, CaError),
 }
 
 impl Failure {

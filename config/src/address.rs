@@ -228,6 +228,16 @@ impl Pin {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
+
+    /// The block; of a single address, one of full length.
+    pub fn block(&self) -> IpNet {
+        self.0
+    }
+
+    /// The address, if it is a single one.
+    pub fn address(&self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
 }
 
 impl TryFrom<IpAddr> for Pin {

@@ -30,13 +30,19 @@ impl Cloud {
     /// The domain below which the cloud's registries answer; azure-cli calls it
     /// `acr_login_server_endpoint`.
     /// <https://github.com/Azure/azure-cli/blob/dev/src/azure-cli-core/azure/cli/core/cloud.py>
-    fn suffix(self) -> &'static str {
+    pub fn suffix(self) -> &'static str {
         match self {
             Self::Public => "azurecr.io",
             Self::UsGovernment => "azurecr.us",
             Self::China => "azurecr.cn",
             Self::Bleu => "azurecr.sovcloud-azure.fr",
         }
+    }
+
+    /// The DNS zone with the private addresses of the cloud's registries.
+    /// <https://learn.microsoft.com/azure/private-link/private-endpoint-dns>
+    pub fn private_zone(self) -> String {
+        format!("{PRIVATE_ZONE}.{}", self.suffix())
     }
 }
 
@@ -154,6 +160,14 @@ impl Endpoint {
     /// Its name.
     pub fn host(&self) -> Hostname {
         self.to_string().parse().expect("a label, a region and a suffix make a host name")
+    }
+
+    /// The name, relative to its cloud's [private zone](Cloud::private_zone), of the record that has the host's
+    /// private address: `contoso.eastus.data`.
+    pub fn private_record(&self) -> String {
+        let host = self.to_string();
+        let below = host.len() - self.login_server.cloud.suffix().len() - 1;
+        host[..below].to_owned()
     }
 
     /// Reads the name of a record in a private DNS zone, `contoso.privatelink.azurecr.io.`, as the
@@ -371,6 +385,9 @@ mod tests {
         ] {
             let endpoint = Endpoint::from_private_record(record).expect(record);
             assert_eq!(endpoint.to_string(), host);
+            let zone = endpoint.login_server().cloud().private_zone();
+            let back = format!("{}.{zone}", endpoint.private_record());
+            assert_eq!(Endpoint::from_private_record(&back), Ok(endpoint));
         }
         assert_eq!(Endpoint::from_private_record("privatelink.azurecr.io."), Err(Error::Apex));
     }

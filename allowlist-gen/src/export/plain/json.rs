@@ -1,27 +1,36 @@
 //! Every entry with every key, so that a reader never has to know a default.
 
-use std::io::Write;
-
+use ringfence_config::Entry;
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::{Ports, SCHEMA};
 use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
-use ringfence_config::{Allowlist, Entry, Issue};
 use serde::Serialize;
 
-use super::Error;
+use crate::export::sheet::Sheet;
+use crate::export::{About, Error, Kind, Scope, quote};
 
-pub(super) fn write(allowlist: &Allowlist, issue: Issue, out: &mut dyn Write) -> Result<(), Error> {
-    let document = JsonDocument {
+pub(in crate::export) const ABOUT: About = About {
+    file: "allowlist.json",
+    kind: Kind::Data,
+    scope: Scope::Everything,
+    takes: &[],
+    needs: &[],
+    limits: "",
+    notes: &[],
+    apply: "python3 -c 'import json; print(*(entry[\"host\"] for entry in json.load(open(\"allowlist.json\"))[\"entries\"]))'",
+    validator: "Python's json module",
+    sources: &["https://www.rfc-editor.org/rfc/rfc8259"],
+};
+
+pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    Ok(quote::json(&JsonDocument {
         schema: SCHEMA,
-        hash: allowlist.hash(),
-        serial: issue.serial,
-        not_after: issue.not_after,
-        entries: allowlist.entries().iter().map(JsonEntry::from).collect(),
-    };
-    serde_json::to_writer_pretty(&mut *out, &document).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+        hash: sheet.allowlist.hash(),
+        serial: sheet.issue.serial,
+        not_after: sheet.issue.not_after,
+        entries: sheet.allowlist.entries().iter().map(JsonEntry::from).collect(),
+    }))
 }
 
 #[derive(Serialize)]

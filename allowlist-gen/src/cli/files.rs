@@ -1,0 +1,105 @@
+//! Files and streams.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use allowlist_gen::metadata;
+use ringfence_config::snippet::Source;
+
+use super::Failure;
+
+/// Where a text goes.
+pub(super) enum Destination {
+    Stdout,
+    File(PathBuf),
+}
+
+impl From<Option<PathBuf>> for Destination {
+    fn from(output: Option<PathBuf>) -> Self {
+        output.map_or(Self::Stdout, Self::File)
+    }
+}
+
+impl Destination {
+    /// Puts all of `bytes` there, or nothing.
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => print(bytes),
+            Self::File(file) => replace(file, bytes)
+                .map_err(|error| Failure::Write(file.display().to_string(), error)),
+        }
+    }
+}
+
+/// A file of JSON, or standard input, in the encoding that its first bytes tell.
+pub(super) fn read_metadata(file: &Path) -> Result<Source, Failure> {
+    let (name, bytes) = read(file)?;
+    metadata::decode(&name, bytes).map_err(|error| Failure::Generate(error.into()))
+}
+
+/// A file of text, or standard input, and what messages call it.
+pub(super) fn read_text(file: &Path) -> Result<(String, String), Failure> {
+    let (name, bytes) = read(file)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Failure::Read(name.clone(), io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+    })?;
+    Ok((name, text))
+}
+
+fn read(file: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let (name, bytes) = if is_stdin(file) {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), read.map(|_| bytes))
+    } else {
+        (file.display().to_string(), fs::read(file))
+    };
+    match bytes {
+        Ok(bytes) => Ok((name, bytes)),
+        Err(error) => Err(Failure::Read(name, error)),
+    }
+}
+
+pub(super) fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Puts `bytes` in the place of `file` in one step, so that a reader sees the old list or the new
+/// one.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link keeps pointing where it does; what it points at is replaced.
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".allowlist-");
+    // A list is no secret, and its reader is often another user; the umask has the last word.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut new = builder.tempfile_in(directory)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    Ok(())
+}
+
+/// Data. A reader that has seen enough, such as `head`, is no failure.
+pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
+        _ => Ok(()),
+    }
+}
+
+/// For people. If nobody can be told, nobody can be told that either.
+pub(super) fn tell(message: &dyn fmt::Display) {
+    let _ = io::stderr().lock().write_all(message.to_string().as_bytes());
+}

@@ -1,0 +1,192 @@
+//! Decides what is told of a format: in help texts, in the header of each export, and in `docs/exports`.
+
+use std::fmt::{self, Write as _};
+
+use super::{Format, Setting};
+
+/// What there is to know about a format.
+#[derive(Debug)]
+pub struct About {
+    /// The file that people usually save it as.
+    pub file: &'static str,
+    /// What its target goes by.
+    pub kind: Kind,
+    /// Which entries it can say.
+    pub scope: Scope,
+    /// What it takes beside the list.
+    pub takes: &'static [Setting],
+    /// What of that it can't do without.
+    pub needs: &'static [Setting],
+    /// How much the target takes, and what happens beyond; empty if there is no limit to meet.
+    pub limits: &'static str,
+    /// What else must be true for it to work, and what it can't do; one sentence or two each. They stand in the
+    /// header of each export, too.
+    pub notes: &'static [&'static str],
+    /// Shell commands that put it into force.
+    pub apply: &'static str,
+    /// What holds our exports to the format: programs that the tests run.
+    pub validator: &'static str,
+    /// The pages that describe the format.
+    pub sources: &'static [&'static str],
+}
+
+/// What the target of an export goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is the list itself.
+    Data,
+    /// The name that the client asks for.
+    Name,
+    /// The addresses that it finds for the name.
+    Resolved,
+    /// The addresses in the list.
+    Address,
+    /// It answers DNS questions with the addresses in the list.
+    Answer,
+    /// It is a client's setting.
+    Client,
+}
+
+impl Kind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Name => "name",
+            Self::Resolved => "resolved",
+            Self::Address => "address",
+            Self::Answer => "answer",
+            Self::Client => "client",
+        }
+    }
+
+    /// What that means for whoever relies on it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Data => "The list itself, for programs and people.",
+            Self::Name => {
+                "By name: the target sees the name that a client asks for, and lets exactly these pass."
+            }
+            Self::Resolved => {
+                "Resolved: the target allows the addresses that it finds for these names. Public registries share \
+                 their front ends, so other people's registries can be reached at the same addresses."
+            }
+            Self::Address => {
+                "By address: the target knows no names, so only the addresses of private endpoints are written. \
+                 The public front ends are shared between registries: an address of theirs also reaches other \
+                 people's."
+            }
+            Self::Answer => {
+                "Answers to DNS questions, for registries behind private endpoints. Nothing is blocked: a client \
+                 that knows an address doesn't have to ask."
+            }
+            Self::Client => {
+                "A client's setting, which it is free to ignore: this is no filter, and needs one behind it."
+            }
+        }
+    }
+}
+
+/// Which entries a format can say. What it can't say is refused, whichever format it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything, patterns among them.
+    Everything,
+    /// Exact hosts, on any ports.
+    Ports,
+    /// Exact hosts on port 443, which goes without saying there.
+    Https,
+    /// Hosts that have private addresses, on any ports.
+    PinnedPorts,
+    /// Hosts that have private addresses, whatever the port: there are none in it.
+    Pinned,
+    /// All hosts of registries behind Private Link, and of none else: whatever the rest is, it stays out.
+    PrivateLink,
+}
+
+impl Scope {
+    /// What that is, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Everything => "Every entry, patterns among them.",
+            Self::Ports => "Exact hosts, on any ports.",
+            Self::Https => "Exact hosts on port 443; a host with another port is an error.",
+            Self::PinnedPorts => {
+                "Hosts with private addresses, on any ports. A host without one is an error, or with \
+                 `--pinned-only` left out and named in the header."
+            }
+            Self::Pinned => {
+                "Hosts with private addresses; it has no ports. A host without an address is an error, or with \
+                 `--pinned-only` left out and named in the header."
+            }
+            Self::PrivateLink => {
+                "All hosts of the registries that are reached through Private Link, and no others."
+            }
+        }
+    }
+}
+
+/// A format's page, in Markdown: `docs/exports` holds them all.
+#[derive(Debug, Clone, Copy)]
+pub struct Page(pub Format);
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = self.0.about();
+        writeln!(f, "# {}: {}\n", self.0.name(), self.0.summary())?;
+        writeln!(f, "{}\n", about.kind.meaning())?;
+        writeln!(f, "| | |\n|---|---|")?;
+        writeln!(f, "| usual file | `{}` |", about.file)?;
+        writeln!(f, "| kind | {} |", about.kind.name())?;
+        writeln!(f, "| says | {} |", about.scope.meaning())?;
+        writeln!(f, "| takes | {} |", Setting::list(about.takes, about.needs))?;
+        let limits =
+            if about.limits.is_empty() { "None that a list would meet." } else { about.limits };
+        writeln!(f, "| limits | {limits} |")?;
+        writeln!(f, "| validated by | {} |", about.validator)?;
+        for source in about.sources {
+            writeln!(f, "| described at | <{source}> |")?;
+        }
+        if !about.notes.is_empty() {
+            writeln!(f, "\nWhat else must be true:\n")?;
+            for note in about.notes {
+                writeln!(f, "- {note}")?;
+            }
+        }
+        writeln!(f, "\n## Apply\n\n```sh\n{}\n```", self.0.export_command())?;
+        if !about.apply.is_empty() {
+            writeln!(f, "\n```sh\n{}\n```", about.apply.trim_ascii())?;
+        }
+        Ok(())
+    }
+}
+
+impl Format {
+    /// What it is, its kind, its limits and what it is validated by, in a few lines.
+    pub fn in_brief(self) -> String {
+        let about = self.about();
+        let limits =
+            if about.limits.is_empty() { "none that a list would meet" } else { about.limits };
+        let (name, kind) = (self.name(), about.kind.name());
+        let mut text = format!("{name} ({kind})\n    {}\n", self.summary());
+        for (word, line) in [("limits", limits), ("validated by", about.validator)] {
+            let options =
+                textwrap::Options::new(110).initial_indent("    ").subsequent_indent("        ");
+            let line = format!("{word}: {line}").replace('`', "");
+            text.push_str(&textwrap::fill(&line, options));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The command that writes it, with an example of each setting that it needs.
+    fn export_command(self) -> String {
+        let about = self.about();
+        let mut command = format!("allowlist-gen export {}", self.name());
+        for setting in about.needs {
+            let _ = write!(command, " {} {}", setting.flag(), setting.example());
+        }
+        let _ = write!(command, " allowlist.toml --output {}", about.file);
+        command
+    }
+}

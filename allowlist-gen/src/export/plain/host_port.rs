@@ -1,0 +1,28 @@
+//! `host:port`, one a line: a host with two ports has two lines.
+
+use crate::export::sheet::Sheet;
+use crate::export::text::Text;
+use crate::export::{About, Error, Kind, Scope};
+
+pub(in crate::export) const ABOUT: About = About {
+    file: "allowlist.txt",
+    kind: Kind::Data,
+    scope: Scope::Ports,
+    takes: &[],
+    needs: &[],
+    limits: "",
+    notes: &[],
+    apply: "while IFS=: read -r host port; do echo \"$host on port $port\"; done < allowlist.txt",
+    validator: "our own reader",
+    sources: &[],
+};
+
+pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    let mut text = Text::default();
+    for host in &sheet.hosts {
+        for port in host.ports.iter() {
+            text.line(format_args!("{}:{port}", host.name));
+        }
+    }
+    Ok(text.into_string())
+}

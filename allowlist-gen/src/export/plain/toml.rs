@@ -1,0 +1,26 @@
+//! The document itself, as `ringfence` reads it.
+
+use crate::export::sheet::Sheet;
+use crate::export::{About, Error, Kind, Scope};
+
+pub(in crate::export) const ABOUT: About = About {
+    file: "allowlist.toml",
+    kind: Kind::Data,
+    scope: Scope::Everything,
+    takes: &[],
+    needs: &[],
+    limits: "",
+    notes: &[],
+    apply: "ringfence check --allowlist allowlist.toml\nringfence run --allowlist allowlist.toml",
+    validator: "`ringfence check`, and the proxy",
+    sources: &["https://toml.io/en/v1.0.0"],
+};
+
+pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    Ok(HEADER.to_owned() + &sheet.allowlist.to_toml_issue(sheet.issue))
+}
+
+const HEADER: &str = "\
+# Derived from registry metadata by `allowlist-gen generate`. Hosts of your own belong in a file of
+# their own; `allowlist-gen generate --check` tells when this one no longer matches its registries.
+";

@@ -1,0 +1,3 @@
+//! Other forward proxies, and what points clients at one.
+
+pub(super) mod squid;

@@ -1,0 +1,29 @@
+//! Puts other people's texts where they can do no harm: into one line, between quotes, or both.
+
+#![allow(dead_code, reason = "for now")]
+
+use ringfence_config::snippet::escape;
+
+/// `text` in one line, between quotes and cut at 120 characters: for comments, which end with the line and begin
+/// nothing else. The closing quote keeps a backslash from the end of the line.
+pub(super) fn remark(text: &str) -> String {
+    let line = escape(text);
+    let mut cut: String = line.chars().take(120).collect();
+    if cut.len() < line.len() {
+        cut.push('…');
+    }
+    format!("\"{cut}\"")
+}
+
+/// `value` as indented JSON, with a newline at the end.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    let mut text =
+        serde_json::to_string_pretty(value).expect("strings, numbers, lists and maps are JSON");
+    text.push('\n');
+    text
+}
+
+/// `value` as YAML, which the reader takes for what it is: `"no"` and `"443"` have quotes.
+pub(super) fn yaml(value: &impl serde::Serialize) -> String {
+    serde_saphyr::to_string(value).expect("strings, numbers, lists and maps are YAML")
+}

@@ -1,0 +1,461 @@
+//! Decides what a format gets to see: the entries that it can say, all of them, in one order, with the words that
+//! all formats share.
+
+#![allow(dead_code, reason = "for now")]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use ringfence_config::address::Pin;
+use ringfence_config::allowlist::Ports;
+use ringfence_config::endpoint::{Cloud, Endpoint, Family, LoginServer};
+use ringfence_config::hostname::Port;
+use ringfence_config::registry::Region;
+use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, Issue, Role};
+
+use super::quote::remark;
+use super::{About, Error, Format, Kind, Options, Scope, Setting, Unpinned};
+
+/// A list as one format sees it.
+pub(super) struct Sheet<'a> {
+    /// The hosts, in the list's order: by registry, then role, then region; hand-written ones last. With
+    /// [`Scope::Everything`], the exact ones.
+    pub(super) hosts: Vec<Host<'a>>,
+    /// What the export was told.
+    pub(super) options: &'a Options,
+    /// The list itself.
+    pub(super) allowlist: &'a Allowlist,
+    /// Which issue of it this is.
+    pub(super) issue: Issue,
+    format: Format,
+    left_out: Vec<&'a Hostname>,
+}
+
+/// An entry with an exact host.
+#[derive(Debug, Clone)]
+pub(super) struct Host<'a> {
+    pub(super) name: Cow<'a, Hostname>,
+    /// What the host is of a registry, if it belongs to one.
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) ports: Cow<'a, Ports>,
+    pub(super) role: Cow<'a, Role>,
+    /// The private addresses.
+    pub(super) addresses: &'a [Pin],
+    pub(super) why: Option<&'a str>,
+}
+
+/// Hosts that go into one rule or object: those of one registry, or the hand-written ones, that have the same ports.
+pub(super) struct Group<'a> {
+    /// `acr-contoso`, or `other`; of another cloud `acr-contoso--cn`, on other ports `acr-contoso--8443`, and the
+    /// second part of what was split `acr-contoso--part2`. Two dashes stand in no registry's name, so no other
+    /// group has the same.
+    pub(super) name: String,
+    pub(super) registry: Option<LoginServer>,
+    pub(super) ports: Ports,
+    pub(super) hosts: Vec<Host<'a>>,
+}
+
+impl<'a> Sheet<'a> {
+    /// What `format` sees of `allowlist`; an error if it can't say an entry, or if the options aren't those it takes.
+    pub(super) fn new(
+        format: Format,
+        allowlist: &'a Allowlist,
+        issue: Issue,
+        options: &'a Options,
+    ) -> Result<Self, Error> {
+        check_settings(format, options)?;
+        let mut sheet =
+            Self { hosts: Vec::new(), options, allowlist, issue, format, left_out: Vec::new() };
+        for entry in allowlist.entries() {
+            sheet.take(entry)?;
+        }
+        if sheet.about().scope == Scope::PrivateLink {
+            sheet.keep_private_link();
+        }
+        Ok(sheet)
+    }
+
+    fn take(&mut self, entry: &'a Entry) -> Result<(), Error> {
+        let scope = self.about().scope;
+        let name = match &entry.host {
+            HostPattern::Exact(name) => name,
+            HostPattern::Wildcard(_) if matches!(scope, Scope::Everything | Scope::PrivateLink) => {
+                return Ok(());
+            }
+            HostPattern::Wildcard(_) => {
+                let why = "consumers disagree on what a wildcard spans; list the exact hosts";
+                return Err(self.unrepresentable(entry.host.as_str(), why));
+            }
+        };
+        if scope == Scope::Https && entry.ports != Ports::https() {
+            let why = "it has no ports, and means 443";
+            return Err(self.unrepresentable(name.as_str(), why));
+        }
+        if matches!(scope, Scope::Pinned | Scope::PinnedPorts) && entry.addresses.is_empty() {
+            if self.options.unpinned == Unpinned::LeftOut {
+                self.left_out.push(name);
+                return Ok(());
+            }
+            let why = "it holds private addresses, and this host has none on the list; `--pinned-only` leaves \
+                       out such hosts";
+            return Err(self.unrepresentable(name.as_str(), why));
+        }
+        self.hosts.push(Host {
+            name: Cow::Borrowed(name),
+            endpoint: entry.role.registry().and_then(|_| name.as_str().parse().ok()),
+            ports: Cow::Borrowed(&entry.ports),
+            role: Cow::Borrowed(&entry.role),
+            addresses: &entry.addresses,
+            why: entry.why.as_deref(),
+        });
+        Ok(())
+    }
+
+    /// Keeps all hosts of the registries that have a private address anywhere, and adds those of the regions to come.
+    fn keep_private_link(&mut self) {
+        let mut by_registry: BTreeMap<LoginServer, Vec<Host<'a>>> = BTreeMap::new();
+        for host in self.hosts.drain(..) {
+            if let Some(endpoint) = &host.endpoint {
+                by_registry.entry(endpoint.login_server().clone()).or_default().push(host);
+            }
+        }
+        by_registry.retain(|_, hosts| hosts.iter().any(|host| !host.addresses.is_empty()));
+        for (registry, hosts) in &mut by_registry {
+            for region in &self.options.future_regions {
+                hosts.extend(Host::to_come(registry, region, hosts));
+            }
+        }
+        self.hosts = by_registry.into_values().flatten().collect();
+    }
+
+    /// What is known of the format.
+    pub(super) fn about(&self) -> &'static About {
+        self.format.about()
+    }
+
+    /// An [`Error::Unrepresentable`] of this format.
+    pub(super) fn unrepresentable(&self, host: &str, why: impl Into<Cow<'static, str>>) -> Error {
+        Error::Unrepresentable {
+            host: host.to_owned(),
+            format: self.format.name(),
+            why: why.into(),
+        }
+    }
+
+    /// An [`Error::TooMany`] of this format, if there are more than `limit`.
+    pub(super) fn at_most(
+        &self,
+        limit: usize,
+        what: &'static str,
+        found: usize,
+    ) -> Result<(), Error> {
+        let format = self.format.name();
+        if found > limit { Err(Error::TooMany { format, what, found, limit }) } else { Ok(()) }
+    }
+
+    /// An [`Error::Unsuitable`] of this format.
+    pub(super) fn unsuitable(&self, setting: Setting, why: impl Into<Cow<'static, str>>) -> Error {
+        Error::Unsuitable { format: self.format.name(), setting, why: why.into() }
+    }
+
+    /// An [`Error::Empty`] of this format, if there is no host: for targets to which an empty rule means everything.
+    pub(super) fn not_empty(&self) -> Result<(), Error> {
+        let format = self.format.name();
+        let why = match self.about().scope {
+            Scope::Pinned | Scope::PinnedPorts => "no host on the list has a private address",
+            Scope::PrivateLink => "no registry on the list is reached through Private Link",
+            Scope::Everything | Scope::Ports | Scope::Https => "the list is empty",
+        };
+        if self.hosts.is_empty() { Err(Error::Empty { format, why }) } else { Ok(()) }
+    }
+
+    /// The hosts by registry and ports, in the list's order.
+    pub(super) fn groups(&self) -> Vec<Group<'a>> {
+        let mut groups: Vec<Group<'a>> = Vec::new();
+        let mut index: BTreeMap<String, usize> = BTreeMap::new();
+        for host in &self.hosts {
+            let registry = host.endpoint.as_ref().map(|endpoint| endpoint.login_server().clone());
+            let name = group_name(registry.as_ref(), &host.ports);
+            let at = *index.entry(name.clone()).or_insert_with(|| {
+                let ports = host.ports.clone().into_owned();
+                groups.push(Group { name, registry, ports, hosts: Vec::new() });
+                groups.len() - 1
+            });
+            groups[at].hosts.push(host.clone());
+        }
+        groups
+    }
+
+    /// The private addresses of all hosts, each once, in ascending order.
+    pub(super) fn addresses(&self) -> Vec<Pin> {
+        let mut pins: Vec<Pin> =
+            self.hosts.iter().flat_map(|host| host.addresses).copied().collect();
+        pins.sort_unstable();
+        pins.dedup();
+        pins
+    }
+
+    /// What the file says of itself, in lines that begin with `prefix`, `# ` say, and are at most 100 characters wide.
+    pub(super) fn header(&self, prefix: &str) -> String {
+        let options = textwrap::Options::new(100)
+            .initial_indent(prefix)
+            .subsequent_indent(prefix)
+            .break_words(false)
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        let mut header = String::new();
+        for paragraph in self.paragraphs() {
+            for line in textwrap::wrap(&paragraph, &options) {
+                header.push_str(line.trim_ascii_end());
+                header.push('\n');
+            }
+        }
+        header
+    }
+
+    /// The same in one line, for formats whose only comment is a description.
+    pub(super) fn summary(&self) -> String {
+        self.paragraphs().join(" ")
+    }
+
+    /// What made it, in a few words, and of what.
+    pub(super) fn origin(&self) -> String {
+        let count = self.hosts.len();
+        let hosts = if count == 1 { "host" } else { "hosts" };
+        let issue = self.issue;
+        let issue = if issue.is_empty() { String::new() } else { format!(" ({issue})") };
+        let (format, hash) = (self.format.name(), self.allowlist.hash());
+        format!(
+            "Written by `allowlist-gen export {format}`: {count} {hosts} of the list {hash}{issue}."
+        )
+    }
+
+    fn paragraphs(&self) -> Vec<String> {
+        let about = self.about();
+        let mut paragraphs = vec![self.origin(), self.registries()];
+        if about.takes.contains(&Setting::Client) {
+            paragraphs.push(self.clients());
+        }
+        if !self.left_out.is_empty() {
+            let names = self.left_out.iter().map(|name| name.as_str());
+            let names = some(names.collect(), "hosts");
+            paragraphs.push(format!("Left out, as they have no private address: {names}."));
+        }
+        paragraphs.push(about.kind.meaning().to_owned());
+        paragraphs.extend(about.notes.iter().map(ToString::to_string));
+        paragraphs.extend(self.without_layers());
+        paragraphs
+    }
+
+    fn registries(&self) -> String {
+        let groups = self.groups();
+        let registries: BTreeMap<&LoginServer, Vec<&Region>> = groups
+            .iter()
+            .filter_map(|group| Some((group.registry.as_ref()?, group.regions())))
+            .collect();
+        let others = self.hosts.iter().filter(|host| host.endpoint.is_none()).count();
+        let mut said: Vec<String> = registries
+            .into_iter()
+            .map(|(registry, regions)| match regions.as_slice() {
+                [] => registry.to_string(),
+                regions => {
+                    let names = regions.iter().map(|region| region.as_str());
+                    format!("{registry} ({})", some(names.collect(), "regions"))
+                }
+            })
+            .collect();
+        if said.is_empty() {
+            said.push("none".into());
+        }
+        let said = some(said.iter().map(String::as_str).collect(), "registries");
+        match others {
+            0 => format!("Registries: {said}."),
+            1 => format!("Registries: {said}; and one other host."),
+            others => format!("Registries: {said}; and {others} other hosts."),
+        }
+    }
+
+    fn clients(&self) -> String {
+        match self.options.clients.as_slice() {
+            [] => "Clients: whoever reaches it; `--client` narrows that.".to_owned(),
+            clients => {
+                let clients: Vec<String> = clients.iter().map(ToString::to_string).collect();
+                format!("Clients: {}.", clients.join(", "))
+            }
+        }
+    }
+
+    /// What whoever installs the export should know, beyond what it says of itself.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.without_layers().into_iter().collect();
+        if self.about().scope == Scope::PrivateLink {
+            warnings.extend(self.hosts.iter().filter(|host| host.addresses.is_empty()).map(|host| {
+                format!(
+                    "`{}` goes directly, and the list has no private address for it: see that it is in the \
+                     private zone before clients ask for it",
+                    host.name
+                )
+            }));
+        }
+        warnings
+    }
+
+    /// Registries that would be cut off from their layers, or whose layers come from elsewhere.
+    fn without_layers(&self) -> Option<String> {
+        if self.about().kind == Kind::Data {
+            return None;
+        }
+        let mut has_data: BTreeMap<LoginServer, bool> = BTreeMap::new();
+        for entry in self.allowlist.entries() {
+            if let Ok(endpoint) = entry.host.as_str().replace('*', "any").parse::<Endpoint>() {
+                let is_data = matches!(endpoint.family(), Family::Data(_));
+                *has_data.entry(endpoint.login_server().clone()).or_default() |= is_data;
+            }
+        }
+        let without: Vec<String> = has_data
+            .into_iter()
+            .filter(|(_, has)| !has)
+            .map(|(registry, _)| registry.to_string())
+            .collect();
+        if without.is_empty() {
+            return None;
+        }
+        let names = some(without.iter().map(String::as_str).collect(), "registries");
+        Some(format!(
+            "No data endpoint is on the list for {names}: until dedicated data endpoints are on, layers come \
+             from storage accounts that no list can name, and pulls fail."
+        ))
+    }
+}
+
+impl Host<'_> {
+    /// A word or two for a comment: what the host is, or why it is on the list.
+    pub(super) fn remark(&self) -> String {
+        let what = match &*self.role {
+            Role::Login(registry) => format!("login server of {registry}"),
+            Role::RegionalLogin(registry, region) => {
+                format!("login server of {registry} in {region}")
+            }
+            Role::Data(registry, region) => format!("layers of {registry} in {region}"),
+            Role::StorageAccount => "storage account".to_owned(),
+            Role::Other => "hand-written".to_owned(),
+        };
+        match self.why {
+            Some(why) => format!("{what}: {}", remark(why)),
+            None => what,
+        }
+    }
+
+    /// The hosts that `registry`, which has `hosts` so far, will have in another region.
+    fn to_come(registry: &LoginServer, region: &Region, hosts: &[Self]) -> Vec<Self> {
+        let is_known =
+            |endpoint: &Endpoint| hosts.iter().any(|host| host.endpoint.as_ref() == Some(endpoint));
+        let has_regional_logins = hosts.iter().any(|host| {
+            host.endpoint.as_ref().is_some_and(|e| matches!(e.family(), Family::RegionalLogin(_)))
+        });
+        let regional = has_regional_logins.then(|| Family::RegionalLogin(region.clone()));
+        [Some(Family::Data(region.clone())), regional]
+            .into_iter()
+            .flatten()
+            .map(|family| registry.endpoint(family))
+            .filter(|endpoint| !is_known(endpoint))
+            .map(|endpoint| Self {
+                name: Cow::Owned(endpoint.host()),
+                role: Cow::Owned(Role::from(&endpoint)),
+                endpoint: Some(endpoint),
+                ports: Cow::Owned(Ports::https()),
+                addresses: &[],
+                why: None,
+            })
+            .collect()
+    }
+}
+
+impl<'a> Group<'a> {
+    /// The group in parts of at most `most` hosts.
+    pub(super) fn parts(self, most: usize) -> Vec<Self> {
+        if self.hosts.len() <= most {
+            return vec![self];
+        }
+        let part = |(number, hosts): (usize, &[Host<'a>])| Self {
+            name: format!("{}--part{number}", self.name),
+            registry: self.registry.clone(),
+            ports: self.ports.clone(),
+            hosts: hosts.to_vec(),
+        };
+        (1..).zip(self.hosts.chunks(most)).map(part).collect()
+    }
+
+    /// What it is, in a few words: `contoso.azurecr.io: eastus, westeurope`.
+    pub(super) fn describe(&self) -> String {
+        let Some(registry) = &self.registry else { return "hand-written hosts".to_owned() };
+        let regions: Vec<&str> = self.regions().iter().map(|region| region.as_str()).collect();
+        match regions.as_slice() {
+            [] => registry.to_string(),
+            _ => format!("{registry}: {}", some(regions, "regions")),
+        }
+    }
+
+    /// The regions of the hosts, each once, in ascending order.
+    fn regions(&self) -> Vec<&Region> {
+        let mut regions: Vec<&Region> = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.endpoint.as_ref()?.family().region())
+            .collect();
+        regions.sort_unstable();
+        regions.dedup();
+        regions
+    }
+
+    /// The private addresses of the group, each once, in ascending order.
+    pub(super) fn addresses(&self) -> Vec<Pin> {
+        let mut pins: Vec<Pin> =
+            self.hosts.iter().flat_map(|host| host.addresses).copied().collect();
+        pins.sort_unstable();
+        pins.dedup();
+        pins
+    }
+}
+
+fn check_settings(format: Format, options: &Options) -> Result<(), Error> {
+    let (about, name) = (format.about(), format.name());
+    for setting in Setting::ALL {
+        let is_given = setting.is_given(options);
+        if is_given && !about.takes.contains(&setting) {
+            let takes = Setting::list(about.takes, about.needs);
+            return Err(Error::NotTaken { format: name, setting, takes });
+        }
+        if !is_given && about.needs.contains(&setting) {
+            return Err(Error::Needs { format: name, setting });
+        }
+    }
+    Ok(())
+}
+
+fn group_name(registry: Option<&LoginServer>, ports: &Ports) -> String {
+    let mut name = match registry {
+        Some(registry) => format!("acr-{}", registry.label()),
+        None => "other".to_owned(),
+    };
+    match registry.map(LoginServer::cloud) {
+        None | Some(Cloud::Public) => {}
+        Some(Cloud::UsGovernment) => name.push_str("--us"),
+        Some(Cloud::China) => name.push_str("--cn"),
+        Some(Cloud::Bleu) => name.push_str("--fr"),
+    }
+    if *ports != Ports::https() {
+        let ports: Vec<String> = ports.iter().map(|port: Port| port.to_string()).collect();
+        name.push_str("--");
+        name.push_str(&ports.join("-"));
+    }
+    name
+}
+
+/// The first few of `names`, and how many more there are.
+fn some(names: Vec<&str>, what: &str) -> String {
+    const FEW: usize = 20;
+    let more = names.len().saturating_sub(FEW);
+    let shown = names.into_iter().take(FEW).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more {what}") }
+}

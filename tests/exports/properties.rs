@@ -1,0 +1,121 @@
+//! What holds for every format.
+
+use std::collections::BTreeSet;
+
+use allowlist_gen::export::{Format, Kind, Scope};
+use proptest::prelude::*;
+use ringfence_config::{Allowlist, Hostname};
+
+use crate::lists::{self, List};
+
+/// Every host that a format says it can say is in its text, and no other registry's host is.
+#[test]
+fn an_export_has_every_host_and_no_other() {
+    for list in lists::all() {
+        let listed: BTreeSet<String> = list.hosts().into_iter().collect();
+        for &format in Format::ALL {
+            let Ok(export) = list.export(format) else { continue };
+            let found = hosts_in(&export.text);
+            let strangers: Vec<&String> = found.difference(&listed).collect();
+            assert!(strangers.is_empty(), "{} of {}: {strangers:?}", format.name(), list.name);
+            let expected = expected(format, &list);
+            if says_names(format) {
+                let missing: Vec<&String> = expected.difference(&found).collect();
+                assert!(missing.is_empty(), "{} of {}: {missing:?}", format.name(), list.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_the_entries_does_not_matter() {
+    for list in lists::all() {
+        let mut entries = list.allowlist.entries().to_vec();
+        entries.reverse();
+        let allowlist = Allowlist::new(entries).expect("the same entries");
+        let turned = List { name: list.name, allowlist, issue: list.issue };
+        for &format in Format::ALL {
+            assert_eq!(
+                list.export(format),
+                turned.export(format),
+                "{} of {}",
+                format.name(),
+                list.name
+            );
+        }
+    }
+}
+
+/// Whatever a reason says, it adds no line to the file and changes none but its own.
+#[test]
+fn a_reason_stays_in_its_comment() {
+    let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
+    let strategy = "(\\PC|[\\r\\n\\t\\\\\"'`$(){}%;#<>*/-]|\u{2028}|\u{85}){0,60}";
+    proptest!(config, |(why in strategy)| {
+        let list = lists::contoso();
+        let with = |why: &str| {
+            let mut entries = list.allowlist.entries().to_vec();
+            for entry in &mut entries {
+                entry.why = Some(why.to_owned());
+            }
+            let allowlist = Allowlist::new(entries).expect("the same entries");
+            List { name: list.name, allowlist, issue: list.issue }
+        };
+        let (plain, hostile) = (with("plain"), with(&why));
+        for &format in Format::ALL {
+            // These quote as their own standards say, which tests of theirs hold them to.
+            if matches!(format, Format::Toml | Format::Json) {
+                continue;
+            }
+            let (Ok(plain), Ok(hostile)) = (plain.export(format), hostile.export(format)) else {
+                prop_assert!(false, "{}", format.name());
+                unreachable!()
+            };
+            // The header's lines may break elsewhere: it has the list's hash.
+            let hidden = |text: &str| text.lines().filter(|line| !line.contains("sha256:")).count();
+            prop_assert_eq!(hidden(&plain.text), hidden(&hostile.text), "{}: {}", format.name(), hostile.text);
+            let control = |c: char| c.is_control() && c != '\n' && c != '\t';
+            prop_assert!(!hostile.text.contains(control), "{}", format.name());
+        }
+    });
+}
+
+/// The hosts that stand anywhere in `text`, read from the outside: the longest runs of what names are made of,
+/// that end in a registry's domain or in `example`.
+fn hosts_in(text: &str) -> BTreeSet<String> {
+    let text = text.replace("\\.", ".");
+    let runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || ".-_".contains(c)));
+    let names = runs
+        .map(|run| run.trim_matches(['.', '-', '_']))
+        .filter_map(|run| run.parse::<Hostname>().ok());
+    let is_registry = |name: &Hostname| {
+        ["azurecr.io", "azurecr.cn", "azurecr.us"].iter().any(|domain| name.is_below(domain))
+            && !name.as_str().contains("privatelink")
+    };
+    names.filter(is_registry).map(|name| name.to_string()).collect()
+}
+
+fn says_names(format: Format) -> bool {
+    !matches!(format.about().kind, Kind::Address | Kind::Answer)
+}
+
+fn expected(format: Format, list: &List) -> BTreeSet<String> {
+    let entries = list.allowlist.entries().iter();
+    let is_registry = |host: &str| host.contains(".azurecr.");
+    let pinned: BTreeSet<_> = list
+        .allowlist
+        .entries()
+        .iter()
+        .filter(|entry| !entry.addresses.is_empty())
+        .filter_map(|entry| entry.role.registry())
+        .collect();
+    entries
+        .filter(|entry| match format.about().scope {
+            Scope::Pinned | Scope::PinnedPorts => !entry.addresses.is_empty(),
+            Scope::PrivateLink => entry.role.registry().is_some_and(|label| pinned.contains(label)),
+            Scope::Everything | Scope::Ports | Scope::Https => true,
+        })
+        .map(|entry| entry.host.as_str().to_owned())
+        .filter(|host| is_registry(host))
+        .collect()
+}

@@ -1,0 +1,3 @@
+//! Forward proxies, explicit and transparent.
+
+mod squid;
