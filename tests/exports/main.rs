@@ -8,5 +8,6 @@ mod lists;
 mod lookalikes;
 mod matrix;
 mod pages;
+mod plain;
 mod properties;
 mod proxies;
