@@ -48,7 +48,8 @@ fn the_readme_has_every_format() {
         let links: Vec<String> = formats
             .map(|format| format!("[{name}](docs/exports/{name}.md)", name = format.name()))
             .collect();
-        writeln!(table, "| {} | {} | {} |", kind.name(), kind.meaning(), links.join(", ")).expect("memory");
+        writeln!(table, "| {} | {} | {} |", kind.name(), kind.meaning(), links.join(", "))
+            .expect("memory");
     }
     let readme = lists::tests().join("../README.md");
     let text = std::fs::read_to_string(&readme).expect("the README");
