@@ -95,7 +95,7 @@ formats! {
 /// A list in some format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// The file's text, which ends with a newline.
+    /// The file's text: whole lines.
     pub text: String,
     /// What whoever installs it should know, beyond what the file says of itself.
     pub warnings: Vec<String>,
