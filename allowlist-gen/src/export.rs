@@ -93,7 +93,7 @@ formats! {
     Squid, "squid", proxy::squid;
     /// Lines of a hosts file, for hosts behind private endpoints
     Hosts, "hosts", dns::hosts;
-    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND, Knot DNS and NSD
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
     Zone, "zone", dns::zone;
     /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
     Rpz, "rpz", dns::rpz;

@@ -34,7 +34,7 @@ pub(super) struct Alias {
     pub(super) addresses: [&'static str; 2],
 }
 
-/// A question, for IPv4 and for IPv6 addresses, and what must come of it.
+/// A name that is asked for, and what must come of it.
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
     pub(super) name: String,
@@ -47,8 +47,8 @@ pub(super) enum Outcome {
     Here(BTreeSet<IpAddr>),
     /// These addresses, and the server behind is asked.
     Behind(BTreeSet<IpAddr>),
-    /// The server behind says that it leads to a name that there isn't.
-    Astray,
+    /// There is no such name, although the server behind is asked, and knows it.
+    Withheld,
     /// There is no such name, and nobody else is asked.
     Unknown,
 }
@@ -100,7 +100,7 @@ impl Lab {
         let (behind, not_behind): (Vec<Probe>, Vec<Probe>) = probes
             .iter()
             .cloned()
-            .partition(|probe| matches!(probe.outcome, Outcome::Behind(_) | Outcome::Astray));
+            .partition(|probe| matches!(probe.outcome, Outcome::Behind(_) | Outcome::Withheld));
         let before = self.ask(&not_behind)?;
         let mut asked = self.asked()?;
         // Its servers may be asked for, which says nothing of the questions.
@@ -118,8 +118,10 @@ impl Lab {
 
     /// Asks `probes`, and holds the answers to them; how many questions that were.
     pub(super) fn ask(&self, probes: &[Probe]) -> Result<usize> {
-        let questions: Vec<(&Probe, &str)> =
-            probes.iter().flat_map(|probe| [(probe, "A"), (probe, "AAAA")]).collect();
+        let questions: Vec<(&Probe, &str)> = probes
+            .iter()
+            .flat_map(|probe| probe.types().map(move |of_type| (probe, of_type)))
+            .collect();
         let mut batch = String::new();
         for (probe, of_type) in &questions {
             writeln!(batch, "{} {of_type}", probe.name)?;
@@ -127,7 +129,7 @@ impl Lab {
         let batch = self.file("questions", &batch)?;
         let program = Program::new("dig").inside(&self.namespace).arg(format!("@{HERE}"));
         let program = program.args(["+noall", "+comments", "+question", "+answer", "+nocookie"]);
-        let program = program.args(["+tries=1", "+time=10", "-f"]).arg(batch);
+        let program = program.args(["+tries=2", "+time=10", "-f"]).arg(batch);
         let said = program.run()?.stdout;
         let answers: Vec<Answer> = said.split("->>HEADER<<-").skip(1).map(Answer::read).collect();
         ensure!(answers.len() == questions.len(), "not every question was answered:\n{said}");
@@ -169,12 +171,18 @@ impl Probe {
         Self::behind(name, &addresses(ANYWHERE))
     }
 
-    pub(super) fn astray(name: &str) -> Self {
-        Self { name: name.to_owned(), outcome: Outcome::Astray }
+    pub(super) fn withheld(name: &str) -> Self {
+        Self { name: name.to_owned(), outcome: Outcome::Withheld }
     }
 
     pub(super) fn unknown(name: &str) -> Self {
         Self { name: name.to_owned(), outcome: Outcome::Unknown }
+    }
+
+    /// The types of records that are asked for. The server behind has but addresses.
+    fn types(&self) -> impl Iterator<Item = &'static str> {
+        let is_behind = matches!(self.outcome, Outcome::Behind(_) | Outcome::Withheld);
+        ["A", "AAAA"].into_iter().chain((!is_behind).then_some("HTTPS"))
     }
 
     /// The same of the name in capitals, and with the root's dot.
@@ -215,9 +223,12 @@ impl Answer {
     fn expected(probe: &Probe, of_type: &str) -> Self {
         let (status, addresses) = match &probe.outcome {
             Outcome::Here(addresses) | Outcome::Behind(addresses) => ("NOERROR", addresses.clone()),
-            Outcome::Astray | Outcome::Unknown => ("NXDOMAIN", BTreeSet::new()),
+            Outcome::Withheld | Outcome::Unknown => ("NXDOMAIN", BTreeSet::new()),
         };
-        let of_the_type = |address: &IpAddr| address.is_ipv4() == (of_type == "A");
+        let of_the_type = |address: &IpAddr| match address {
+            IpAddr::V4(_) => of_type == "A",
+            IpAddr::V6(_) => of_type == "AAAA",
+        };
         let name = probe.name.trim_end_matches('.');
         Self {
             question: format!(";{name}. in {of_type}").to_ascii_lowercase(),

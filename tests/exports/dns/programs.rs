@@ -25,11 +25,11 @@ pub(super) fn bind(lab: &Lab, option: &str, rest: &str, ready: &str) -> Result<R
     lab.start(Program::new("named").args(["-g", "-n", "1", "-c"]).arg(file), ready)
 }
 
-/// Unbound with these modules, and `rest` in its configuration.
-pub(super) fn unbound(lab: &Lab, modules: &str, rest: &str) -> Result<Running> {
+/// Unbound with `option` for the server and `rest` in its configuration.
+pub(super) fn unbound(lab: &Lab, option: &str, rest: &str) -> Result<Running> {
     let configuration = format!(
         "server:\n\
-         module-config: \"{modules}\"\n\
+         {option}\n\
          directory: \"{}\"\n\
          chroot: \"\"\n\
          username: \"\"\n\

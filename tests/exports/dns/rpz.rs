@@ -104,7 +104,7 @@ fn probes(text: &str, aliases: Aliases) -> Vec<Probe> {
     });
     let mut probes: Vec<Probe> = listed.flat_map(Probe::spellings).chain(others).collect();
     if aliases == Aliases::Stopped {
-        probes.extend(Probe::astray("alias.example").spellings());
+        probes.extend(Probe::withheld("alias.example").spellings());
     }
     probes
 }
@@ -123,29 +123,37 @@ fn leading_elsewhere() -> [Alias; 2] {
 }
 
 fn bind(lab: &Lab, zone: &str) -> Result<Running> {
-    bind_with(lab, zone, "qname-wait-recurse no break-dnssec yes")
+    let options = configuration("options { ");
+    let policy = options.strip_prefix("options { ").and_then(|rest| rest.strip_suffix(" };"));
+    bind_with(lab, zone, policy.expect("options in braces"))
 }
 
-fn bind_with(lab: &Lab, zone: &str, options: &str) -> Result<Running> {
+fn bind_with(lab: &Lab, zone: &str, policy: &str) -> Result<Running> {
     let zone = lab.file("acr.rpz", zone)?;
-    let policy = format!("response-policy {{ zone \"acr.rpz\"; }} {options};");
-    let rest = format!(
-        "zone \"acr.rpz\" {{ type primary; file \"{}\"; allow-query {{ none; }}; }};",
-        zone.display()
-    );
-    programs::bind(lab, &policy, &rest, "rpz: acr.rpz: reload done: success")
+    let rest = configuration("zone ").replace("/etc/bind/acr.rpz", &zone.to_string_lossy());
+    programs::bind(lab, policy, &rest, "rpz: acr.rpz: reload done: success")
 }
 
 fn unbound(lab: &Lab, zone: &str) -> Result<Running> {
     let zone = lab.file("acr.rpz", zone)?;
-    let rest = format!("rpz:\nname: \"acr.rpz\"\nzonefile: \"{}\"\n", zone.display());
-    programs::unbound(lab, "respip validator iterator", &rest)
+    let zonefile = configuration("zonefile: ");
+    let zonefile = zonefile.replace("/etc/unbound/acr.rpz", &zone.to_string_lossy());
+    let rest = ["rpz:", &configuration("name: "), &zonefile].join("\n") + "\n";
+    programs::unbound(lab, &configuration("module-config: "), &rest)
 }
 
 fn powerdns(lab: &Lab, zone: &str) -> Result<Running> {
     let zone = lab.file("acr.rpz", zone)?;
-    let lua = format!("rpzFile(\"{}\", {{ policyName = \"acr.rpz\" }})\n", zone.display());
+    let lua = configuration("rpzFile(").replace("/etc/powerdns/acr.rpz", &zone.to_string_lossy());
     programs::powerdns(lab, &lua)
+}
+
+/// The line of configuration that begins like this, as the format's page has it.
+#[track_caller]
+fn configuration(beginning: &str) -> String {
+    let lines = Format::Rpz.about().apply.lines().filter_map(|line| line.strip_prefix('#'));
+    let mut lines = lines.map(str::trim).filter(|line| line.starts_with(beginning));
+    lines.next().expect("a line of the page").to_owned()
 }
 
 /// What the notes say of BIND, which also shows that questions would be seen behind.
@@ -156,8 +164,8 @@ fn without_its_option_bind_asks_before_it_refuses() -> Result<()> {
     }
     let lab = Lab::new(&[])?;
     let zone = lists::contoso().export(Format::Rpz)?.text;
-    let _running = bind_with(&lab, &zone, "")?;
-    lab.ask(&[Probe::unknown("evil.azurecr.io")])?;
+    let _running = bind_with(&lab, &zone, "response-policy { zone \"acr.rpz\"; };")?;
+    lab.ask(&[Probe::withheld("evil.azurecr.io")])?;
     assert!(lab.asked()?.contains("evil.azurecr.io"));
     Ok(())
 }

@@ -41,7 +41,7 @@ fn examine(text: &str) -> Result<usize> {
     let file = lab.file("acr.conf", text)?;
     consumer::run(Command::new("unbound-checkconf").arg(&file)).map_err(anyhow::Error::msg)?;
     let rest = format!("include: \"{}\"\n", file.display());
-    let _running = programs::unbound(&lab, "validator iterator", &rest)?;
+    let _running = programs::unbound(&lab, "", &rest)?;
 
     let list = list_of(text);
     let pinned = pinned(&list);

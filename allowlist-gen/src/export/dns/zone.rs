@@ -23,7 +23,7 @@ pub(in crate::export) const ABOUT: About = About {
          `<registry>.privatelink.azurecr.io`, which is here: the resolver still has to reach the public DNS.",
         "The public name leads here as soon as the registry has a private endpoint anywhere. So registries with \
          private endpoints of other people, that aren't in this zone, don't resolve any more.",
-        "Knot DNS and NSD only answer for the zone: have the clients' resolver ask them for it.",
+        "A server that only answers for its zones, as Knot DNS does, has to be asked by the clients' resolver.",
         super::SERIAL_NOTE,
     ],
     apply: r#"
