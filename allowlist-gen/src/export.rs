@@ -13,6 +13,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
+mod dns;
 mod options;
 mod plain;
 mod proxy;
@@ -90,6 +91,16 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Lines of a hosts file, for hosts behind private endpoints
+    Hosts, "hosts", dns::hosts;
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
+    Zone, "zone", dns::zone;
+    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
+    Rpz, "rpz", dns::rpz;
+    /// Answers of dnsmasq, for hosts behind private endpoints
+    Dnsmasq, "dnsmasq", dns::dnsmasq;
+    /// Answers of Unbound, for hosts behind private endpoints
+    Unbound, "unbound", dns::unbound;
 }
 
 /// A list in some format.

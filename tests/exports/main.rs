@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "for now")]
 
 mod consumer;
+mod dns;
 mod golden;
 mod lists;
 mod lookalikes;

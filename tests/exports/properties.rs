@@ -18,7 +18,7 @@ fn an_export_has_every_host_and_no_other() {
         let listed: BTreeSet<String> = list.hosts().into_iter().collect();
         for &format in Format::ALL {
             let Ok(export) = list.export(format) else { continue };
-            let found = hosts_in(&export.text);
+            let found = hosts_in(&passing(format, &export.text));
             let strangers: Vec<&String> = found.difference(&listed).collect();
             assert!(strangers.is_empty(), "{} of {}: {strangers:?}", format.name(), list.name);
             let expected = expected(format, &list);
@@ -148,6 +148,12 @@ fn a_reason_stays_in_its_comment() {
             prop_assert!(!hostile.text.contains(control), "{}", format.name());
         }
     });
+}
+
+/// The lines of `text` that let something pass: a policy zone also names what it closes.
+fn passing(format: Format, text: &str) -> String {
+    let closes = |line: &&str| format == Format::Rpz && line.ends_with(" CNAME .");
+    text.lines().filter(|line| !closes(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The hosts that stand anywhere in `text`, read from the outside: the longest runs of what names are made of,
