@@ -1,3 +1,5 @@
 //! Forward proxies, explicit and transparent.
 
+mod connect;
+mod field;
 mod squid;

@@ -1,0 +1,111 @@
+//! What is asked of a running forward proxy, and what must come of it.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use super::field::Field;
+use crate::lookalikes::{self, LISTED, Probe};
+
+/// What became of a request for a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It was granted, and at its end stood whoever says this.
+    Tunnel(String),
+    /// It was not, with these words.
+    Refused(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tunnel(end) => write!(f, "a tunnel to {end:?}"),
+            Self::Refused(words) => write!(f, "refused: {words}"),
+        }
+    }
+}
+
+/// What is asked: names as they are and in capitals, look-alikes, other ports, and the bare addresses of what is
+/// listed, which the name server gladly says the names of.
+pub(crate) fn probes(field: &Field) -> Vec<Probe> {
+    let addresses = LISTED.iter().map(|host| field.address(host).to_string());
+    let others = ["127.0.0.1", "[::1]", "[::ffff:20.62.0.1]", "0x143e0001", "341704705"];
+    let bare = addresses.chain(others.map(str::to_owned));
+    let bare = bare.map(|host| Probe { host, port: 443, passes: false });
+    lookalikes::probes().into_iter().chain(lookalikes::other_ports()).chain(bare).collect()
+}
+
+/// Asks for a tunnel to each of `probes`. Returns how many there were; every one must come out as it says, and
+/// nobody else may have been reached.
+#[track_caller]
+pub(crate) fn all_come_out(
+    field: &Field,
+    probes: &[Probe],
+    ask: impl Fn(&str, u16) -> Answer,
+) -> usize {
+    let faults = faults(field, probes, ask);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    probes.len()
+}
+
+/// What comes out otherwise than `probes` say.
+pub(crate) fn faults(
+    field: &Field,
+    probes: &[Probe],
+    ask: impl Fn(&str, u16) -> Answer,
+) -> Vec<String> {
+    let before = field.arrivals().len();
+    let mut faults = Vec::new();
+    let mut expected = 0;
+    for Probe { host, port, passes } in probes {
+        let answer = ask(host, *port);
+        expected += usize::from(*passes);
+        let is_right = match &answer {
+            Answer::Tunnel(end) => *passes && *end == field.banner(host, *port),
+            Answer::Refused(_) => !passes,
+        };
+        if !is_right {
+            faults.push(format!("{host}:{port}: {answer}"));
+        }
+    }
+    let arrivals = field.arrivals();
+    if arrivals.len() - before != expected {
+        faults.push(format!("reached, {expected} expected: {arrivals:?}"));
+    }
+    faults
+}
+
+/// Asks for a tunnel with CONNECT (RFC 9110, section 9.3.6).
+pub(crate) fn connect(stream: TcpStream, host: &str, port: u16) -> Answer {
+    request(stream, &format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"))
+}
+
+/// Asks for `url`, as clients ask a proxy for what isn't HTTPS (RFC 9112, section 3.2.2). Whatever is not an answer
+/// of the proxy's own comes from the far end.
+pub(crate) fn get(stream: TcpStream, url: &str) -> Answer {
+    let host = url.split('/').nth(2).expect("a URL");
+    request(stream, &format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Sends `text`, and reads the head of the response, and the line after it if it is a good one.
+pub(crate) fn request(mut stream: TcpStream, text: &str) -> Answer {
+    if let Err(error) = stream.write_all(text.as_bytes()) {
+        return Answer::Refused(error.to_string());
+    }
+    let mut lines = BufReader::new(stream).lines();
+    let mut line = || match lines.next() {
+        Some(Ok(line)) => Ok(line),
+        Some(Err(error)) => Err(Answer::Refused(error.to_string())),
+        None => Err(Answer::Refused("closed".into())),
+    };
+    let mut read = || {
+        let status = line()?;
+        while !line()?.is_empty() {}
+        if status.split(' ').nth(1) == Some("200") {
+            Ok(Answer::Tunnel(line()?))
+        } else {
+            Ok(Answer::Refused(status))
+        }
+    };
+    read().unwrap_or_else(|refused| refused)
+}
