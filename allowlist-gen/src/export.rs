@@ -90,6 +90,8 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// The forward proxy tinyproxy: the file of its filter
+    Tinyproxy, "tinyproxy", proxy::tinyproxy;
 }
 
 /// A list in some format.

@@ -1,3 +1,4 @@
 //! Other forward proxies, and what points clients at one.
 
 pub(super) mod squid;
+pub(super) mod tinyproxy;

@@ -1,8 +1,8 @@
 //! What is asked of a running forward proxy, and what must come of it.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 
 use super::field::Field;
 use crate::lookalikes::{self, LISTED, Probe};
@@ -25,14 +25,25 @@ impl fmt::Display for Answer {
     }
 }
 
-/// What is asked: names as they are and in capitals, look-alikes, other ports, and the bare addresses of what is
+/// What is asked of proxies that go by names: names as they are and in capitals, look-alikes, other ports, and the bare addresses of what is
 /// listed, which the name server gladly says the names of.
 pub(crate) fn probes(field: &Field) -> Vec<Probe> {
     let addresses = LISTED.iter().map(|host| field.address(host).to_string());
     let others = ["127.0.0.1", "[::1]", "[::ffff:20.62.0.1]", "0x143e0001", "341704705"];
     let bare = addresses.chain(others.map(str::to_owned));
     let bare = bare.map(|host| Probe { host, port: 443, passes: false });
-    lookalikes::probes().into_iter().chain(lookalikes::other_ports()).chain(bare).collect()
+    named().into_iter().chain(bare).collect()
+}
+
+/// The same without addresses: for proxies that go by these.
+pub(crate) fn named() -> Vec<Probe> {
+    lookalikes::probes().into_iter().chain(lookalikes::other_ports()).collect()
+}
+
+/// The names with a dot at the end, and whether they pass.
+pub(crate) fn dotted(passes: bool) -> Vec<Probe> {
+    let names = lookalikes::with_trailing_dot().into_iter();
+    names.map(|host| Probe { host, port: 443, passes }).collect()
 }
 
 /// Asks for a tunnel to each of `probes`. Returns how many there were; every one must come out as it says, and
@@ -102,10 +113,34 @@ pub(crate) fn request(mut stream: TcpStream, text: &str) -> Answer {
         let status = line()?;
         while !line()?.is_empty() {}
         if status.split(' ').nth(1) == Some("200") {
-            Ok(Answer::Tunnel(line()?))
+            Ok(Answer::Tunnel(line().unwrap_or_else(|nothing| nothing.to_string())))
         } else {
             Ok(Answer::Refused(status))
         }
     };
     read().unwrap_or_else(|refused| refused)
+}
+
+/// Asks for a tunnel with SOCKS 5 (RFC 1928), by name, or by address if `host` is one.
+pub(crate) fn socks(mut stream: TcpStream, host: &str, port: u16) -> Answer {
+    let mut talk = || -> std::io::Result<Answer> {
+        stream.write_all(&[5, 1, 0])?;
+        stream.read_exact(&mut [0; 2])?;
+        let target = if let Ok(address) = host.parse::<Ipv4Addr>() {
+            [&[1][..], &address.octets()].concat()
+        } else {
+            let length = u8::try_from(host.len()).expect("255 characters at most");
+            [&[3, length], host.as_bytes()].concat()
+        };
+        stream.write_all(&[&[5, 1, 0][..], &target, &port.to_be_bytes()].concat())?;
+        let mut reply = [0; 10];
+        stream.read_exact(&mut reply)?;
+        if reply[1] != 0 {
+            return Ok(Answer::Refused(format!("reply {}", reply[1])));
+        }
+        let mut end = String::new();
+        BufReader::new(&stream).read_line(&mut end)?;
+        Ok(Answer::Tunnel(end.trim_end().to_owned()))
+    };
+    talk().unwrap_or_else(|error| Answer::Refused(error.to_string()))
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use allowlist_gen::export::Format;
+use rustix::process::Signal;
 use tempfile::TempDir;
 use test_support::{Namespace, PATIENCE, Program, Running, require};
 
@@ -95,6 +97,11 @@ impl Field {
         self.files.path().join(name)
     }
 
+    /// A name that nothing else on this machine has.
+    pub(crate) fn name(&self) -> String {
+        self.files.path().file_name().expect("a folder").to_string_lossy().into_owned()
+    }
+
     fn allow(&self, name: &str, mode: u32) {
         use std::os::unix::fs::PermissionsExt;
 
@@ -115,6 +122,11 @@ impl Field {
 
     /// Starts `program` and waits until it listens on `port`.
     pub(crate) fn serve(&self, program: Program, port: u16) -> Running {
+        self.try_serve(program, port).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same, or what it said if it ended instead.
+    pub(crate) fn try_serve(&self, program: Program, port: u16) -> Result<Running, String> {
         let mut running = program.start().expect("the program starts");
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = self.dial(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
@@ -122,10 +134,14 @@ impl Field {
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}: {}", said());
             assert!(Instant::now() < deadline, "it doesn't listen on {port}: {}", said());
             if let Ok(status) = running.wait(Duration::from_millis(20)) {
-                panic!("it ended, {status}: {}{}", running.stdout.text(), running.stderr.text());
+                return Err(format!(
+                    "{status}: {}{}",
+                    running.stdout.text(),
+                    running.stderr.text()
+                ));
             }
         }
-        running
+        Ok(running)
     }
 
     /// Connects to `port` of the field from [`CLIENT`].
@@ -175,7 +191,8 @@ impl Field {
 
     /// What the far end says to whoever reaches it by `host` on `port`, where names have addresses of their own.
     pub(crate) fn banner(&self, host: &str, port: u16) -> String {
-        let address = self.address(host.to_ascii_lowercase().trim_end_matches('.'));
+        let name = host.to_ascii_lowercase();
+        let address = name.parse().unwrap_or_else(|_| self.address(name.trim_end_matches('.')));
         SocketAddr::from((address, port)).to_string()
     }
 
@@ -187,6 +204,22 @@ impl Field {
             None => address.to_string(),
         }
     }
+}
+
+/// A program that is stopped in good order: it writes its log, and takes its children and its shared memory with it.
+pub(crate) struct Orderly(pub(crate) Running);
+
+impl Drop for Orderly {
+    fn drop(&mut self) {
+        // If it doesn't end by itself, it is killed.
+        let _ = self.0.signal(Signal::TERM).and_then(|()| self.0.wait(PATIENCE));
+    }
+}
+
+/// The file that the commands of `apply` write with `cat >… <<'END'`.
+pub(crate) fn configuration(format: Format) -> &'static str {
+    let (_, rest) = format.about().apply.split_once("<<'END'\n").expect("a file");
+    rest.split_once("END\n").expect("its end").0
 }
 
 /// Whoever is behind every name, on every port that anybody asks for. It says where it was reached.

@@ -3,18 +3,16 @@
 use std::process::Command;
 use std::time::Instant;
 
-use allowlist_gen::export::{self, Format};
-use ringfence_config::Issue;
-use ringfence_config::document::{self, Document};
-use rustix::process::Signal;
+use allowlist_gen::export::Format;
 use serde_json::Value;
-use test_support::{PATIENCE, Running, require_program};
+use test_support::{PATIENCE, require_program};
 
-use super::connect::{Answer, all_come_out, connect, faults, get, probes, request};
-use super::field::{Addresses, Field};
+use super::connect::{Answer, all_come_out, connect, dotted, faults, get, probes, request};
+use super::field::{Addresses, Field, Orderly};
+use super::{long, written};
 use crate::consumer::{self, Mutation, Verdict};
 use crate::lists;
-use crate::lookalikes::{self, LISTED, Probe};
+use crate::lookalikes::{LISTED, Probe};
 use crate::matrix;
 
 #[test]
@@ -35,9 +33,7 @@ fn squid_accepts_its_configuration_and_lets_exactly_the_list_pass() {
     );
     let Some(field) = Field::open(&["squid"], Addresses::Own) else { return };
     let squid = start(&field, &contoso());
-    let mut probes = probes(&field);
-    let dotted = lookalikes::with_trailing_dot();
-    probes.extend(dotted.into_iter().map(|host| Probe { host, port: 443, passes: true }));
+    let probes = [probes(&field), dotted(true)].concat();
     let asked = all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 
     // Without a tunnel, or for somebody else, nothing passes.
@@ -53,7 +49,7 @@ fn squid_accepts_its_configuration_and_lets_exactly_the_list_pass() {
     assert!(refused.iter().all(was_refused), "{refused:#?}");
     assert_eq!(field.arrivals(), reached, "a refused request reached somebody");
 
-    stop(squid);
+    drop(squid);
     let log = log(&field);
     let tunnels = log.iter().filter(|line| line["status"] == 200 && line["method"] == "CONNECT");
     assert_eq!(tunnels.count(), 3 * LISTED.len(), "{log:#?}");
@@ -73,7 +69,9 @@ fn squid_reaches_no_storage_but_a_listed_account() {
     };
     let account =
         "schema = 1\n[[entry]]\nstorage_account = \"mine.blob.core.windows.net\"\nwhy = \"ours\"\n";
-    let text = export(account).replace("http_access deny all", "http_access allow all");
+    let list = written("account", account);
+    let text = list.export(Format::Squid).expect("an export").text;
+    let text = text.replace("http_access deny all", "http_access allow all");
     let _squid = start(&field, &text);
     let passes = |host: &str| host != "exfil.blob.core.windows.net";
     for host in names {
@@ -119,7 +117,7 @@ fn probes_find_what_the_parser_does_not() {
         let faults =
             faults(&field, &probes(&field), |host, port| connect(field.client(PORT), host, port));
         assert!(faults.iter().any(|said| said.contains(fault)), "{to}: {faults:#?}");
-        stop(squid);
+        drop(squid);
     }
 }
 
@@ -128,10 +126,7 @@ fn squid_reads_two_thousand_hosts_at_once() {
     if !require_program("squid") {
         return;
     }
-    let entry =
-        |n| format!("[[entry]]\nhost = \"h{n}.example\"\nrole = \"other\"\nwhy = \"test\"\n");
-    let entries: String = (0..2000).map(entry).collect();
-    let text = export(&format!("schema = 1\n{entries}"));
+    let text = long(2000).export(Format::Squid).expect("an export").text;
     assert_eq!(text.matches("http_access allow").count(), 1);
     let started = Instant::now();
     parse(&text).expect("squid takes it");
@@ -153,14 +148,6 @@ fn contoso() -> String {
     lists::contoso().export(Format::Squid).expect("an export").text
 }
 
-/// The configuration for a list that is written here.
-fn export(list: &str) -> String {
-    let document = Document::parse("list", list).expect("a list");
-    let allowlist = document::merge(&[document]).expect("a list");
-    let options = lists::options(Format::Squid);
-    export::render(Format::Squid, &allowlist, Issue::default(), &options).expect("an export").text
-}
-
 fn parse(text: &str) -> Verdict {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("a file");
@@ -168,26 +155,20 @@ fn parse(text: &str) -> Verdict {
 }
 
 /// Starts squid in the field, where it listens on all addresses, and writes to the field's folder.
-fn start(field: &Field, text: &str) -> Running {
+fn start(field: &Field, text: &str) -> Orderly {
     let folder = field.folder("squid");
     let folder = folder.display();
     let text = text
         .replace("http_port 127.0.0.1:3128", "http_port 0.0.0.0:3128")
         .replace("daemon:/var/log/squid", &format!("stdio:{folder}"));
     let here = format!(
-        "pid_filename {folder}/pid\ncache_log {folder}/cache.log\ncoredump_dir {folder}\nshutdown_lifetime 1 second\n"
+        "pid_filename {folder}/pid\ncache_log {folder}/cache.log\ncoredump_dir {folder}\nshutdown_lifetime 0 seconds\n"
     );
     let file = field.file("squid.conf", &(text + &here));
-    // Its shared memory has a name for the whole machine.
-    let name = format!("field{}", std::process::id());
+    // Its shared memory has a name for the whole machine, of letters and digits.
+    let name = field.name();
     let program = field.program("squid").args(["-N", "-n", &name, "-f"]).arg(file);
-    field.serve(program, PORT)
-}
-
-/// Stops squid in good order, which writes its log.
-fn stop(mut squid: Running) {
-    squid.signal(Signal::TERM).expect("it runs");
-    squid.wait(PATIENCE).expect("it ends");
+    Orderly(field.serve(program, PORT))
 }
 
 fn log(field: &Field) -> Vec<Value> {
