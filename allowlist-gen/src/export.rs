@@ -92,6 +92,8 @@ formats! {
     Squid, "squid", proxy::squid;
     /// The forward proxy tinyproxy: the file of its filter
     Tinyproxy, "tinyproxy", proxy::tinyproxy;
+    /// The forward proxy smokescreen: its ACL in YAML
+    Smokescreen, "smokescreen", proxy::smokescreen;
 }
 
 /// A list in some format.

@@ -1,4 +1,5 @@
 //! Other forward proxies, and what points clients at one.
 
+pub(super) mod smokescreen;
 pub(super) mod squid;
 pub(super) mod tinyproxy;
