@@ -94,6 +94,8 @@ formats! {
     Tinyproxy, "tinyproxy", proxy::tinyproxy;
     /// The forward proxy smokescreen: its ACL in YAML
     Smokescreen, "smokescreen", proxy::smokescreen;
+    /// The forward proxy privoxy: an actions file
+    Privoxy, "privoxy", proxy::privoxy;
 }
 
 /// A list in some format.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod field;
+mod privoxy;
 mod smokescreen;
 mod squid;
 mod tinyproxy;
