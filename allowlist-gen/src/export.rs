@@ -96,6 +96,8 @@ formats! {
     Smokescreen, "smokescreen", proxy::smokescreen;
     /// The forward proxy privoxy: an actions file
     Privoxy, "privoxy", proxy::privoxy;
+    /// The SOCKS server dante: its rules
+    Dante, "dante", proxy::dante;
 }
 
 /// A list in some format.

@@ -1,6 +1,7 @@
 //! Forward proxies, explicit and transparent.
 
 mod connect;
+mod dante;
 mod field;
 mod privoxy;
 mod smokescreen;

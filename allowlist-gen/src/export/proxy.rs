@@ -1,5 +1,6 @@
 //! Other forward proxies, and what points clients at one.
 
+pub(super) mod dante;
 pub(super) mod privoxy;
 pub(super) mod smokescreen;
 pub(super) mod squid;
