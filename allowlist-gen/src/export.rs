@@ -98,6 +98,8 @@ formats! {
     Privoxy, "privoxy", proxy::privoxy;
     /// The SOCKS server dante: its rules
     Dante, "dante", proxy::dante;
+    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
+    Pac, "pac", proxy::pac;
 }
 
 /// A list in some format.

@@ -3,6 +3,7 @@
 mod connect;
 mod dante;
 mod field;
+mod pac;
 mod privoxy;
 mod smokescreen;
 mod squid;

@@ -1,6 +1,7 @@
 //! Other forward proxies, and what points clients at one.
 
 pub(super) mod dante;
+pub(super) mod pac;
 pub(super) mod privoxy;
 pub(super) mod smokescreen;
 pub(super) mod squid;
