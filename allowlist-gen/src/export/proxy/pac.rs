@@ -11,20 +11,23 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Proxy],
     needs: &[Setting::Proxy],
-    limits: "1 MiB, beyond which Chromium takes no PAC file (`net/proxy_resolution/pac_file_fetcher_impl.cc`).",
+    limits: "1 MiB: Chromium takes no larger PAC file.",
     notes: &[
         "The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the proxy to \
          refuse. If it can't be reached they fail, and don't go around it.",
         "Everything else goes directly, as without this file. Where it has to go through another proxy, put that in \
          the place of DIRECT.",
         "Engines and builders of containers read no PAC files; browsers, desktops and programs on Windows do. \
-         WinINet and WinHTTP have no word for a proxy that itself speaks TLS (`https://`).",
+         Not all of them know what a proxy is that itself speaks TLS (`https://`).",
         "A name in capitals or with a trailing dot goes to the proxy like the name itself.",
     ],
-    apply: "install -m 644 proxy.pac /var/www/html/proxy.pac",
+    apply: "\
+# To where clients fetch it from, over HTTPS and as application/x-ns-proxy-autoconfig.
+install -m 644 proxy.pac /var/www/html/proxy.pac",
     validator: "pac-resolver and pacparser, asked for each host",
     sources: &[
         "https://developer.mozilla.org/en-US/docs/Web/HTTP/Guides/Proxy_servers_and_tunneling/Proxy_Auto-Configuration_PAC_file",
+        "https://chromium.googlesource.com/chromium/src/+/main/net/proxy_resolution/pac_file_fetcher_impl.cc",
     ],
 };
 

@@ -7,7 +7,7 @@
 // Everything else goes directly, as without this file. Where it has to go through another proxy,
 // put that in the place of DIRECT.
 // Engines and builders of containers read no PAC files; browsers, desktops and programs on Windows
-// do. WinINet and WinHTTP have no word for a proxy that itself speaks TLS (`https://`).
+// do. Not all of them know what a proxy is that itself speaks TLS (`https://`).
 // A name in capitals or with a trailing dot goes to the proxy like the name itself.
 
 var hosts = {
