@@ -88,19 +88,21 @@ pub(crate) fn faults(
 
 /// Asks for a tunnel with CONNECT (RFC 9110, section 9.3.6).
 pub(crate) fn connect(stream: TcpStream, host: &str, port: u16) -> Answer {
-    request(stream, &format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"))
+    let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+    request(stream, head.as_bytes())
 }
 
 /// Asks for `url`, as clients ask a proxy for what isn't HTTPS (RFC 9112, section 3.2.2). Whatever is not an answer
 /// of the proxy's own comes from the far end.
 pub(crate) fn get(stream: TcpStream, url: &str) -> Answer {
     let host = url.split('/').nth(2).expect("a URL");
-    request(stream, &format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    let head = format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    request(stream, head.as_bytes())
 }
 
-/// Sends `text`, and reads the head of the response, and the line after it if it is a good one.
-pub(crate) fn request(mut stream: TcpStream, text: &str) -> Answer {
-    if let Err(error) = stream.write_all(text.as_bytes()) {
+/// Sends `head`, and reads the head of the response, and the line after it if it is a good one.
+pub(crate) fn request(mut stream: TcpStream, head: &[u8]) -> Answer {
+    if let Err(error) = stream.write_all(head) {
         return Answer::Refused(error.to_string());
     }
     let mut lines = BufReader::new(stream).lines();

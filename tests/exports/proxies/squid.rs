@@ -134,14 +134,15 @@ fn squid_reads_two_thousand_hosts_at_once() {
 }
 
 /// Requests that are no good request for a tunnel. What is in them ends up in the access log, which stays JSON.
-const ODD: [&str; 7] = [
-    "CONNECT evil.azurecr.io HTTP/1.1\r\nHost: contoso.azurecr.io:443\r\n\r\n",
-    "CONNECT evil.azurecr.io:443@contoso.azurecr.io:443 HTTP/1.1\r\n\r\n",
-    "CONNECT evil\",\"host\":\"contoso.azurecr.io:443 HTTP/1.1\r\n\r\n",
-    "CONNECT \\:443 HTTP/1.1\r\n\r\n",
-    "GET http://evil.azurecr.io/\"},{\"a\":\"\u{e9}\u{1} HTTP/1.1\r\n\r\n",
-    "A\"B\\ http://contoso.azurecr.io/ HTTP/1.1\r\n\r\n",
-    "\u{16}\u{3}\u{1}\r\n\r\n",
+const ODD: [&[u8]; 8] = [
+    b"CONNECT evil.azurecr.io HTTP/1.1\r\nHost: contoso.azurecr.io:443\r\n\r\n",
+    b"CONNECT evil.azurecr.io:443@contoso.azurecr.io:443 HTTP/1.1\r\n\r\n",
+    b"CONNECT evil\",\"host\":\"contoso.azurecr.io:443 HTTP/1.1\r\n\r\n",
+    b"CONNECT \\:443 HTTP/1.1\r\n\r\n",
+    b"CONNECT \xff\xfe\x7f.azurecr.io:443 HTTP/1.1\r\n\r\n",
+    b"GET http://evil.azurecr.io/\"},{\"a\":\"\xe9\x01 HTTP/1.1\r\n\r\n",
+    b"A\"B\\ http://contoso.azurecr.io/ HTTP/1.1\r\n\r\n",
+    b"\x16\x03\x01\r\n\r\n",
 ];
 
 fn contoso() -> String {

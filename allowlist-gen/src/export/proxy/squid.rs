@@ -22,7 +22,8 @@ pub(in crate::export) const ABOUT: About = About {
          tunnel ends.",
         "A name with a trailing dot passes like the name itself.",
         "The access log has a JSON object a line, written when a tunnel ends: `time` is of the end, `ms` how long it \
-         took, and what isn't known is `-`. Squid %-encodes what isn't ASCII there.",
+         took, `sent` and `received` count bytes with the heads of request and response, what isn't known is `-`, and \
+         what isn't plain ASCII is %-encoded.",
     ],
     apply: "\
 squid -k parse -f squid.conf
@@ -119,14 +120,14 @@ fn list(text: &mut Text, port: Port, groups: &[Group<'_>]) -> BTreeSet<HostKind>
     kinds
 }
 
-/// How squid logs, and what else it is told. Between quotes it escapes what a code stands for.
+/// How squid logs, and what else it is told. `#` encodes all that isn't plain ASCII: what a client asks for may be
+/// no UTF-8 at all.
 const REST: &str = r#"
-logformat acr {"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ","client":"%>a","client_port":"%>p","method":"%>rm","host":"%>rd","port":"%>rP","status":%>Hs,"result":"%Ss","error":"%err_code","address":"%<a","sent":%>st,"received":%<st,"ms":%tr}
+logformat acr {"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ","client":"%>a","client_port":"%>p","method":"%#>rm","host":"%#>rd","port":"%>rP","status":%>Hs,"result":"%Ss","error":"%err_code","address":"%<a","sent":%>st,"received":%<st,"ms":%tr}
 access_log daemon:/var/log/squid/access.log acr
 
-# Nothing is kept, and nobody learns more than a tunnel takes.
+# Nothing is kept, and a parent proxy doesn't learn who the client is.
 cache deny all
-via off
 forwarded_for delete
 httpd_suppress_version_string on
 pinger_enable off"#;
