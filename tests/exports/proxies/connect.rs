@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 use super::field::Field;
+use super::written;
+use crate::lists::List;
 use crate::lookalikes::{self, LISTED, Probe};
 
 /// What became of a request for a tunnel.
@@ -44,6 +46,34 @@ pub(crate) fn named() -> Vec<Probe> {
 pub(crate) fn dotted(passes: bool) -> Vec<Probe> {
     let names = lookalikes::with_trailing_dot().into_iter();
     names.map(|host| Probe { host, port: 443, passes }).collect()
+}
+
+/// A list whose hosts are on different ports, and what is asked of it.
+pub(crate) fn ports() -> (List, Vec<Probe>) {
+    let entry = |host, ports| {
+        format!("[[entry]]\nhost = \"{host}\"\nrole = \"other\"\nwhy = \"test\"\nports = {ports}\n")
+    };
+    let entries = [("a.example", "[443]"), ("b.example", "[443, 8443]"), ("c.example", "[8443]")];
+    let entries: String = entries.iter().map(|(host, ports)| entry(host, ports)).collect();
+    let probe = |host: &str, port, passes| Probe { host: host.to_owned(), port, passes };
+    let probes = vec![
+        probe("a.example", 443, true),
+        probe("a.example", 8443, false),
+        probe("b.example", 443, true),
+        probe("b.example", 8443, true),
+        probe("c.example", 443, false),
+        probe("c.example", 8443, true),
+        probe("b.example", 80, false),
+        probe("d.example", 8443, false),
+    ];
+    (written("ports", &format!("schema = 1\n{entries}")), probes)
+}
+
+/// The hosts of a list, which pass, and others, which don't.
+pub(crate) fn passes_of(list: &List, strangers: &[&str]) -> Vec<Probe> {
+    let listed = list.hosts().into_iter().map(|host| Probe { host, port: 443, passes: true });
+    let strangers = strangers.iter().map(|host| (*host).to_owned());
+    listed.chain(strangers.map(|host| Probe { host, port: 443, passes: false })).collect()
 }
 
 /// Asks for a tunnel to each of `probes`. Returns how many there were; every one must come out as it says, and

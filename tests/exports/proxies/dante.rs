@@ -5,10 +5,10 @@ use std::process::Command;
 use allowlist_gen::export::Format;
 use test_support::require_program;
 
-use super::connect::{Answer, all_come_out, dotted, faults, named, socks};
+use super::connect::{Answer, all_come_out, dotted, faults, named, ports, socks};
 use super::field::{Addresses, Field, Orderly};
 use crate::consumer::{self, Mutation, Verdict};
-use crate::lists;
+use crate::lists::{self, List};
 use crate::lookalikes::{LISTED, Probe};
 use crate::matrix;
 
@@ -28,7 +28,7 @@ fn dante_takes_its_rules_and_lets_the_listed_hosts_and_their_addresses_pass() {
         verify,
     );
     let Some(field) = Field::open(&["danted"], Addresses::Own) else { return };
-    let danted = start(&field);
+    let danted = start(&field, &lists::contoso());
     let probe = |host: String, passes| Probe { host, port: 443, passes };
     let listed = LISTED.iter().map(|host| probe(field.address(host).to_string(), true));
     let others = ["evil.azurecr.io", "exfil.blob.core.windows.net"];
@@ -53,11 +53,19 @@ fn dante_takes_its_rules_and_lets_the_listed_hosts_and_their_addresses_pass() {
 #[test]
 fn dante_goes_by_addresses_too() {
     let Some(field) = Field::open(&["danted"], Addresses::Shared) else { return };
-    let danted = start(&field);
+    let danted = start(&field, &lists::contoso());
     let evil = [Probe { host: "evil.azurecr.io".into(), port: 443, passes: false }];
     let faults = faults(&field, &evil, |host, port| socks(field.client(PORT), host, port));
     assert_eq!(faults[0], "evil.azurecr.io:443: a tunnel to \"20.62.0.1:443\"");
     drop(danted);
+}
+
+#[test]
+fn dante_keeps_the_ports_of_hosts_apart() {
+    let (list, probes) = ports();
+    let Some(field) = Field::of(&["danted"], Addresses::Own, &probes) else { return };
+    let _danted = start(&field, &list);
+    all_come_out(&field, &probes, |host, port| socks(field.client(PORT), host, port));
 }
 
 fn verify(rules: &str) -> Verdict {
@@ -71,8 +79,8 @@ fn complete(rules: &str) -> String {
     format!("external: 127.0.0.1\n{rules}")
 }
 
-fn start(field: &Field) -> Orderly {
-    let rules = lists::contoso().export(Format::Dante).expect("an export").text;
+fn start(field: &Field, list: &List) -> Orderly {
+    let rules = list.export(Format::Dante).expect("an export").text;
     let rules = rules
         .replace("internal: 127.0.0.1", "internal: 0.0.0.0")
         .replace("logoutput: syslog", "logoutput: stderr");

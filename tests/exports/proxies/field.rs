@@ -1,6 +1,7 @@
 //! A place to try a forward proxy in: a namespace where every name has an address of its own, and where whoever is
 //! reached says by which name. Nothing leaves it.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use test_support::{Namespace, PATIENCE, Program, Running, require};
 
-use crate::lookalikes::{LISTED, STRANGERS};
+use crate::lookalikes::{LISTED, Probe, STRANGERS};
 
 /// The namespace, with a name server and, at every address of every name, the far end.
 pub(crate) struct Field {
@@ -41,8 +42,14 @@ impl Field {
         Self::with_names(programs, addresses, names)
     }
 
+    /// A field where the names of `probes` exist.
+    pub(crate) fn of(programs: &[&str], addresses: Addresses, probes: &[Probe]) -> Option<Self> {
+        let names: BTreeSet<&String> = probes.iter().map(|probe| &probe.host).collect();
+        Self::with_names(programs, addresses, names.into_iter().cloned())
+    }
+
     /// A field where `names` exist, 250 at most, if these programs are installed.
-    pub(crate) fn with_names(
+    fn with_names(
         programs: &[&str],
         addresses: Addresses,
         names: impl IntoIterator<Item = String>,

@@ -5,11 +5,13 @@ use std::process::Command;
 
 use allowlist_gen::export::Format;
 
-use super::connect::{Answer, all_come_out, connect, dotted, faults, get, probes};
+use super::connect::{
+    Answer, all_come_out, connect, dotted, faults, get, passes_of, ports, probes,
+};
 use super::field::{Addresses, Field, Orderly, configuration};
 use crate::consumer::{self, Mutation};
 use crate::lists;
-use crate::lookalikes::{LISTED, Probe};
+use crate::lookalikes::LISTED;
 use crate::matrix;
 
 #[test]
@@ -76,15 +78,18 @@ fn probes_find_what_the_configuration_test_does_not() {
 fn privoxy_obeys_a_list_whose_reasons_are_hostile() {
     let list = lists::written("hostile");
     let strangers = ["evil.azurecr.io", "sub.true.example", "contoso.azurecr.de"];
-    let names = list.hosts().into_iter().chain(strangers.map(str::to_owned));
-    let Some(field) = Field::with_names(&["privoxy"], Addresses::Own, names) else { return };
-    let privoxy = start(&field, &list.export(Format::Privoxy).expect("an export").text);
-    let probe = |host: String, passes| Probe { host, port: 443, passes };
-    let listed = list.hosts().into_iter().map(|host| probe(host, true));
-    let strangers = strangers.map(|host| probe(host.to_owned(), false));
-    let probes: Vec<Probe> = listed.chain(strangers).collect();
+    let probes = passes_of(&list, &strangers);
+    let Some(field) = Field::of(&["privoxy"], Addresses::Shared, &probes) else { return };
+    let _privoxy = start(&field, &list.export(Format::Privoxy).expect("an export").text);
     all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
-    drop(privoxy);
+}
+
+#[test]
+fn privoxy_keeps_the_ports_of_hosts_apart() {
+    let (list, probes) = ports();
+    let Some(field) = Field::of(&["privoxy"], Addresses::Own, &probes) else { return };
+    let _privoxy = start(&field, &list.export(Format::Privoxy).expect("an export").text);
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 }
 
 fn contoso() -> String {

@@ -7,7 +7,9 @@ use allowlist_gen::export::Format;
 use serde_json::Value;
 use test_support::{PATIENCE, require_program};
 
-use super::connect::{Answer, all_come_out, connect, dotted, faults, get, probes, request};
+use super::connect::{
+    Answer, all_come_out, connect, dotted, faults, get, passes_of, ports, probes, request,
+};
 use super::field::{Addresses, Field, Orderly};
 use super::{long, written};
 use crate::consumer::{self, Mutation, Verdict};
@@ -62,22 +64,15 @@ fn squid_accepts_its_configuration_and_lets_exactly_the_list_pass() {
 /// The storage denial stands above what somebody adds at the end; the operator's own account above it.
 #[test]
 fn squid_reaches_no_storage_but_a_listed_account() {
-    let names = ["mine.blob.core.windows.net", "exfil.blob.core.windows.net", "mcr.microsoft.com"];
-    let Some(field) = Field::with_names(&["squid"], Addresses::Own, names.map(str::to_owned))
-    else {
-        return;
-    };
     let account =
         "schema = 1\n[[entry]]\nstorage_account = \"mine.blob.core.windows.net\"\nwhy = \"ours\"\n";
     let list = written("account", account);
+    let mut probes = passes_of(&list, &["exfil.blob.core.windows.net"]);
+    probes.push(Probe { host: "mcr.microsoft.com".into(), port: 443, passes: true });
+    let Some(field) = Field::of(&["squid"], Addresses::Own, &probes) else { return };
     let text = list.export(Format::Squid).expect("an export").text;
-    let text = text.replace("http_access deny all", "http_access allow all");
-    let _squid = start(&field, &text);
-    let passes = |host: &str| host != "exfil.blob.core.windows.net";
-    for host in names {
-        let answer = connect(field.client(PORT), host, 443);
-        assert_eq!(matches!(answer, Answer::Tunnel(_)), passes(host), "{host}: {answer}");
-    }
+    let _squid = start(&field, &text.replace("http_access deny all", "http_access allow all"));
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
     let listed = lists::contoso().export(Format::Squid).expect("an export").text;
     assert!(!listed.contains("accounts_"), "{listed}");
 }
@@ -86,14 +81,18 @@ fn squid_reaches_no_storage_but_a_listed_account() {
 #[test]
 fn squid_obeys_a_list_whose_reasons_are_hostile() {
     let list = lists::written("hostile");
-    let strangers = ["evil.azurecr.io", "true.example.evil.azurecr.io", "contoso.azurecr.de"];
-    let names = list.hosts().into_iter().chain(strangers.map(str::to_owned));
-    let Some(field) = Field::with_names(&["squid"], Addresses::Own, names) else { return };
+    let strangers = ["evil.azurecr.io", "sub.true.example", "contoso.azurecr.de"];
+    let probes = passes_of(&list, &strangers);
+    let Some(field) = Field::of(&["squid"], Addresses::Shared, &probes) else { return };
     let _squid = start(&field, &list.export(Format::Squid).expect("an export").text);
-    let probe = |host: String, passes| Probe { host, port: 443, passes };
-    let listed = list.hosts().into_iter().map(|host| probe(host, true));
-    let probes: Vec<Probe> =
-        listed.chain(strangers.map(|host| probe(host.to_owned(), false))).collect();
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
+}
+
+#[test]
+fn squid_keeps_the_ports_of_hosts_apart() {
+    let (list, probes) = ports();
+    let Some(field) = Field::of(&["squid"], Addresses::Own, &probes) else { return };
+    let _squid = start(&field, &list.export(Format::Squid).expect("an export").text);
     all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 }
 
