@@ -69,6 +69,13 @@ pub(crate) fn ports() -> (List, Vec<Probe>) {
     (written("ports", &format!("schema = 1\n{entries}")), probes)
 }
 
+/// A list without hosts, of which nothing passes.
+pub(crate) fn nothing() -> (List, Vec<Probe>) {
+    let probes = lookalikes::probes().into_iter();
+    let probes = probes.map(|probe| Probe { passes: false, ..probe }).collect();
+    (written("nothing", "schema = 1\n"), probes)
+}
+
 /// The hosts of a list, which pass, and others, which don't.
 pub(crate) fn passes_of(list: &List, strangers: &[&str]) -> Vec<Probe> {
     let listed = list.hosts().into_iter().map(|host| Probe { host, port: 443, passes: true });

@@ -5,8 +5,9 @@ use std::process::Command;
 use allowlist_gen::export::Format;
 use test_support::require_program;
 
-use super::connect::{Answer, all_come_out, dotted, faults, named, ports, socks};
+use super::connect::{Answer, all_come_out, dotted, faults, named, nothing, ports, socks};
 use super::field::{Addresses, Field, Orderly};
+use super::long;
 use crate::consumer::{self, Mutation, Verdict};
 use crate::lists::{self, List};
 use crate::lookalikes::{LISTED, Probe};
@@ -58,6 +59,23 @@ fn dante_goes_by_addresses_too() {
     let faults = faults(&field, &evil, |host, port| socks(field.client(PORT), host, port));
     assert_eq!(faults[0], "evil.azurecr.io:443: a tunnel to \"20.62.0.1:443\"");
     drop(danted);
+}
+
+#[test]
+fn dante_lets_nothing_pass_of_an_empty_list() {
+    let (list, probes) = nothing();
+    let Some(field) = Field::open(&["danted"], Addresses::Own) else { return };
+    let _danted = start(&field, &list);
+    all_come_out(&field, &probes, |host, port| socks(field.client(PORT), host, port));
+}
+
+#[test]
+fn dante_reads_two_thousand_hosts() {
+    if !require_program("danted") {
+        return;
+    }
+    let text = long(2000).export(Format::Dante).expect("an export").text;
+    verify(&text).expect("dante takes it");
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::process::Command;
 use allowlist_gen::export::Format;
 
 use super::connect::{
-    Answer, all_come_out, connect, dotted, faults, get, passes_of, ports, probes,
+    Answer, all_come_out, connect, dotted, faults, get, nothing, passes_of, ports, probes,
 };
 use super::field::{Addresses, Field, Orderly, configuration};
+use super::long;
 use crate::consumer::{self, Mutation};
 use crate::lists;
 use crate::lookalikes::LISTED;
@@ -81,6 +82,23 @@ fn privoxy_obeys_a_list_whose_reasons_are_hostile() {
     let probes = passes_of(&list, &strangers);
     let Some(field) = Field::of(&["privoxy"], Addresses::Shared, &probes) else { return };
     let _privoxy = start(&field, &list.export(Format::Privoxy).expect("an export").text);
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
+}
+
+#[test]
+fn privoxy_lets_nothing_pass_of_an_empty_list() {
+    let (list, probes) = nothing();
+    let Some(field) = Field::open(&["privoxy"], Addresses::Own) else { return };
+    let _privoxy = start(&field, &list.export(Format::Privoxy).expect("an export").text);
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
+}
+
+#[test]
+fn privoxy_obeys_a_long_list() {
+    let Some(field) = Field::open(&["privoxy"], Addresses::Own) else { return };
+    let text = long(2000).export(Format::Privoxy).expect("an export").text;
+    let _privoxy = start(&field, &text);
+    let (_, probes) = nothing();
     all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 }
 

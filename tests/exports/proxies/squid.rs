@@ -8,7 +8,7 @@ use serde_json::Value;
 use test_support::{PATIENCE, require_program};
 
 use super::connect::{
-    Answer, all_come_out, connect, dotted, faults, get, passes_of, ports, probes, request,
+    Answer, all_come_out, connect, dotted, faults, get, nothing, passes_of, ports, probes, request,
 };
 use super::field::{Addresses, Field, Orderly};
 use super::{long, written};
@@ -84,6 +84,14 @@ fn squid_obeys_a_list_whose_reasons_are_hostile() {
     let strangers = ["evil.azurecr.io", "sub.true.example", "contoso.azurecr.de"];
     let probes = passes_of(&list, &strangers);
     let Some(field) = Field::of(&["squid"], Addresses::Shared, &probes) else { return };
+    let _squid = start(&field, &list.export(Format::Squid).expect("an export").text);
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
+}
+
+#[test]
+fn squid_lets_nothing_pass_of_an_empty_list() {
+    let (list, probes) = nothing();
+    let Some(field) = Field::open(&["squid"], Addresses::Own) else { return };
     let _squid = start(&field, &list.export(Format::Squid).expect("an export").text);
     all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 }

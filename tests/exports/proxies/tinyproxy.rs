@@ -3,7 +3,7 @@
 use allowlist_gen::export::Format;
 use test_support::Running;
 
-use super::connect::{Answer, all_come_out, connect, dotted, faults, get, probes};
+use super::connect::{Answer, all_come_out, connect, dotted, faults, get, nothing, probes};
 use super::field::{Addresses, Field, configuration};
 use super::long;
 use crate::consumer::{self, Mutation};
@@ -65,6 +65,15 @@ fn probes_find_what_the_start_does_not() {
         assert!(faults.iter().any(|said| said.contains(fault)), "{to}: {faults:#?}");
         drop(tinyproxy);
     }
+}
+
+#[test]
+fn tinyproxy_lets_nothing_pass_of_an_empty_list() {
+    let (list, probes) = nothing();
+    let Some(field) = Field::open(&["tinyproxy"], Addresses::Own) else { return };
+    let text = list.export(Format::Tinyproxy).expect("an export").text;
+    let _tinyproxy = start(&field, &text).expect("it starts");
+    all_come_out(&field, &probes, |host, port| connect(field.client(PORT), host, port));
 }
 
 #[test]
