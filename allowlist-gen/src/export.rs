@@ -101,6 +101,16 @@ formats! {
     Dnsmasq, "dnsmasq", dns::dnsmasq;
     /// Answers of Unbound, for hosts behind private endpoints
     Unbound, "unbound", dns::unbound;
+    /// The forward proxy tinyproxy: the file of its filter
+    Tinyproxy, "tinyproxy", proxy::tinyproxy;
+    /// The forward proxy smokescreen: its ACL in YAML
+    Smokescreen, "smokescreen", proxy::smokescreen;
+    /// The forward proxy privoxy: an actions file
+    Privoxy, "privoxy", proxy::privoxy;
+    /// The SOCKS server dante: its rules
+    Dante, "dante", proxy::dante;
+    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
+    Pac, "pac", proxy::pac;
 }
 
 /// A list in some format.
