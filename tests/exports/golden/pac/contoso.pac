@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export pac`: 5 hosts of the list
 // sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-// Registries: contoso.azurecr.io (eastus, westeurope), fabrikam.azurecr.io (westus2).
+// Registries: contoso (eastus, westeurope), fabrikam (westus2).
 // A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 // The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
 // proxy to refuse. If it can't be reached they fail, and don't go around it.
@@ -11,11 +11,11 @@
 // A name in capitals or with a trailing dot goes to the proxy like the name itself.
 
 var hosts = {
-  // contoso.azurecr.io: eastus, westeurope
+  // contoso: eastus, westeurope
   "contoso.azurecr.io": true,
   "contoso.eastus.data.azurecr.io": true,
   "contoso.westeurope.data.azurecr.io": true,
-  // fabrikam.azurecr.io: westus2
+  // fabrikam: westus2
   "fabrikam.azurecr.io": true,
   "fabrikam.westus2.data.azurecr.io": true
 };

@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export pac`: 5 hosts of the list
 // sha256:dbb377f82dc875f419a5843e8487bfa750ff1a50b2f9d74d1eaf09763a2b5baa.
-// Registries: contosodnl-e7ggejfuhzhgedc8.azurecr.io (eastus, westus2).
+// Registries: contosodnl-e7ggejfuhzhgedc8 (eastus, westus2).
 // A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 // The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
 // proxy to refuse. If it can't be reached they fail, and don't go around it.
@@ -11,7 +11,7 @@
 // A name in capitals or with a trailing dot goes to the proxy like the name itself.
 
 var hosts = {
-  // contosodnl-e7ggejfuhzhgedc8.azurecr.io: eastus, westus2
+  // contosodnl-e7ggejfuhzhgedc8: eastus, westus2
   "contosodnl-e7ggejfuhzhgedc8.azurecr.io": true,
   "contosodnl-e7ggejfuhzhgedc8.eastus.geo.azurecr.io": true,
   "contosodnl-e7ggejfuhzhgedc8.westus2.geo.azurecr.io": true,

@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export pac`: 3 hosts of the list
 // sha256:c2b947eeb9f0fed5d63e9aa8ef75aac81708f1b47aa069172051085a8c9e6a9b.
-// Registries: contosogov.azurecr.us (usgovarizona, usgovvirginia).
+// Registries: contosogov of azurecr.us (usgovarizona, usgovvirginia).
 // A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 // The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
 // proxy to refuse. If it can't be reached they fail, and don't go around it.
@@ -11,7 +11,7 @@
 // A name in capitals or with a trailing dot goes to the proxy like the name itself.
 
 var hosts = {
-  // contosogov.azurecr.us: usgovarizona, usgovvirginia
+  // contosogov of azurecr.us: usgovarizona, usgovvirginia
   "contosogov.azurecr.us": true,
   "contosogov.usgovarizona.data.azurecr.us": true,
   "contosogov.usgovvirginia.data.azurecr.us": true

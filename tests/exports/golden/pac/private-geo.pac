@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export pac`: 5 hosts of the list
 // sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-// Registries: fabrikam.azurecr.io (eastus, westeurope).
+// Registries: fabrikam (eastus, westeurope).
 // A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 // The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
 // proxy to refuse. If it can't be reached they fail, and don't go around it.
@@ -11,7 +11,7 @@
 // A name in capitals or with a trailing dot goes to the proxy like the name itself.
 
 var hosts = {
-  // fabrikam.azurecr.io: eastus, westeurope
+  // fabrikam: eastus, westeurope
   "fabrikam.azurecr.io": true,
   "fabrikam.eastus.geo.azurecr.io": true,
   "fabrikam.westeurope.geo.azurecr.io": true,
