@@ -91,7 +91,7 @@ fn rules_of(text: &str) -> Result<String, String> {
 fn more_than_the_firewall_takes_is_refused() {
     let hosts = |count: u32| (0..count).map(|n| entry(&format!("host{n}.example"), "")).collect();
     let addresses: Vec<String> =
-        (0..600).map(|n| format!("\"10.60.{}.{}\"", n / 200, n % 200)).collect();
+        (0..900).map(|n| format!("\"10.60.{}.{}\"", n / 200, n % 200)).collect();
     let addresses = format!("addresses = [{}]\n", addresses.join(", "));
     let in_one: String = entry("host.example", &addresses);
     for (entries, format, expected) in [

@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export windows-firewall`: 3 hosts of the list
 # sha256:c2b947eeb9f0fed5d63e9aa8ef75aac81708f1b47aa069172051085a8c9e6a9b.
-# Registries: contosogov.azurecr.us (usgovarizona, usgovvirginia).
+# Registries: contosogov of azurecr.us (usgovarizona, usgovvirginia).
 # Resolved: the target allows the addresses that it finds for these names. Public registries share
 # their front ends, so other people's registries can be reached at the same addresses.
 # The rules allow and deny nothing: outbound traffic has to be blocked by default, with rules for
@@ -14,7 +14,7 @@
 $ErrorActionPreference = 'Stop'
 Remove-NetFirewallRule -Group 'acr-allowlist' -ErrorAction 'SilentlyContinue'
 
-# contosogov.azurecr.us: usgovarizona, usgovvirginia
+# contosogov of azurecr.us: usgovarizona, usgovvirginia
 # login server of contosogov
 Remove-NetFirewallDynamicKeywordAddress -Id '{8ecd4150-bb0e-5020-ae0c-000f5141cb7e}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{8ecd4150-bb0e-5020-ae0c-000f5141cb7e}' -Keyword 'contosogov.azurecr.us' -AutoResolve $true
@@ -24,4 +24,4 @@ New-NetFirewallDynamicKeywordAddress -Id '{85cf7d46-de86-53cb-8c95-8285407c1729}
 # layers of contosogov in usgovvirginia
 Remove-NetFirewallDynamicKeywordAddress -Id '{c62899cf-cd18-58e9-853b-b3e80d235579}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{c62899cf-cd18-58e9-853b-b3e80d235579}' -Keyword 'contosogov.usgovvirginia.data.azurecr.us' -AutoResolve $true
-New-NetFirewallRule -Name 'acr-contosogov--us' -DisplayName 'acr-contosogov--us' -Description 'contosogov.azurecr.us: usgovarizona, usgovvirginia' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{8ecd4150-bb0e-5020-ae0c-000f5141cb7e}','{85cf7d46-de86-53cb-8c95-8285407c1729}','{c62899cf-cd18-58e9-853b-b3e80d235579}'
+New-NetFirewallRule -Name 'acr-contosogov--us' -DisplayName 'acr-contosogov--us' -Description 'contosogov of azurecr.us: usgovarizona, usgovvirginia' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{8ecd4150-bb0e-5020-ae0c-000f5141cb7e}','{85cf7d46-de86-53cb-8c95-8285407c1729}','{c62899cf-cd18-58e9-853b-b3e80d235579}'
