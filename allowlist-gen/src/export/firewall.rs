@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use ringfence_config::allowlist::Ports;
 use uuid::Uuid;
 
+use super::sheet::Group;
+
 pub(super) mod aws_network_firewall;
 pub(super) mod aws_network_firewall_list;
 pub(super) mod fortigate;
@@ -31,6 +33,15 @@ fn short(name: &str, most: usize) -> Cow<'_, str> {
     let hash = id(name).simple().to_string();
     let kept: String = name.chars().take(most - HASH - 1).collect();
     Cow::Owned(format!("{kept}-{}", &hash[..HASH]))
+}
+
+/// What the object of `group` is called on a firewall, where it stands among everybody else's: `acr-` is in front even
+/// if no registry is in it, and `acr--other` is no registry's.
+fn object_name(group: &Group<'_>, most: usize) -> String {
+    match group.registry {
+        Some(_) => short(&group.name, most).into_owned(),
+        None => short(&format!("acr--{}", group.name), most).into_owned(),
+    }
 }
 
 /// The ports with `separator` between them.

@@ -9,7 +9,7 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{joined, short};
+use super::{joined, object_name, short};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "acr-allowlist.fortios.conf",
@@ -88,7 +88,7 @@ fn address_groups(text: &mut Text, sheet: &Sheet<'_>, groups: &[Group<'_>]) {
     for group in groups {
         let members: Vec<String> =
             group.hosts.iter().map(|host| format!("\"{}\"", address_name(&host.name))).collect();
-        text.line(format_args!("    edit \"{}\"", short(&group.name, MOST_OF_NAME)));
+        text.line(format_args!("    edit \"{}\"", object_name(group, MOST_OF_NAME)));
         text.line(format_args!("        set member {}", members.join(" ")));
         text.line(format_args!("        set comment \"{}\"", sheet.origin()));
         text.line("    next");
@@ -116,11 +116,11 @@ fn policies(text: &mut Text, groups: &[Group<'_>], clients: &BTreeMap<String, St
     for group in groups {
         // 0 is the next free number.
         text.line("    edit 0");
-        text.line(format_args!("        set name \"{}\"", short(&group.name, MOST_OF_POLICY)));
+        text.line(format_args!("        set name \"{}\"", object_name(group, MOST_OF_POLICY)));
         text.line("        set srcintf \"any\"");
         text.line("        set dstintf \"any\"");
         text.line(format_args!("        set srcaddr {sources}"));
-        text.line(format_args!("        set dstaddr \"{}\"", short(&group.name, MOST_OF_NAME)));
+        text.line(format_args!("        set dstaddr \"{}\"", object_name(group, MOST_OF_NAME)));
         text.line("        set schedule \"always\"");
         text.line(format_args!("        set service \"{}\"", service_name(group)));
         text.line("        set action accept");

@@ -64,7 +64,7 @@ fn rule(sheet: &Sheet<'_>, group: &Group<'_>, priority: u32) -> Value {
     matches.insert("layer4Configs".into(), json!([{ "ipProtocol": "tcp", "ports": ports }]));
     json!({
         "priority": priority,
-        "ruleName": super::short(&group.name, MOST_OF_NAME),
+        "ruleName": super::object_name(group, MOST_OF_NAME),
         "description": group.describe(),
         "action": "allow",
         "direction": "EGRESS",

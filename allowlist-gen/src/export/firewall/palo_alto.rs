@@ -6,7 +6,7 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{joined, short};
+use super::{joined, object_name, short};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "acr-allowlist.panos.txt",
@@ -68,7 +68,7 @@ fn category(text: &mut Text, sheet: &Sheet<'_>, group: &Group<'_>) {
 }
 
 fn rule(text: &mut Text, sheet: &Sheet<'_>, group: &Group<'_>) {
-    let path = format!("set rulebase security rules {}", short(&group.name, MOST_OF_NAME));
+    let path = format!("set rulebase security rules {}", object_name(group, MOST_OF_NAME));
     text.line(format_args!("{path} description \"{}\"", group.describe()));
     text.line(format_args!("{path} from any"));
     text.line(format_args!("{path} to any"));
@@ -88,7 +88,7 @@ fn rule(text: &mut Text, sheet: &Sheet<'_>, group: &Group<'_>) {
 }
 
 fn category_name(group: &Group<'_>) -> String {
-    short(&group.name, MOST_OF_CATEGORY).into_owned()
+    object_name(group, MOST_OF_CATEGORY)
 }
 
 fn service_name(group: &Group<'_>) -> String {

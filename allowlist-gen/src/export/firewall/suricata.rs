@@ -17,11 +17,12 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[
         "Rules that pass deny nothing: Suricata has to be inline, with rules that drop the rest, as the last two \
-         lines here do without their comment marks. What is no protocol that Suricata knows gets past these, so a \
-         packet filter has to keep clients to the ports on the list.",
+         lines here do without their comment marks, for all that clients send over TCP. What is no protocol that \
+         Suricata knows gets past them, and so does QUIC: a packet filter has to keep clients to TCP and to the \
+         ports on the list.",
         "Suricata believes the client what it says in the server name (SNI), whatever the address it talks to. Only \
          for hosts with private addresses on the list, the rule has these addresses, too.",
-        "TLS without a server name and QUIC match no rule, and neither does a name with a trailing dot.",
+        "TLS without a server name matches no rule, and neither does a name with a trailing dot.",
     ],
     apply: "\
 suricata -T -S acr.rules -c /etc/suricata/suricata.yaml -l /tmp
@@ -48,7 +49,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
             text.line(rule(group, host, &source, &mut sids));
         }
     }
-    text.line("\n# What denies the rest, TLS and other protocols that Suricata knows:");
+    text.line("\n# What drops the rest:");
     // At the end of the hello, which may come in several packets: before, the name isn't known.
     for (protocol, option) in
         [("tls", "ssl_state:client_hello"), ("tcp", "app-layer-protocol:!tls")]

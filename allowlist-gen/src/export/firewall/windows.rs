@@ -4,7 +4,7 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope};
 
-use super::id;
+use super::{id, object_name};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "acr-allowlist.ps1",
@@ -62,7 +62,7 @@ fn rule(group: &Group<'_>) -> String {
     let ports: Vec<String> = group.ports.iter().map(|port| literal(&port.to_string())).collect();
     let keywords: Vec<String> =
         group.hosts.iter().map(|host| literal(&keyword(host.name.as_str()))).collect();
-    let (name, what) = (literal(&group.name), literal(&group.describe()));
+    let (name, what) = (literal(&object_name(group, MOST_OF_NAME)), literal(&group.describe()));
     format!(
         "New-NetFirewallRule -Name {name} -DisplayName {name} -Description {what} -Group {} \
          -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort {} \
@@ -100,6 +100,7 @@ fn ascii(text: &str) -> String {
 }
 
 const GROUP: &str = "acr-allowlist";
+const MOST_OF_NAME: usize = 255;
 
 #[cfg(test)]
 mod tests {

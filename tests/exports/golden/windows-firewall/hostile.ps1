@@ -49,4 +49,4 @@ New-NetFirewallDynamicKeywordAddress -Id '{dc7354d3-8a16-5eeb-bec2-66e54aa073a2}
 # hand-written: "a name, not a boolean: yes, no, null, ~, 0x1f, 1e5 {a: b} [c] & * ! | > % @"
 Remove-NetFirewallDynamicKeywordAddress -Id '{595ab89b-2900-5b1a-b484-e777a08e18bb}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{595ab89b-2900-5b1a-b484-e777a08e18bb}' -Keyword 'true.example' -AutoResolve $true
-New-NetFirewallRule -Name 'other' -DisplayName 'other' -Description 'hand-written hosts' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{dc7354d3-8a16-5eeb-bec2-66e54aa073a2}','{595ab89b-2900-5b1a-b484-e777a08e18bb}'
+New-NetFirewallRule -Name 'acr--other' -DisplayName 'acr--other' -Description 'hand-written hosts' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{dc7354d3-8a16-5eeb-bec2-66e54aa073a2}','{595ab89b-2900-5b1a-b484-e777a08e18bb}'
