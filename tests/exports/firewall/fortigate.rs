@@ -8,8 +8,10 @@ use crate::matrix;
 
 #[test]
 fn the_schema_of_fortios_takes_the_commands() {
-    let Some(modules) = consumer::installed("ansible") else { return };
-    let modules = modules.to_string_lossy().into_owned();
+    let Some(newest) = consumer::installed("ansible/fortios_firewall_service_custom.py") else {
+        return;
+    };
+    let modules = newest.parent().expect("a folder").to_string_lossy().into_owned();
     let Some(mut schema) = Checker::start("fortigate.py", &[&modules]) else { return };
     let mut accepts = |text: &str| schema.judge(text);
     let judgement = consumer::judge(

@@ -12,7 +12,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[],
     needs: &[],
-    limits: "",
+    limits: "A rule has 100 keywords at most here: a registry with more is split.",
     notes: &[
         "The rules allow and deny nothing: outbound traffic has to be blocked by default, with rules for whatever \
          else the machine needs, its DNS first.",
@@ -40,7 +40,8 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         "Remove-NetFirewallRule -Group {} -ErrorAction 'SilentlyContinue'",
         literal(GROUP)
     ));
-    for group in &sheet.groups() {
+    let groups = sheet.groups();
+    for group in &groups {
         text.line(format_args!("\n# {}", group.describe()));
         for host in &group.hosts {
             let id = literal(&keyword(host.name.as_str()));
@@ -53,7 +54,10 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
                 literal(host.name.as_str())
             ));
         }
-        text.line(rule(group));
+    }
+    text.line("");
+    for part in groups.into_iter().flat_map(|group| group.parts(MOST_KEYWORDS)) {
+        text.line(rule(&part));
     }
     Ok(text.into_string())
 }
@@ -100,6 +104,7 @@ fn ascii(text: &str) -> String {
 }
 
 const GROUP: &str = "acr-allowlist";
+const MOST_KEYWORDS: usize = 100;
 const MOST_OF_NAME: usize = 255;
 
 #[cfg(test)]

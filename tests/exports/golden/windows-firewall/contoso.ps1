@@ -24,7 +24,6 @@ New-NetFirewallDynamicKeywordAddress -Id '{ba472cd6-6682-5c88-b555-6a7d08165202}
 # layers of contoso in westeurope
 Remove-NetFirewallDynamicKeywordAddress -Id '{1cabd512-f5ac-5d81-93db-7702fe492161}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{1cabd512-f5ac-5d81-93db-7702fe492161}' -Keyword 'contoso.westeurope.data.azurecr.io' -AutoResolve $true
-New-NetFirewallRule -Name 'acr-contoso' -DisplayName 'acr-contoso' -Description 'contoso: eastus, westeurope' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{ea4e7bc5-aa9e-586e-9e2f-00208863ef32}','{ba472cd6-6682-5c88-b555-6a7d08165202}','{1cabd512-f5ac-5d81-93db-7702fe492161}'
 
 # fabrikam: westus2
 # login server of fabrikam
@@ -33,4 +32,6 @@ New-NetFirewallDynamicKeywordAddress -Id '{2a545cc4-fea2-509d-a0a4-1c1ffaff4bd9}
 # layers of fabrikam in westus2
 Remove-NetFirewallDynamicKeywordAddress -Id '{16cb7719-bf29-593f-b615-af22e1fa7066}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{16cb7719-bf29-593f-b615-af22e1fa7066}' -Keyword 'fabrikam.westus2.data.azurecr.io' -AutoResolve $true
+
+New-NetFirewallRule -Name 'acr-contoso' -DisplayName 'acr-contoso' -Description 'contoso: eastus, westeurope' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{ea4e7bc5-aa9e-586e-9e2f-00208863ef32}','{ba472cd6-6682-5c88-b555-6a7d08165202}','{1cabd512-f5ac-5d81-93db-7702fe492161}'
 New-NetFirewallRule -Name 'acr-fabrikam' -DisplayName 'acr-fabrikam' -Description 'fabrikam: westus2' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{2a545cc4-fea2-509d-a0a4-1c1ffaff4bd9}','{16cb7719-bf29-593f-b615-af22e1fa7066}'

@@ -30,4 +30,5 @@ New-NetFirewallDynamicKeywordAddress -Id '{8832b399-80de-5408-8c9c-d57219787319}
 # layers of contosodnl-e7ggejfuhzhgedc8 in westus2
 Remove-NetFirewallDynamicKeywordAddress -Id '{7b2977bb-8f8b-5e08-b584-03c2593b9a4c}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{7b2977bb-8f8b-5e08-b584-03c2593b9a4c}' -Keyword 'contosodnl-e7ggejfuhzhgedc8.westus2.data.azurecr.io' -AutoResolve $true
+
 New-NetFirewallRule -Name 'acr-contosodnl-e7ggejfuhzhgedc8' -DisplayName 'acr-contosodnl-e7ggejfuhzhgedc8' -Description 'contosodnl-e7ggejfuhzhgedc8: eastus, westus2' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{1fb69f75-9cb6-54f7-bee2-a10312d72a43}','{35f1eb41-9977-5bd7-8932-2967252eeead}','{54d8ad66-cb01-5364-bdf8-c7a6e7a47ad1}','{8832b399-80de-5408-8c9c-d57219787319}','{7b2977bb-8f8b-5e08-b584-03c2593b9a4c}'

@@ -24,4 +24,5 @@ New-NetFirewallDynamicKeywordAddress -Id '{85cf7d46-de86-53cb-8c95-8285407c1729}
 # layers of contosogov in usgovvirginia
 Remove-NetFirewallDynamicKeywordAddress -Id '{c62899cf-cd18-58e9-853b-b3e80d235579}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{c62899cf-cd18-58e9-853b-b3e80d235579}' -Keyword 'contosogov.usgovvirginia.data.azurecr.us' -AutoResolve $true
+
 New-NetFirewallRule -Name 'acr-contosogov--us' -DisplayName 'acr-contosogov--us' -Description 'contosogov of azurecr.us: usgovarizona, usgovvirginia' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{8ecd4150-bb0e-5020-ae0c-000f5141cb7e}','{85cf7d46-de86-53cb-8c95-8285407c1729}','{c62899cf-cd18-58e9-853b-b3e80d235579}'

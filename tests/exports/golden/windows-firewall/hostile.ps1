@@ -22,7 +22,6 @@ New-NetFirewallDynamicKeywordAddress -Id '{d3e98e45-588d-5698-be09-0b9001e7e578}
 # layers of contoso in chinaeast2: "*/ --> ]]> <!-- /* // # ; -- ''' {{ }} <script>alert(1)</script>"
 Remove-NetFirewallDynamicKeywordAddress -Id '{dc4ac183-9bc7-5903-8e92-aad54ae46762}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{dc4ac183-9bc7-5903-8e92-aad54ae46762}' -Keyword 'contoso.chinaeast2.data.azurecr.cn' -AutoResolve $true
-New-NetFirewallRule -Name 'acr-contoso--cn' -DisplayName 'acr-contoso--cn' -Description 'contoso of azurecr.cn: chinaeast2' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{d3e98e45-588d-5698-be09-0b9001e7e578}','{dc4ac183-9bc7-5903-8e92-aad54ae46762}'
 
 # contoso: eastus
 # login server of contoso: "quotes " ' ` and a backslash \"
@@ -31,7 +30,6 @@ New-NetFirewallDynamicKeywordAddress -Id '{ea4e7bc5-aa9e-586e-9e2f-00208863ef32}
 # layers of contoso in eastus: "line\nfeed\r\nhttp_access allow all\n*.azurecr.io\n0.0.0.0/0"
 Remove-NetFirewallDynamicKeywordAddress -Id '{ba472cd6-6682-5c88-b555-6a7d08165202}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{ba472cd6-6682-5c88-b555-6a7d08165202}' -Keyword 'contoso.eastus.data.azurecr.io' -AutoResolve $true
-New-NetFirewallRule -Name 'acr-contoso' -DisplayName 'acr-contoso' -Description 'contoso: eastus' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{ea4e7bc5-aa9e-586e-9e2f-00208863ef32}','{ba472cd6-6682-5c88-b555-6a7d08165202}'
 
 # contoso of azurecr.us: usgovvirginia
 # login server of contoso: "=HYPERLINK("http://evil.example") \u{202e}\u{2028}\u{2029}\u{85} \0 ends with \"
@@ -40,7 +38,6 @@ New-NetFirewallDynamicKeywordAddress -Id '{d38775df-520a-5faa-8ad0-b32ccccb8b31}
 # layers of contoso in usgovvirginia
 Remove-NetFirewallDynamicKeywordAddress -Id '{f22fd1b5-f845-5a78-8abb-1d91e76bf4ee}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{f22fd1b5-f845-5a78-8abb-1d91e76bf4ee}' -Keyword 'contoso.usgovvirginia.data.azurecr.us' -AutoResolve $true
-New-NetFirewallRule -Name 'acr-contoso--us' -DisplayName 'acr-contoso--us' -Description 'contoso of azurecr.us: usgovvirginia' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{d38775df-520a-5faa-8ad0-b32ccccb8b31}','{f22fd1b5-f845-5a78-8abb-1d91e76bf4ee}'
 
 # hand-written hosts
 # hand-written: "C:\temp\new "%PATH%" $env:USERNAME'; Remove-Item -Recurse C:\ #"
@@ -49,4 +46,8 @@ New-NetFirewallDynamicKeywordAddress -Id '{dc7354d3-8a16-5eeb-bec2-66e54aa073a2}
 # hand-written: "a name, not a boolean: yes, no, null, ~, 0x1f, 1e5 {a: b} [c] & * ! | > % @"
 Remove-NetFirewallDynamicKeywordAddress -Id '{595ab89b-2900-5b1a-b484-e777a08e18bb}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{595ab89b-2900-5b1a-b484-e777a08e18bb}' -Keyword 'true.example' -AutoResolve $true
+
+New-NetFirewallRule -Name 'acr-contoso--cn' -DisplayName 'acr-contoso--cn' -Description 'contoso of azurecr.cn: chinaeast2' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{d3e98e45-588d-5698-be09-0b9001e7e578}','{dc4ac183-9bc7-5903-8e92-aad54ae46762}'
+New-NetFirewallRule -Name 'acr-contoso' -DisplayName 'acr-contoso' -Description 'contoso: eastus' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{ea4e7bc5-aa9e-586e-9e2f-00208863ef32}','{ba472cd6-6682-5c88-b555-6a7d08165202}'
+New-NetFirewallRule -Name 'acr-contoso--us' -DisplayName 'acr-contoso--us' -Description 'contoso of azurecr.us: usgovvirginia' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{d38775df-520a-5faa-8ad0-b32ccccb8b31}','{f22fd1b5-f845-5a78-8abb-1d91e76bf4ee}'
 New-NetFirewallRule -Name 'acr--other' -DisplayName 'acr--other' -Description 'hand-written hosts' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{dc7354d3-8a16-5eeb-bec2-66e54aa073a2}','{595ab89b-2900-5b1a-b484-e777a08e18bb}'

@@ -30,4 +30,5 @@ New-NetFirewallDynamicKeywordAddress -Id '{deecb73c-7139-500c-b1d8-a6f7e42ee189}
 # layers of fabrikam in westeurope
 Remove-NetFirewallDynamicKeywordAddress -Id '{280a2994-79b9-509f-9f70-f109a58868b5}' -ErrorAction 'SilentlyContinue'
 New-NetFirewallDynamicKeywordAddress -Id '{280a2994-79b9-509f-9f70-f109a58868b5}' -Keyword 'fabrikam.westeurope.data.azurecr.io' -AutoResolve $true
+
 New-NetFirewallRule -Name 'acr-fabrikam' -DisplayName 'acr-fabrikam' -Description 'fabrikam: eastus, westeurope' -Group 'acr-allowlist' -Direction 'Outbound' -Action 'Allow' -Protocol 'TCP' -RemotePort '443' -RemoteDynamicKeywordAddresses '{2a545cc4-fea2-509d-a0a4-1c1ffaff4bd9}','{1c52584d-1f9f-54af-af4d-b53c2371e7a6}','{ca2aabca-5c99-5edc-9a23-a64573c722fe}','{deecb73c-7139-500c-b1d8-a6f7e42ee189}','{280a2994-79b9-509f-9f70-f109a58868b5}'
