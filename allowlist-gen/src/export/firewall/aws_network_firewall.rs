@@ -16,14 +16,17 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "8 192 characters a rule, its variables counted with it, 2 000 000 characters of rules, and a capacity of 30 000 rules, which a policy's groups share. A group's \
              capacity is for life, so it is written as twice what the list takes, 100 at least. All of these are enforced.",
     notes: &[
-        "Rules that pass deny nothing: the firewall policy's default action has to be `aws:drop_established`, and \
-         its order strict, as the group's is.",
+        "Rules that pass deny nothing: the firewall policy, a Classic one, has to have the strict order, as the group \
+         has, and the default action `aws:drop_established_app_layer_to_server`. `aws:drop_established` would drop a \
+         hello that comes in several packets before its name is known.",
         "Without `--client` the group is for the VPC of the firewall: name the blocks of other VPCs whose traffic \
          comes through it.",
         "The firewall believes the client what it says in the server name (SNI), whatever the address it talks to. \
-         Only for hosts with private addresses on the list, the rule has these addresses, too.",
+         Only for hosts with private addresses on the list, the rule has these addresses, too. Resolved IP validation \
+         in the policy keeps the others to addresses that Route 53 gave for some name.",
     ],
     apply: "\
+aws network-firewall create-rule-group --dry-run --cli-input-json file://acr-rule-group.json
 aws network-firewall create-rule-group --cli-input-json file://acr-rule-group.json
 # Later: --update-token from describe-rule-group; capacity and order can't be changed.
 aws network-firewall update-rule-group --type STATEFUL --rule-group-name acr-allowlist \\
@@ -31,6 +34,7 @@ aws network-firewall update-rule-group --type STATEFUL --rule-group-name acr-all
     validator: "botocore's own model of the call, with its patterns and maxima; the rules by `suricata -T`",
     sources: &[
         "https://docs.aws.amazon.com/network-firewall/latest/APIReference/API_CreateRuleGroup.html",
+        "https://docs.aws.amazon.com/network-firewall/latest/APIReference/API_FirewallPolicy.html",
         "https://docs.aws.amazon.com/network-firewall/latest/developerguide/quotas.html",
         "https://docs.aws.amazon.com/network-firewall/latest/developerguide/suricata-limitations-caveats.html",
     ],

@@ -19,8 +19,9 @@ pub(in crate::export) const ABOUT: About = About {
         "A domain list that allows also drops all other TLS from the same clients, whatever other groups of the \
          policy pass. The format aws-network-firewall doesn't.",
         "It has no ports: TLS to these names passes on every port. The format aws-network-firewall has them.",
-        "Only the server name (SNI) counts, and the firewall believes the client what it says there. Plain HTTP to \
-         these names isn't allowed.",
+        "Only the server name (SNI) counts, and the firewall believes the client what it says there. If the policy has \
+         resolved IP validation, the target type AWS_ROUTE_53_RESOLVED_DOMAIN beside TLS_SNI ends that.",
+        "Plain HTTP to these names isn't allowed.",
         "Without `--client` the group is for traffic from the firewall's own VPC to anywhere else: private endpoints \
          inside it and clients in other VPCs need `--client`.",
     ],
