@@ -8,6 +8,7 @@ import ipaddress
 import re
 import shlex
 import xml.etree.ElementTree as ET
+from typing import NamedTuple
 
 from panos.objects import CustomUrlCategory, ServiceObject
 from panos.policies import SecurityRule
@@ -41,51 +42,57 @@ def check(text):
             rule(entry, made)
 
 
-def build(kind, name, leaves):
-    """The object that the SDK makes of these leaves, if it writes the same XML as the commands would."""
+def build(kind, name, lines):
+    """The object of these lines, if the SDK writes the same XML for it."""
     of, longest = KINDS[kind]
     require(NAME.fullmatch(name) and len(name) <= longest, f"no name: {name}")
-    ours = ET.Element("entry", name=name)
-    known = {param.name: known_leaf(param) for param in of("x")._params}
-    values = {}
-    for leaf in leaves:
-        param, value = find(known, leaf)
-        if known[param][1] == "member":
-            values.setdefault(param, []).append(value)
-        else:
-            require(param not in values, f"{param} has one value")
-            values[param] = {"yes": True, "no": False}[value] if known[param][1] == "yesno" else value
+    known = leaves(of)
+    ours, values = ET.Element("entry", name=name), {}
+    for *path, value in lines:
+        leaf = next((leaf for leaf in known if leaf.path == path), None)
+        require(leaf, f"no such leaf: {' '.join(path)}")
+        require(not leaf.choices or value in leaf.choices, f"{leaf.param} can't be {value}")
         element = ours
-        for step in leaf[:-1]:
-            element = element.find(step) if element.find(step) is not None else ET.SubElement(element, step)
-        if known[param][1] == "member":
-            element = ET.SubElement(element, "member")
-        element.text = value
-        for choice in [known[param][2]] if known[param][2] else []:
-            require(value in choice, f"{param} can't be {value}")
-    if kind == ("service",):
-        values["protocol"] = leaves[0][1]
-    theirs = ET.fromstring(of(name, **values).element_str())
-    for path, expected in flat(ours):
-        require((path, expected) in flat(theirs), f"{'/'.join(path)} {expected} isn't what the SDK writes")
+        for step in path:
+            found = element.find(step)
+            element = found if found is not None else ET.SubElement(element, step)
+        if leaf.holds == "member":
+            values.setdefault(leaf.param, []).append(value)
+            ET.SubElement(element, "member").text = value
+        else:
+            require(leaf.param not in values, f"{leaf.param} has one value")
+            values[leaf.param] = value == "yes" if leaf.holds == "yesno" else value
+            element.text = value
+    theirs = flat(ET.fromstring(of(name, **values).element_str()))
+    for path, value in flat(ours):
+        require((path, value) in theirs, f"{' '.join(path)} {value} isn't what the SDK writes")
     return ours
 
 
-def known_leaf(param):
-    profile = max(param._VersioningSupport__profiles, key=lambda one: one[0])[1]
-    return profile.get("path"), profile.get("vartype"), CHOICES.get(param.name) or profile.get("values")
+class Leaf(NamedTuple):
+    """A parameter of the SDK: where it stands in the XML, what it holds, and which values there are."""
+
+    param: str
+    path: list
+    holds: str
+    choices: list
 
 
-# The SDK has these for some of the parameters, and no others.
-CHOICES = {"action": ["allow", "deny", "drop", "reset-client", "reset-server", "reset-both"], "type": ["URL List", "Category Match", "universal"]}
+def leaves(of):
+    """The leaves of a kind of object, as they are in the newest version that the SDK knows."""
+    found = []
+    for param in of("x")._params:
+        newest = max(param._VersioningSupport__profiles, key=lambda profile: profile[0])[1]
+        if newest.get("path"):
+            path = newest["path"].replace("{protocol}", "tcp").split("/")
+            holds = newest.get("vartype", "one")
+            choices = ["yes", "no"] if holds == "yesno" else CHOICES.get(param.name, [])
+            found.append(Leaf(param.name, path, holds, choices))
+    return found
 
 
-def find(known, leaf):
-    path = "/".join(leaf[:-1])
-    for param, (known_path, _, _) in known.items():
-        if known_path and path == known_path.replace("{protocol}", "tcp"):
-            return param, leaf[-1]
-    raise ValueError(f"no such leaf: {path}")
+# The SDK takes any.
+CHOICES = {"action": ["allow", "deny", "drop", "reset-client", "reset-server", "reset-both"], "type": ["URL List"]}
 
 
 def flat(element, path=()):
