@@ -4,6 +4,7 @@
 
 mod consumer;
 mod dns;
+mod firewall;
 mod golden;
 mod lists;
 mod lookalikes;
