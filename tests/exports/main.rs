@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "for now")]
 
+mod arm;
+mod bicep;
+mod checker;
 mod consumer;
 mod golden;
 mod lists;
@@ -10,3 +13,5 @@ mod matrix;
 mod pages;
 mod properties;
 mod proxies;
+mod schema;
+mod terraform;
