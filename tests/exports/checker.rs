@@ -20,7 +20,7 @@ pub(crate) struct Checker {
 }
 
 /// How long an answer may take: some load a thousand modules first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Checker {
     /// Starts `script` with the Python of `environment`, which says so if it isn't installed.
