@@ -70,6 +70,9 @@ impl Checker {
 
 impl Drop for Checker {
     fn drop(&mut self) {
+        // Without further questions it ends by itself, and takes its files with it.
+        drop(self.questions.take());
+        let _ = self.answers.recv_timeout(PATIENCE);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

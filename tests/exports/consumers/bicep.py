@@ -9,6 +9,7 @@ import re
 from answer import Refusal, answer
 from pycep import BicepParser
 from pycep.models import BicepElement
+from pycep.transformer import BicepToJson
 
 PARSER = BicepParser(cache=False)
 ESCAPE = re.compile(r"\\(u\{[0-9a-fA-F]+\}|.)", re.DOTALL)
@@ -16,7 +17,8 @@ ESCAPED = {"\\": "\\", "'": "'", "n": "\n", "r": "\r", "t": "\t", "$": "$"}
 
 
 def template(text):
-    bicep = PARSER.parse(text=text)
+    # What `PARSER.parse` does, but for a check that takes quotes in comments for strings.
+    bicep = BicepToJson(add_line_numbers=False).transform(PARSER.lark_parser.parse(text))
     unknown = set(bicep) - {"globals", "metadata", "parameters", "variables", "resources"}
     if unknown:
         raise Refusal(f"{unknown} is not among what is compiled here")
