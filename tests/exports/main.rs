@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "for now")]
 
 mod arm;
+mod az;
+mod azure;
 mod bicep;
 mod checker;
 mod consumer;

@@ -27,3 +27,18 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 pub(super) fn yaml(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).expect("strings, numbers, lists and maps are YAML")
 }
+
+/// `text` as a string of Bicep, in which nothing is interpolated.
+/// <https://learn.microsoft.com/azure/azure-resource-manager/bicep/data-types#strings>
+pub(super) fn bicep(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('\'', r"\'").replace("${", r"\${");
+    format!("'{}'", text.replace('\n', r"\n").replace('\r', r"\r").replace('\t', r"\t"))
+}
+
+/// `text` as a string of HCL, Terraform's language, in which nothing is interpolated.
+/// <https://developer.hashicorp.com/terraform/language/expressions/strings>
+pub(super) fn hcl(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', "\\\"").replace("${", "$${");
+    let text = text.replace("%{", "%%{").replace('\n', r"\n");
+    format!("\"{}\"", text.replace('\r', r"\r").replace('\t', r"\t"))
+}
