@@ -42,3 +42,22 @@ pub(super) fn hcl(text: &str) -> String {
     let text = text.replace("%{", "%%{").replace('\n', r"\n");
     format!("\"{}\"", text.replace('\r', r"\r").replace('\t', r"\t"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_interpolated_and_no_string_ends_early() {
+        for (text, in_bicep, in_hcl) in [
+            ("contoso", "'contoso'", "\"contoso\""),
+            ("it's", r"'it\'s'", "\"it's\""),
+            ("\"quoted\"", "'\"quoted\"'", r#""\"quoted\"""#),
+            ("${a} %{if b}", r"'\${a} %{if b}'", "\"$${a} %%{if b}\""),
+            ("ends with \\", r"'ends with \\'", r#""ends with \\""#),
+            ("a\nb\r\tc", r"'a\nb\r\tc'", r#""a\nb\r\tc""#),
+        ] {
+            assert_eq!((bicep(text).as_str(), hcl(text).as_str()), (in_bicep, in_hcl));
+        }
+    }
+}

@@ -166,7 +166,19 @@ fn everywhere() -> Vec<List> {
         }
         list.allowlist = Allowlist::new(entries).expect("entries");
     }
+    lists.push(with_ports());
     lists
+}
+
+/// A list with a block of addresses, and with ports that not all hosts of a registry have.
+fn with_ports() -> List {
+    let mut list = lists::contoso();
+    let mut entries = list.allowlist.entries().to_vec();
+    let ports = ["443", "8443"].map(|port| port.parse().expect("a port"));
+    entries[0].ports = Ports::new(ports.to_vec()).expect("ports");
+    entries[1].addresses = vec!["10.20.0.16/28".parse().expect("a pin")];
+    list.allowlist = Allowlist::new(entries).expect("entries");
+    List { name: "with ports", ..list }
 }
 
 fn template(list: &List) -> Value {

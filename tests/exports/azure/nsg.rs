@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use allowlist_gen::export::{self, Error, Format, Options, Setting, Unpinned};
-use ringfence_config::{Allowlist, Entry, Issue, Role};
+use ringfence_config::allowlist::Ports;
+use ringfence_config::{Allowlist, Entry, Issue, Port, Role};
 use serde_json::{Map, Value, json};
 
 use crate::az::{Az, Run};
@@ -39,8 +40,27 @@ fn the_rules_are_those_of_the_list() {
         assert_eq!(allowed(&rules), expected(&list), "{}", list.name);
         probes += rules.len();
     }
+    probes += without_clients(&mut az);
     probes += replaces_what_is_there(&mut az);
     matrix::record(FORMAT, "azure-cli", &az.version(), judgement.with_probes(probes));
+}
+
+/// The star that stands for every client stays one, in a folder with files; each family has its rule, and ports are
+/// those of the list.
+fn without_clients(az: &mut Az) -> usize {
+    let mut list = lists::written("hostile");
+    let mut entries = list.allowlist.entries().to_vec();
+    entries[0].ports =
+        Ports::new(vec![Port::HTTPS, "8443".parse().expect("a port")]).expect("ports");
+    list.allowlist = Allowlist::new(entries).expect("entries");
+    let export = export::render(FORMAT, &list.allowlist, list.issue, &Options::default());
+    let run = apply(az, &export.expect("the list can be written").text, []).expect("a run");
+    assert_eq!((run.check(), priorities(&run)), (Ok(()), Ok(())));
+    let rules = rules(&run);
+    let expected: BTreeSet<_> =
+        every_address(&list).map(|(to, port)| ["*".into(), to, port]).collect();
+    assert_eq!(allowed(&rules), expected);
+    rules.len()
 }
 
 /// Rules of an earlier list go, those with another priority move, other people's stay, and no two ever have the same
@@ -177,13 +197,14 @@ fn several(rule: &Value, one: &str, several: &str) -> Vec<String> {
 
 /// The client of the tests is IPv4, so it reaches the addresses that are, too.
 fn expected(list: &List) -> BTreeSet<[String; 3]> {
-    let mut expected = BTreeSet::new();
-    for entry in list.allowlist.entries() {
-        for pin in entry.addresses.iter().filter(|pin| pin.block().addr().is_ipv4()) {
-            for port in entry.ports.iter() {
-                expected.insert(["10.10.0.0/16".into(), pin.block().to_string(), port.to_string()]);
-            }
-        }
-    }
-    expected
+    let of_family = every_address(list).filter(|(to, _)| !to.contains(':'));
+    of_family.map(|(to, port)| ["10.10.0.0/16".into(), to, port]).collect()
+}
+
+/// Each address of the list with each port of its host.
+fn every_address(list: &List) -> impl Iterator<Item = (String, String)> {
+    list.allowlist.entries().iter().flat_map(|entry| {
+        let addresses = entry.addresses.iter().map(|pin| pin.block().to_string());
+        addresses.flat_map(|to| entry.ports.iter().map(move |port| (to.clone(), port.to_string())))
+    })
 }

@@ -1,7 +1,7 @@
 //! Azure's private DNS zones: Bash runs the script, and azure-cli takes its commands.
 
 use allowlist_gen::export::{self, Error, Format, Options};
-use ringfence_config::{Allowlist, Issue};
+use ringfence_config::{Allowlist, Entry, Issue, Role};
 use serde_json::{Map, Value, json};
 
 use crate::az::{Az, Run};
@@ -69,6 +69,26 @@ fn what_a_record_cannot_say_is_an_error() {
     assert_eq!(with(&many[..20]), Ok(()));
     assert!(matches!(with(&many), Err(Error::TooMany { limit: 20, .. })));
     assert!(matches!(with(&[]), Err(Error::Unrepresentable { .. })));
+}
+
+#[test]
+fn a_zone_has_only_so_many_records() {
+    let of = |count: usize| {
+        let entry = |number: usize| {
+            let host = format!("registry{number}.azurecr.io");
+            let registry = format!("registry{number}").parse().expect("a label");
+            let mut entry = Entry::new(host.parse().expect("a host"), Role::Login(registry));
+            let address = format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);
+            entry.addresses = vec![address.parse().expect("a pin")];
+            entry
+        };
+        let allowlist = Allowlist::new((0..count).map(entry)).expect("entries");
+        export::render(FORMAT, &allowlist, Issue::default(), &Options::default())
+    };
+    let text = of(2_000).expect("it is within the limits").text;
+    assert_eq!(text.lines().filter(|line| line.starts_with("a privatelink.")).count(), 2_000);
+    assert!(matches!(of(25_001), Err(Error::TooMany { limit: 25_000, .. })));
+    assert!(matches!(of(0), Err(Error::Empty { .. })));
 }
 
 /// Runs the script by the command on the format's page.

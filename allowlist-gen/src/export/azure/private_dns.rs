@@ -1,5 +1,6 @@
 //! A script that writes the records of private endpoints into private zones, for zones that are kept by hand.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::export::sheet::{Host, Sheet};
@@ -17,8 +18,8 @@ pub(in crate::export) const ABOUT: About = About {
         "For zones that are kept by hand: a private endpoint with a DNS zone group writes its records itself.",
         "The zones must exist, and be linked to the networks that ask. Each record gets exactly the addresses of the \
          list; a record that the list doesn't have stays as it is.",
-        "Where a private zone is linked, a name that it doesn't have doesn't exist: every registry that is reached \
-         through Private Link needs all its hosts in it.",
+        "Unless a zone's link falls back to the internet, a name that the zone doesn't have doesn't exist: every registry \
+         that is reached through Private Link needs all its hosts in it.",
     ],
     apply: "RESOURCE_GROUP=rg-dns bash azure-private-dns.sh",
     validator: "Bash, with azure-cli's requests recorded and held to Azure's published schemas",
@@ -32,14 +33,15 @@ pub(in crate::export) const ABOUT: About = About {
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let mut records = Vec::new();
+    let mut sets: BTreeMap<String, usize> = BTreeMap::new();
     for host in &sheet.hosts {
-        records.push(Record::new(sheet, host)?);
+        let record = Record::new(sheet, host)?;
+        *sets.entry(record.zone.clone()).or_default() += record.sets();
+        records.push(record);
     }
-    for record in &records {
-        let in_zone = |other: &&Record| other.zone == record.zone;
-        let sets: usize = records.iter().filter(in_zone).map(Record::sets).sum();
-        sheet.at_most(25_000, "record sets in a zone", sets)?;
-    }
+    let most = sets.into_values().max().unwrap_or_default();
+    sheet.at_most(25_000, "record sets in a zone", most)?;
+
     let mut text = Text::new(format!("#!/usr/bin/env bash\n{}", sheet.header("# ")));
     text.line(HEAD);
     for record in &records {

@@ -31,15 +31,21 @@ rules=(
   allowlist-other
 )
 
+# priority NAME: the one that the rule has among these; nothing if it isn't among them.
+priority() {
+  local place
+  for place in "${!rules[@]}"; do
+    if [[ ${rules[place]} == "$1" ]]; then
+      echo $((first + place))
+    fi
+  done
+}
+
 # What is there under another name or with another priority would be in the way.
-declare -A priorities
-for rule in "${rules[@]}"; do
-  priorities[$rule]=$((first++))
-done
 there=$(az network nsg rule list --resource-group "$resource_group" --nsg-name "$nsg" \
   --query "[?starts_with(name, 'allowlist-')].[name, priority]" --output tsv)
-while read -r rule priority; do
-  if [[ -n $rule && ${priorities[$rule]:-} != "$priority" ]]; then
+while read -r rule has; do
+  if [[ -n $rule && $(priority "$rule") != "$has" ]]; then
     az network nsg rule delete --resource-group "$resource_group" --nsg-name "$nsg" --name "$rule" --output none
   fi
 done <<<"$there"
@@ -51,7 +57,7 @@ allow() {
   read -ra addresses <<<"$3"
   read -ra ports <<<"$4"
   az network nsg rule create --resource-group "$resource_group" --nsg-name "$nsg" --name "$1" \
-    --priority "${priorities[$1]}" --direction Outbound --access Allow --protocol Tcp \
+    --priority "$(priority "$1")" --direction Outbound --access Allow --protocol Tcp \
     --source-address-prefixes "${clients[@]}" --source-port-ranges '*' \
     --destination-address-prefixes "${addresses[@]}" --destination-port-ranges "${ports[@]}" \
     --output none

@@ -8,8 +8,8 @@
 # itself.
 # The zones must exist, and be linked to the networks that ask. Each record gets exactly the
 # addresses of the list; a record that the list doesn't have stays as it is.
-# Where a private zone is linked, a name that it doesn't have doesn't exist: every registry that is
-# reached through Private Link needs all its hosts in it.
+# Unless a zone's link falls back to the internet, a name that the zone doesn't have doesn't exist:
+# every registry that is reached through Private Link needs all its hosts in it.
 
 set -euo pipefail
 
