@@ -14,6 +14,7 @@
 
 mod about;
 mod azure;
+mod dns;
 mod options;
 mod plain;
 mod proxy;
@@ -103,12 +104,32 @@ formats! {
     AzurePrivateDns, "azure-private-dns", azure::private_dns;
     /// Azure DNS security policy: no other registries are looked up, as a deployment template
     AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
+    /// Lines of a hosts file, for hosts behind private endpoints
+    Hosts, "hosts", dns::hosts;
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
+    Zone, "zone", dns::zone;
+    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
+    Rpz, "rpz", dns::rpz;
+    /// Answers of dnsmasq, for hosts behind private endpoints
+    Dnsmasq, "dnsmasq", dns::dnsmasq;
+    /// Answers of Unbound, for hosts behind private endpoints
+    Unbound, "unbound", dns::unbound;
+    /// The forward proxy tinyproxy: the file of its filter
+    Tinyproxy, "tinyproxy", proxy::tinyproxy;
+    /// The forward proxy smokescreen: its ACL in YAML
+    Smokescreen, "smokescreen", proxy::smokescreen;
+    /// The forward proxy privoxy: an actions file
+    Privoxy, "privoxy", proxy::privoxy;
+    /// The SOCKS server dante: its rules
+    Dante, "dante", proxy::dante;
+    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
+    Pac, "pac", proxy::pac;
 }
 
 /// A list in some format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// The file's text, which ends with a newline.
+    /// The file's text: whole lines.
     pub text: String,
     /// What whoever installs it should know, beyond what the file says of itself.
     pub warnings: Vec<String>,
