@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export azure-firewall-bicep`: 5 hosts of the list
 // sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-// Registries: contoso.azurecr.io (eastus, westeurope), fabrikam.azurecr.io (westus2).
+// Registries: contoso (eastus, westeurope), fabrikam (westus2).
 // Clients: 10.10.0.0/16.
 // By name: the target sees the name that a client asks for, and lets exactly these pass.
 // The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -43,7 +43,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'NetworkRule'
             name: 'acr-contoso'
-            description: 'contoso.azurecr.io: eastus, westeurope'
+            description: 'contoso: eastus, westeurope'
             sourceAddresses: sourceAddresses
             ipProtocols: [
               'TCP'
@@ -70,7 +70,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'ApplicationRule'
             name: 'acr-contoso'
-            description: 'contoso.azurecr.io: eastus, westeurope'
+            description: 'contoso: eastus, westeurope'
             sourceAddresses: sourceAddresses
             protocols: [
               {
@@ -91,7 +91,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'ApplicationRule'
             name: 'acr-fabrikam'
-            description: 'fabrikam.azurecr.io: westus2'
+            description: 'fabrikam: westus2'
             sourceAddresses: sourceAddresses
             protocols: [
               {

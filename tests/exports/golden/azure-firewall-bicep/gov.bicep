@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export azure-firewall-bicep`: 3 hosts of the list
 // sha256:c2b947eeb9f0fed5d63e9aa8ef75aac81708f1b47aa069172051085a8c9e6a9b.
-// Registries: contosogov.azurecr.us (usgovarizona, usgovvirginia).
+// Registries: contosogov of azurecr.us (usgovarizona, usgovvirginia).
 // Clients: 10.10.0.0/16.
 // By name: the target sees the name that a client asks for, and lets exactly these pass.
 // The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -43,7 +43,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'ApplicationRule'
             name: 'acr-contosogov--us'
-            description: 'contosogov.azurecr.us: usgovarizona, usgovvirginia'
+            description: 'contosogov of azurecr.us: usgovarizona, usgovvirginia'
             sourceAddresses: sourceAddresses
             protocols: [
               {

@@ -1,6 +1,6 @@
 // Written by `allowlist-gen export azure-firewall-bicep`: 5 hosts of the list
 // sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-// Registries: fabrikam.azurecr.io (eastus, westeurope).
+// Registries: fabrikam (eastus, westeurope).
 // Clients: 10.10.0.0/16.
 // By name: the target sees the name that a client asks for, and lets exactly these pass.
 // The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -43,7 +43,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'NetworkRule'
             name: 'acr-fabrikam'
-            description: 'fabrikam.azurecr.io: eastus, westeurope'
+            description: 'fabrikam: eastus, westeurope'
             sourceAddresses: sourceAddresses
             ipProtocols: [
               'TCP'
@@ -72,7 +72,7 @@ resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-
           {
             ruleType: 'ApplicationRule'
             name: 'acr-fabrikam'
-            description: 'fabrikam.azurecr.io: eastus, westeurope'
+            description: 'fabrikam: eastus, westeurope'
             sourceAddresses: sourceAddresses
             protocols: [
               {

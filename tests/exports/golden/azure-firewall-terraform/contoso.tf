@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export azure-firewall-terraform`: 5 hosts of the list
 # sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-# Registries: contoso.azurecr.io (eastus, westeurope), fabrikam.azurecr.io (westus2).
+# Registries: contoso (eastus, westeurope), fabrikam (westus2).
 # Clients: 10.10.0.0/16.
 # By name: the target sees the name that a client asks for, and lets exactly these pass.
 # The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -40,7 +40,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name                  = "acr-contoso"
-      description           = "contoso.azurecr.io: eastus, westeurope"
+      description           = "contoso: eastus, westeurope"
       source_addresses      = var.source_addresses
       protocols             = ["TCP"]
       destination_ports     = ["443"]
@@ -55,7 +55,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name             = "acr-contoso"
-      description      = "contoso.azurecr.io: eastus, westeurope"
+      description      = "contoso: eastus, westeurope"
       source_addresses = var.source_addresses
       destination_fqdns = [
         # login server of contoso
@@ -74,7 +74,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name             = "acr-fabrikam"
-      description      = "fabrikam.azurecr.io: westus2"
+      description      = "fabrikam: westus2"
       source_addresses = var.source_addresses
       destination_fqdns = [
         # login server of fabrikam

@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export azure-firewall-terraform`: 5 hosts of the list
 # sha256:dbb377f82dc875f419a5843e8487bfa750ff1a50b2f9d74d1eaf09763a2b5baa.
-# Registries: contosodnl-e7ggejfuhzhgedc8.azurecr.io (eastus, westus2).
+# Registries: contosodnl-e7ggejfuhzhgedc8 (eastus, westus2).
 # Clients: 10.10.0.0/16.
 # By name: the target sees the name that a client asks for, and lets exactly these pass.
 # The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -40,7 +40,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name             = "acr-contosodnl-e7ggejfuhzhgedc8"
-      description      = "contosodnl-e7ggejfuhzhgedc8.azurecr.io: eastus, westus2"
+      description      = "contosodnl-e7ggejfuhzhgedc8: eastus, westus2"
       source_addresses = var.source_addresses
       destination_fqdns = [
         # login server of contosodnl-e7ggejfuhzhgedc8

@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export azure-firewall-terraform`: 5 hosts of the list
 # sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-# Registries: fabrikam.azurecr.io (eastus, westeurope).
+# Registries: fabrikam (eastus, westeurope).
 # Clients: 10.10.0.0/16.
 # By name: the target sees the name that a client asks for, and lets exactly these pass.
 # The rules are a group of their own in the policy, and a deployment replaces them all.
@@ -40,7 +40,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name                  = "acr-fabrikam"
-      description           = "fabrikam.azurecr.io: eastus, westeurope"
+      description           = "fabrikam: eastus, westeurope"
       source_addresses      = var.source_addresses
       protocols             = ["TCP"]
       destination_ports     = ["443"]
@@ -55,7 +55,7 @@ resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
 
     rule {
       name             = "acr-fabrikam"
-      description      = "fabrikam.azurecr.io: eastus, westeurope"
+      description      = "fabrikam: eastus, westeurope"
       source_addresses = var.source_addresses
       destination_fqdns = [
         # login server of fabrikam

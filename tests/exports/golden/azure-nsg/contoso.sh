@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Written by `allowlist-gen export azure-nsg`: 3 hosts of the list
 # sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-# Registries: contoso.azurecr.io (eastus, westeurope).
+# Registries: contoso (eastus, westeurope).
 # Clients: 10.10.0.0/16.
 # Left out, as they have no private address: fabrikam.azurecr.io, fabrikam.westus2.data.azurecr.io.
 # By address: the target knows no names, so only the addresses of private endpoints are written. The
@@ -60,5 +60,5 @@ allow() {
     --output none
 }
 
-# contoso.azurecr.io: eastus, westeurope
+# contoso: eastus, westeurope
 allow allowlist-acr-contoso '10.10.0.0/16' '10.20.0.4/32 10.20.0.5/32 10.20.0.6/32' '443'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Written by `allowlist-gen export azure-nsg`: 8 hosts of the list
 # sha256:0e1459f92a84066f577c25b9b0d8dd86d644f44b5a95a51028374ac7c14c0fe1.
-# Registries: contoso.azurecr.io (eastus), contoso.azurecr.us (usgovvirginia), contoso.azurecr.cn
+# Registries: contoso (eastus), contoso of azurecr.us (usgovvirginia), contoso of azurecr.cn
 # (chinaeast2); and 2 other hosts.
 # Clients: 10.10.0.0/16.
 # By address: the target knows no names, so only the addresses of private endpoints are written. The
@@ -63,13 +63,13 @@ allow() {
     --output none
 }
 
-# contoso.azurecr.cn: chinaeast2
+# contoso of azurecr.cn: chinaeast2
 allow allowlist-acr-contoso--cn '10.10.0.0/16' '10.30.0.4/32 10.30.0.6/32' '443'
 
-# contoso.azurecr.io: eastus
+# contoso: eastus
 allow allowlist-acr-contoso '10.10.0.0/16' '10.20.0.4/32 10.20.0.6/32' '443'
 
-# contoso.azurecr.us: usgovvirginia
+# contoso of azurecr.us: usgovvirginia
 allow allowlist-acr-contoso--us '10.10.0.0/16' '10.40.0.4/32 10.40.0.6/32' '443'
 
 # hand-written hosts

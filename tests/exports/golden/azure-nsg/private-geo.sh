@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Written by `allowlist-gen export azure-nsg`: 5 hosts of the list
 # sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-# Registries: fabrikam.azurecr.io (eastus, westeurope).
+# Registries: fabrikam (eastus, westeurope).
 # Clients: 10.10.0.0/16.
 # By address: the target knows no names, so only the addresses of private endpoints are written. The
 # public front ends are shared between registries: an address of theirs also reaches other people's.
@@ -59,5 +59,5 @@ allow() {
     --output none
 }
 
-# fabrikam.azurecr.io: eastus, westeurope
+# fabrikam: eastus, westeurope
 allow allowlist-acr-fabrikam '10.10.0.0/16' '10.1.1.20/32 10.1.1.21/32 10.1.1.22/32 10.1.1.23/32 10.1.1.24/32' '443'

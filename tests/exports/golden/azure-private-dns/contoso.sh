@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Written by `allowlist-gen export azure-private-dns`: 3 hosts of the list
 # sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-# Registries: contoso.azurecr.io (eastus, westeurope).
+# Registries: contoso (eastus, westeurope).
 # Left out, as they have no private address: fabrikam.azurecr.io, fabrikam.westus2.data.azurecr.io.
 # Answers to DNS questions, for registries behind private endpoints. Nothing is blocked: a client
 # that knows an address doesn't have to ask.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Written by `allowlist-gen export azure-private-dns`: 5 hosts of the list
 # sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-# Registries: fabrikam.azurecr.io (eastus, westeurope).
+# Registries: fabrikam (eastus, westeurope).
 # Answers to DNS questions, for registries behind private endpoints. Nothing is blocked: a client
 # that knows an address doesn't have to ask.
 # For zones that are kept by hand: a private endpoint with a DNS zone group writes its records
