@@ -13,6 +13,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
+mod azure;
 mod dns;
 mod firewall;
 mod options;
@@ -92,6 +93,18 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Azure Firewall: a rule collection group, as a deployment template
+    AzureFirewall, "azure-firewall", azure::firewall;
+    /// Azure Firewall: a rule collection group, in Bicep
+    AzureFirewallBicep, "azure-firewall-bicep", azure::firewall_bicep;
+    /// Azure Firewall: a rule collection group, in Terraform
+    AzureFirewallTerraform, "azure-firewall-terraform", azure::firewall_terraform;
+    /// A network security group's rules for private endpoints, by azure-cli
+    AzureNsg, "azure-nsg", azure::nsg;
+    /// Records of private endpoints in Azure's private DNS zones, by azure-cli
+    AzurePrivateDns, "azure-private-dns", azure::private_dns;
+    /// Azure DNS security policy: no other registries are looked up, as a deployment template
+    AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
     /// Lines of a hosts file, for hosts behind private endpoints
     Hosts, "hosts", dns::hosts;
     /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS

@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "for now")]
 
+mod arm;
+mod az;
+mod azure;
+mod bicep;
+mod checker;
 mod consumer;
 mod dns;
 mod firewall;
@@ -13,3 +18,5 @@ mod pages;
 mod plain;
 mod properties;
 mod proxies;
+mod schema;
+mod terraform;
