@@ -57,7 +57,7 @@ def entries(entries):
         for address in entry.get("addresses", []):
             ipaddress.ip_network(address)
         for port in entry.get("ports", [443]):
-            yield entry["host"], port
+            yield entry.get("storage_account") or entry["host"], port
 
 
 READERS = {"text": text, "host-port": host_port, "csv": from_csv, "json": from_json, "toml": from_toml}
