@@ -13,6 +13,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
+mod cluster;
 mod options;
 mod plain;
 mod proxy;
@@ -90,6 +91,26 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Cilium's policy for pods, by name as DNS resolves it
+    Cilium, "cilium", cluster::cilium;
+    /// Cilium's policy for pods, by name and server name (SNI)
+    CiliumSni, "cilium-sni", cluster::cilium_sni;
+    /// Cilium's policy for nodes, which pull the images, by private address
+    CiliumNode, "cilium-node", cluster::cilium_node;
+    /// Kubernetes' own `NetworkPolicy`, by private address
+    NetworkPolicy, "network-policy", cluster::network_policy;
+    /// Kubernetes' `ClusterNetworkPolicy` (v1alpha2), by domain name
+    ClusterNetworkPolicy, "cluster-network-policy", cluster::cluster_network_policy;
+    /// Calico's policy and sets, by private address
+    Calico, "calico", cluster::calico;
+    /// Antrea's `ClusterNetworkPolicy`, by domain name
+    Antrea, "antrea", cluster::antrea;
+    /// The `EgressFirewall` of OVN-Kubernetes, by DNS name
+    Ovn, "ovn", cluster::ovn;
+    /// Istio's `ServiceEntry`, by server name (SNI)
+    Istio, "istio", cluster::istio;
+    /// GKE's `FQDNNetworkPolicy`, by domain name
+    Gke, "gke", cluster::gke;
 }
 
 /// A list in some format.
