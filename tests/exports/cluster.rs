@@ -1,6 +1,7 @@
 //! Policies of Kubernetes clusters. No cluster runs here: what stands in for it are the schemas that its API server
 //! goes by, the rules that its agents add to them, and a reader that says what a policy lets pass.
 
+mod cel;
 mod crd;
 mod passes;
 mod yaml;
@@ -93,6 +94,12 @@ fn the_schema_of_cluster_network_policies_accepts_the_policy() {
             change("- domainNames", "- domainName"),
             change("action: Accept", "action: Allow"),
             change("number: 443", "number: 0"),
+            // These only by its rules in CEL.
+            change("- 0.0.0.0/0", "- 0.0.0.0/33"),
+            change(
+                "- tcp:\n        destinationPort:\n          number: 443",
+                "- destinationNamedPort: https",
+            ),
         ],
     );
 }
@@ -149,6 +156,13 @@ fn istios_schemas_accept_the_entries_and_the_sidecar() {
             change("mode: REGISTRY_ONLY", "mode: registry_only"),
             change("number: 443", "number: -1"),
             change("exportTo:", "exportsTo:"),
+            // These only by their rules in CEL.
+            change("hosts:\n  - contoso.azurecr.io", "hosts:\n  - '*'"),
+            change("resolution: DNS", "resolution: NONE\n  endpoints: [{ address: a.example }]"),
+            change(
+                "protocol: TLS",
+                "protocol: TLS\n  - number: 443\n    name: again\n    protocol: TLS",
+            ),
         ],
     );
 }
@@ -255,7 +269,8 @@ fn each_policy_lets_exactly_the_list_pass() {
     });
 }
 
-/// Two thousand hosts of two hundred registries, one in three hundred regions, and a host on sixty ports.
+/// Two thousand hosts of two hundred registries, one in three hundred regions, and a host on sixty ports,
+/// which make its group's name longer than any object's may be.
 #[test]
 fn a_long_list_meets_the_limits() {
     let list = long_list(200);
@@ -367,7 +382,7 @@ fn long_list(registries: u16) -> List {
     }
     let label: Label = "contoso".parse().expect("a label");
     entries.extend((1..=300).map(|number| data(&label, number)));
-    let ports = (1..=60).map(|port| Port::try_from(port).expect("a port")).collect();
+    let ports = (1001..=1060).map(|port| Port::try_from(port).expect("a port")).collect();
     entries.push(entry("ports.example", Role::Other, ports));
     // Everybody an address of their own.
     for (number, entry) in (0_u32..).zip(&mut entries) {

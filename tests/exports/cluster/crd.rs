@@ -1,4 +1,4 @@
-//! The API server's part: the schemas of custom resources, and what it asks of every object's metadata.
+//! The API server's part: the schemas of custom resources with their rules in CEL, and what it asks of every object's metadata.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +12,7 @@ use crate::consumer::{self, Mutation, Verdict};
 use crate::lists;
 use crate::matrix;
 
+use super::cel::Rules;
 use super::yaml;
 
 /// A schema in `tests/fixtures/schemas/k8s`.
@@ -108,6 +109,7 @@ impl Crd {
         schema["required"] = json!(["apiVersion", "kind", "metadata", "spec"]);
         jsonschema::options()
             .should_validate_formats(true)
+            .with_keyword("x-kubernetes-validations", |_, rules, _| Ok(Box::new(Rules::new(rules))))
             .with_format("cidr", |text| text.parse::<IpNet>().is_ok())
             .with_format("int32", |_| true)
             .with_format("float", |_| true)
@@ -188,7 +190,7 @@ static ORIGINS: [Origin; 9] = [
     },
     Origin {
         format: Format::ClusterNetworkPolicy,
-        consumer: "CRD schema of ClusterNetworkPolicy (experimental)",
+        consumer: "CRD schema and CEL rules of ClusterNetworkPolicy (experimental)",
         version: "network-policy-api 0eec1b0e",
         crds: &[Crd {
             api_version: "policy.networking.k8s.io/v1alpha2",
@@ -235,7 +237,7 @@ static ORIGINS: [Origin; 9] = [
     },
     Origin {
         format: Format::Istio,
-        consumer: "CRD schemas of ServiceEntry and Sidecar",
+        consumer: "CRD schemas and CEL rules of ServiceEntry and Sidecar",
         version: CATALOG,
         crds: &[
             Crd {

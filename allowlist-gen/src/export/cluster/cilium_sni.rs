@@ -15,8 +15,8 @@ pub(in crate::export) const ABOUT: About = About {
     notes: &[
         "Cilium 1.18 or later, with its L7 proxy. A connection passes if it goes to an address that DNS gave for a \
          listed host or that is listed itself, and its server name (SNI) is a listed host's: only TLS passes.",
-        "The certificate isn't checked. A pod may pair one host's address with another's name, if both are listed on \
-         the same ports for the same registry.",
+        "The certificate isn't checked. A pod may pair the address of one listed host with the name of another, if \
+         both belong to the same registry and have the same ports.",
         cilium::ABOUT.notes[0],
         cilium::ABOUT.notes[1],
         cilium::ABOUT.notes[2],

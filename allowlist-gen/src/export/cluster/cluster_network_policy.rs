@@ -31,7 +31,7 @@ pub(in crate::export) const ABOUT: About = About {
     apply: "\
 kubectl apply --server-side --dry-run=server -f cluster-network-policy.yaml
 kubectl apply --server-side -f cluster-network-policy.yaml",
-    validator: "the CRD as JSON Schema, and its CEL rules as checks",
+    validator: "the CRD as JSON Schema with its rules in CEL, and checks of the order of the rules",
     sources: &[
         "https://network-policy-api.sigs.k8s.io/api-overview/",
         "https://network-policy-api.sigs.k8s.io/npeps/npep-133-fqdn-egress-selector/",

@@ -18,7 +18,7 @@ pub(in crate::export) const ABOUT: About = About {
         "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
          other pods that fetch images themselves.",
         "The sidecar goes by the server name (SNI) of the ClientHello, and connects to addresses that it resolves \
-         itself.",
+         itself. Pods without one, as in ambient mode, aren't held to it.",
         "The Sidecar sets REGISTRY_ONLY for the namespace, so pods reach services that Istio knows, and nothing else. \
          A namespace has one such Sidecar: if there is another already, put the setting there.",
         "A pod can go round its sidecar, by its user id or its capabilities: have a network policy behind it.",
@@ -29,7 +29,7 @@ pub(in crate::export) const ABOUT: About = About {
 kubectl apply --dry-run=server -f istio.yaml
 kubectl apply -f istio.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
   --prune-allowlist networking.istio.io/v1/ServiceEntry",
-    validator: "the JSON Schemas of Istio's CRDs",
+    validator: "the JSON Schemas of Istio's CRDs with their rules in CEL",
     sources: &[
         "https://istio.io/latest/docs/reference/config/networking/service-entry/",
         "https://istio.io/latest/docs/reference/config/networking/sidecar/#OutboundTrafficPolicy",

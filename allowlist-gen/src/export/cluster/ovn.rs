@@ -19,10 +19,10 @@ pub(in crate::export) const ABOUT: About = About {
          other pods that fetch images themselves.",
         "A namespace has one EgressFirewall, which must be called default: this one replaces another, unless you \
          put its rules in front of the other's Deny.",
-        "Its last rules deny whatever else leaves the cluster, also the nodes and the API server, which need a rule \
-         of their own in front. Traffic between pods, DNS in the cluster among it, isn't looked at.",
-        "OVN-Kubernetes resolves the names itself, again when their time to live is over. Pods must get the same \
-         answers, or they ask for addresses that aren't allowed yet.",
+        "Its last rules deny whatever else leaves the cluster, also what goes to the API server, to nodes and to a \
+         name server outside: what pods need of that goes in front. Traffic between pods isn't looked at.",
+        "OVN-Kubernetes resolves the names itself, again when their time to live is over. A pod that asks another \
+         name server, or asks first, may get an address that isn't allowed yet.",
     ],
     apply: "\
 kubectl get egressfirewall default --namespace builds
