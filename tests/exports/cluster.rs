@@ -206,6 +206,45 @@ fn kubernetes_accepts_network_policies() {
     }
 }
 
+/// These classes are made of Cilium's and Istio's own types, not of their CRDs, and by somebody else.
+#[test]
+fn the_models_of_cilium_and_istio_accept_the_objects() {
+    let node = consumer::installed("py/bin/node");
+    let (Some(node), Some(modules)) = (node, consumer::installed("node/node_modules")) else {
+        return;
+    };
+    let mut models = yaml::Models::start(&node, &modules);
+    let pods = [
+        change("matchName: contoso.azurecr.io", "matchName: '*.azurecr.io'"),
+        change("port: \"443\"", "port: 443"),
+        change("protocol: UDP", "protocol: udp"),
+        change("endpointSelector: {}", "endpointsSelector: {}"),
+    ];
+    let nodes = [
+        change("cidr: 10.20.0.6/32", "cidr: 10.20.0.6/33"),
+        change("nodeSelector: {}", "endpointSelector: {}\n  nodeSelector: {}"),
+        change("protocol: TCP", "protocol: tcp"),
+    ];
+    let istio = [
+        change("location: MESH_EXTERNAL", "location: EXTERNAL"),
+        change("mode: REGISTRY_ONLY", "mode: registry_only"),
+        change("number: 443", "number: -1"),
+    ];
+    for (format, module, mutations) in [
+        (Format::Cilium, "cilium", &pods[..]),
+        (Format::CiliumSni, "cilium", &pods[..]),
+        (Format::CiliumNode, "cilium", &nodes[..]),
+        (Format::Istio, "istio", &istio[..]),
+    ] {
+        let judgement = consumer::judge(format, mutations, |text| models.accept(text));
+        let package = modules.join(format!("@kubernetes-models/{module}/package.json"));
+        let package = std::fs::read_to_string(package).expect("a package");
+        let package: Value = serde_json::from_str(&package).expect("JSON");
+        let version = package["version"].as_str().expect("a version");
+        matrix::record(format, &format!("@kubernetes-models/{module}"), version, judgement);
+    }
+}
+
 /// What the schemas don't know and the agents do.
 #[test]
 fn each_policy_obeys_the_rules_that_no_schema_has() {
@@ -353,6 +392,30 @@ fn a_reader_of_yaml_1_1_reads_the_same() {
     for ((text, ours), theirs) in texts.iter().zip(&ours).zip(&theirs) {
         assert_eq!(ours, theirs, "read otherwise:\n{text}");
     }
+}
+
+/// Whatever character a reason has, both readers skip it with its comment: YAML allows only printable ones there.
+#[test]
+fn no_character_of_a_reason_upsets_a_reader() {
+    let Some(python) = consumer::installed("py/bin/python") else { return };
+    let characters: Vec<char> = ('\0'..='\u{ffff}').chain('\u{1f300}'..'\u{1f400}').collect();
+    // As many as stay in a comment when each is escaped.
+    let reasons: Vec<String> = characters.chunks(13).map(|some| some.iter().collect()).collect();
+    let entries = |with_reasons: bool| -> Vec<Entry> {
+        let hosts = reasons.iter().enumerate().map(|(number, reason)| {
+            let mut entry = entry(&format!("a{number}.example"), Role::Other, vec![Port::HTTPS]);
+            entry.why = with_reasons.then(|| reason.clone());
+            entry
+        });
+        hosts.collect()
+    };
+    let read = |list: &List| {
+        let text = list.export(Format::Istio).expect("the list can be written").text;
+        let theirs = yaml::read_by_pyyaml(&python, std::slice::from_ref(&text)).remove(0);
+        assert_eq!(yaml::documents(&text).expect("YAML"), theirs);
+        theirs.into_iter().map(|object| object["spec"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&of(entries(true))), read(&of(entries(false))));
 }
 
 /// Hosts and ports that look like something else are read as what they are.

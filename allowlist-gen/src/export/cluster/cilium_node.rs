@@ -25,7 +25,8 @@ pub(in crate::export) const ABOUT: About = About {
     apply: "\
 kubectl apply --server-side --dry-run=server -f cilium-node.yaml
 kubectl apply --server-side -f cilium-node.yaml",
-    validator: "the JSON Schema of Cilium's CRD, and checks of what only the agent refuses",
+    validator: "the JSON Schema of Cilium's CRD, `@kubernetes-models/cilium`, and checks of what only the agent \
+                refuses",
     sources: &[
         "https://docs.cilium.io/en/stable/security/host-firewall/",
         "https://docs.cilium.io/en/stable/security/policy/language/",

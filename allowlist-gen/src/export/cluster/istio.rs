@@ -29,7 +29,7 @@ pub(in crate::export) const ABOUT: About = About {
 kubectl apply --dry-run=server -f istio.yaml
 kubectl apply -f istio.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
   --prune-allowlist networking.istio.io/v1/ServiceEntry",
-    validator: "the JSON Schemas of Istio's CRDs with their rules in CEL",
+    validator: "the JSON Schemas of Istio's CRDs with their rules in CEL, and `@kubernetes-models/istio`",
     sources: &[
         "https://istio.io/latest/docs/reference/config/networking/service-entry/",
         "https://istio.io/latest/docs/reference/config/networking/sidecar/#OutboundTrafficPolicy",
