@@ -23,12 +23,6 @@ use super::quote;
 use super::sheet::{Group, Host, Sheet};
 use super::text::Text;
 
-/// What every object is named after.
-const NAME: &str = "acr-allowlist";
-
-/// How much an API server stores as one object: <https://etcd.io/docs/v3.5/dev-guide/limit/>
-const MAX_OBJECT: usize = 1_500_000;
-
 /// Where an object is.
 #[derive(Debug, Clone, Copy)]
 enum Reach {
@@ -140,6 +134,26 @@ fn names<'a>(group: &'a Group<'_>) -> impl Iterator<Item = &'a str> {
 fn blocks(group: &Group<'_>) -> Vec<String> {
     group.addresses().iter().map(|pin| pin.block().to_string()).collect()
 }
+
+/// What every object is named after.
+const NAME: &str = "acr-allowlist";
+
+/// How much an API server stores as one object: <https://etcd.io/docs/v3.5/dev-guide/limit/>
+const MAX_OBJECT: usize = 1_500_000;
+
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>
+const MAX_NAME: usize = 253;
+
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
+const MAX_LABEL: usize = 63;
+
+/// A note of each policy for pods.
+const PULLS: &str = "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, \
+                     scanners and other pods that fetch images themselves.";
+
+/// A note of each that lets pods ask [`dns_pods`].
+const RESOLVERS: &str = "Pods may ask the DNS that is labelled k8s-app=kube-dns in kube-system. Other resolvers, a DNS \
+                         cache on the node among them, need their own rule.";
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,8 @@ use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
 use super::{
-    Reach, clusterwide_name, dns_pods, dns_ports, file, names, namespace, namespace_labels, object,
-    tcp_ports,
+    PULLS, Reach, clusterwide_name, dns_pods, dns_ports, file, names, namespace, namespace_labels,
+    object, tcp_ports,
 };
 
 pub(in crate::export) const ABOUT: About = About {
@@ -18,8 +18,7 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "1.5 MB an object, which is some thousand hosts, and more is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "It applies to every pod of the namespace, and its last rule drops whatever else they send, in the cluster or \
          out of it. Kubernetes' NetworkPolicies come after it and can't allow more: what must pass, a policy in an \
          earlier tier or with a smaller priority must allow.",

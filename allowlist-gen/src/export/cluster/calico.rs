@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{Reach, blocks, clusterwide_name, file, namespace, object, short};
+use super::{
+    MAX_LABEL, PULLS, RESOLVERS, Reach, blocks, clusterwide_name, file, namespace, object, short,
+};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "calico.yaml",
@@ -16,12 +18,10 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "63 characters a label, and longer names end in a hash; 1.5 MB an object, and more is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "The policy selects every pod of the namespace for egress, and what no policy allows is denied: whatever \
          else they send, in the cluster or out of it, needs a policy of its own.",
-        "Pods may ask the DNS that is labelled k8s-app=kube-dns in kube-system. Other resolvers, a DNS cache on the \
-         node among them, need their own rule.",
+        RESOLVERS,
         "A set that an earlier export had and this one lacks stays, and no policy of ours refers to it.",
     ],
     apply: "calicoctl apply -f calico.yaml",
@@ -32,13 +32,10 @@ pub(in crate::export) const ABOUT: About = About {
     ],
 };
 
-/// Which set a rule means: the label has the set's name.
-const LABEL: &str = "acr-allowlist";
-
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let namespace = namespace(sheet);
-    let set_name = |group: &Group<'_>| short(&format!("{namespace}--{}", group.name), 63);
+    let set_name = |group: &Group<'_>| short(&format!("{namespace}--{}", group.name), MAX_LABEL);
     let groups = sheet.groups();
 
     let mut objects: Vec<Value> =
@@ -91,3 +88,6 @@ fn set(sheet: &Sheet<'_>, name: &str, blocks: &[String]) -> Value {
 fn allow(protocol: &str, destination: &Value) -> Value {
     json!({ "action": "Allow", "protocol": protocol, "destination": destination })
 }
+
+/// Which set a rule means: the label has the set's name.
+const LABEL: &str = "acr-allowlist";

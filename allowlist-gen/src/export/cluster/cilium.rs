@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{NAME, Reach, blocks, file, names, object};
+use super::{NAME, PULLS, Reach, blocks, file, names, object};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "cilium.yaml",
@@ -16,15 +16,10 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "40 ports in a list of ports, which is split; 1.5 MB an object, which is some thousand hosts, and more \
              is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
-        "It selects every pod of the namespace and puts them into default deny: whatever else they send, in the \
-         cluster or out of it, needs a policy of its own.",
-        "Cilium allows the addresses that its DNS proxy sees in answers from the pods labelled k8s-app=kube-dns in \
-         kube-system. Other resolvers, a DNS cache on the node among them, need their own rule.",
-        "The DNS proxy refuses names that aren't listed, those that a search domain makes of a listed one too. glibc \
-         goes on to the next, musl (Alpine) gives up: write the name with a dot at the end there, or have Cilium \
-         answer nameError (dnsProxy.dnsRejectResponseCode).",
+        PULLS,
+        DEFAULT_DENY,
+        LOOKUPS,
+        SEARCH_DOMAINS,
         "On AKS it takes Azure CNI powered by Cilium with Advanced Container Networking Services.",
     ],
     apply: "\
@@ -100,8 +95,6 @@ pub(super) fn to_blocks(mut group: Group<'_>, server_names: ServerNames) -> Opti
 }
 
 fn to_ports(group: &Group<'_>, server_names: ServerNames) -> Vec<Value> {
-    /// `maxItems` of `ports` in the CRD.
-    const MAX_PORTS: usize = 40;
     let ports: Vec<Value> = group
         .ports
         .iter()
@@ -115,3 +108,16 @@ fn to_ports(group: &Group<'_>, server_names: ServerNames) -> Vec<Value> {
     };
     ports.chunks(MAX_PORTS).map(part).collect()
 }
+
+/// `maxItems` of `ports` in the CRD.
+const MAX_PORTS: usize = 40;
+
+pub(super) const DEFAULT_DENY: &str = "It selects every pod of the namespace and puts them into default deny: whatever else they send, in the cluster \
+     or out of it, needs a policy of its own.";
+
+pub(super) const LOOKUPS: &str = "Cilium allows the addresses that its DNS proxy sees in answers from the pods labelled k8s-app=kube-dns in \
+     kube-system. Other resolvers, a DNS cache on the node among them, need their own rule.";
+
+pub(super) const SEARCH_DOMAINS: &str = "The DNS proxy refuses names that aren't listed, those that a search domain makes of a listed one too. glibc goes \
+     on to the next, musl (Alpine) gives up: write the name with a dot at the end there, or run Cilium's agent with \
+     --tofqdns-dns-reject-response-code=nameError.";

@@ -3,6 +3,7 @@
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
+use super::PULLS;
 use super::cilium::{self, ServerNames};
 
 pub(in crate::export) const ABOUT: About = About {
@@ -17,10 +18,10 @@ pub(in crate::export) const ABOUT: About = About {
          listed host or that is listed itself, and its server name (SNI) is a listed host's: only TLS passes.",
         "The certificate isn't checked. A pod may pair the address of one listed host with the name of another, if \
          both belong to the same registry and have the same ports.",
-        cilium::ABOUT.notes[0],
-        cilium::ABOUT.notes[1],
-        cilium::ABOUT.notes[2],
-        cilium::ABOUT.notes[3],
+        PULLS,
+        cilium::DEFAULT_DENY,
+        cilium::LOOKUPS,
+        cilium::SEARCH_DOMAINS,
         "On AKS, see first that the managed Cilium knows serverNames: kubectl refuses the policy if it doesn't.",
     ],
     apply: "\

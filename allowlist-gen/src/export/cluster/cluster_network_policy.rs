@@ -6,7 +6,8 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
 use super::{
-    Reach, clusterwide_name, dns_pods, file, names, namespace, namespace_labels, object, short,
+    PULLS, RESOLVERS, Reach, clusterwide_name, dns_pods, file, names, namespace, namespace_labels,
+    object, short,
 };
 
 pub(in crate::export) const ABOUT: About = About {
@@ -18,15 +19,13 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "25 names a rule, 25 rules a policy and 25 ports a rule: more become more rules, and more policies with \
              priorities from 500 on, up to 1000",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "It is v1alpha2, and names are in its experimental channel: see that the network plugin enforces domainNames. \
          One that doesn't know them lets nothing listed pass.",
         "It is in the Admin tier and applies to every pod of the namespace. Its last rules leave traffic between pods \
          to other policies and deny everything else, also the nodes and the API server; no NetworkPolicy can allow \
          more, only a policy with a smaller priority.",
-        "Pods may ask the DNS that is labelled k8s-app=kube-dns in kube-system. Other resolvers, a DNS cache on the \
-         node among them, need their own rule.",
+        RESOLVERS,
     ],
     apply: "\
 kubectl apply --server-side --dry-run=server -f cluster-network-policy.yaml

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{NAME, Reach, dns_pods, dns_ports, file, names, object, short, tcp_ports};
+use super::{
+    MAX_NAME, NAME, PULLS, Reach, dns_pods, dns_ports, file, names, object, short, tcp_ports,
+};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "gke.yaml",
@@ -15,8 +17,7 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "50 addresses that the names of one policy resolve to, so 10 names a policy; more become more policies",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "It selects every pod of the namespace: whatever else they send, in the cluster or out of it, needs a policy \
          of its own.",
         "It takes GKE Dataplane V2 with --enable-fqdn-network-policy, and kube-dns or Cloud DNS. The policy for DNS \
@@ -65,6 +66,3 @@ fn policy(sheet: &Sheet<'_>, group: &Group<'_>) -> Value {
 
 /// A registry's host has an address or two in each of IPv4 and IPv6: ten of them stay below fifty.
 const MAX_NAMES: usize = 10;
-
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>
-const MAX_NAME: usize = 253;

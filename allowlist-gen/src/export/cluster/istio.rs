@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{NAME, Reach, file, names, object, short};
+use super::{MAX_NAME, NAME, PULLS, Reach, file, names, object, short};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "istio.yaml",
@@ -15,8 +15,7 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "256 hosts an entry, and more become more entries; 256 ports an entry, and more is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "The sidecar goes by the server name (SNI) of the ClientHello, and connects to addresses that it resolves \
          itself. Pods without one, as in ambient mode, aren't held to it.",
         "The Sidecar sets REGISTRY_ONLY for the namespace, so pods reach services that Istio knows, and nothing else. \
@@ -72,6 +71,3 @@ fn entry(sheet: &Sheet<'_>, group: &Group<'_>) -> Value {
 /// `maxItems` of `hosts` and of `ports` in the CRD.
 const MAX_HOSTS: usize = 256;
 const MAX_PORTS: usize = 256;
-
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>
-const MAX_NAME: usize = 253;

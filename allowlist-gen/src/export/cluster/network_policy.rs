@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{NAME, Reach, blocks, dns_pods, dns_ports, file, object, tcp_ports};
+use super::{NAME, PULLS, RESOLVERS, Reach, blocks, dns_pods, dns_ports, file, object, tcp_ports};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "network-policy.yaml",
@@ -15,12 +15,10 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "1.5 MB an object, and more is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "It selects every pod of the namespace and isolates it for egress: whatever else they send, in the cluster \
          or out of it, needs a policy of its own.",
-        "Pods may ask the DNS that is labelled k8s-app=kube-dns in kube-system. Other resolvers, a DNS cache on the \
-         node among them, need their own rule.",
+        RESOLVERS,
         "It takes a network plugin that enforces policies: without one, Kubernetes stores it and nothing happens.",
     ],
     apply: "\

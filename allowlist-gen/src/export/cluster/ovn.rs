@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{Reach, file, object, tcp_ports};
+use super::{PULLS, Reach, file, object, tcp_ports};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "egress-firewall.yaml",
@@ -15,8 +15,7 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Namespace],
     limits: "8 000 rules, two of which deny the rest, so 7 998 hosts; more is an error",
     notes: &[
-        "Image pulls are made by the node, not by a pod, so this doesn't see them: it is for builders, scanners and \
-         other pods that fetch images themselves.",
+        PULLS,
         "A namespace has one EgressFirewall, which must be called default: this one replaces another, unless you \
          put its rules in front of the other's Deny.",
         "Its last rules deny whatever else leaves the cluster, also what goes to the API server, to nodes and to a \
