@@ -4,10 +4,13 @@
 
 mod cluster;
 mod consumer;
+mod dns;
+mod firewall;
 mod golden;
 mod lists;
 mod lookalikes;
 mod matrix;
 mod pages;
+mod plain;
 mod properties;
 mod proxies;
