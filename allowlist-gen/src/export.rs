@@ -14,6 +14,7 @@
 
 mod about;
 mod cluster;
+mod azure;
 mod dns;
 mod firewall;
 mod options;
@@ -113,6 +114,18 @@ formats! {
     Istio, "istio", cluster::istio;
     /// GKE's `FQDNNetworkPolicy`, by domain name
     Gke, "gke", cluster::gke;
+    /// Azure Firewall: a rule collection group, as a deployment template
+    AzureFirewall, "azure-firewall", azure::firewall;
+    /// Azure Firewall: a rule collection group, in Bicep
+    AzureFirewallBicep, "azure-firewall-bicep", azure::firewall_bicep;
+    /// Azure Firewall: a rule collection group, in Terraform
+    AzureFirewallTerraform, "azure-firewall-terraform", azure::firewall_terraform;
+    /// A network security group's rules for private endpoints, by azure-cli
+    AzureNsg, "azure-nsg", azure::nsg;
+    /// Records of private endpoints in Azure's private DNS zones, by azure-cli
+    AzurePrivateDns, "azure-private-dns", azure::private_dns;
+    /// Azure DNS security policy: no other registries are looked up, as a deployment template
+    AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
     /// Lines of a hosts file, for hosts behind private endpoints
     Hosts, "hosts", dns::hosts;
     /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS

@@ -3,6 +3,11 @@
 #![allow(dead_code, reason = "for now")]
 
 mod cluster;
+mod arm;
+mod az;
+mod azure;
+mod bicep;
+mod checker;
 mod consumer;
 mod dns;
 mod firewall;
@@ -14,3 +19,5 @@ mod pages;
 mod plain;
 mod properties;
 mod proxies;
+mod schema;
+mod terraform;

@@ -40,8 +40,15 @@ fn the_index_has_every_format() {
 /// The table in the README has every format, by what its target goes by.
 #[test]
 fn the_readme_has_every_format() {
-    const KINDS: [Kind; 6] =
-        [Kind::Name, Kind::Resolved, Kind::Address, Kind::Answer, Kind::Client, Kind::Data];
+    const KINDS: [Kind; 7] = [
+        Kind::Name,
+        Kind::Resolved,
+        Kind::Address,
+        Kind::Answer,
+        Kind::Lookup,
+        Kind::Client,
+        Kind::Data,
+    ];
     let mut table = String::from("| kind | | formats |\n|---|---|---|\n");
     for kind in KINDS {
         let formats = Format::ALL.iter().filter(|format| format.about().kind == kind);

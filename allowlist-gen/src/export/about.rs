@@ -43,6 +43,8 @@ pub enum Kind {
     Address,
     /// It answers DNS questions with the addresses in the list.
     Answer,
+    /// The name that is looked up.
+    Lookup,
     /// It is a client's setting.
     Client,
 }
@@ -56,6 +58,7 @@ impl Kind {
             Self::Resolved => "resolved",
             Self::Address => "address",
             Self::Answer => "answer",
+            Self::Lookup => "lookup",
             Self::Client => "client",
         }
     }
@@ -79,6 +82,10 @@ impl Kind {
             Self::Answer => {
                 "Answers to DNS questions, for registries behind private endpoints. Nothing is blocked: a client \
                  that knows an address doesn't have to ask."
+            }
+            Self::Lookup => {
+                "By DNS questions: the target doesn't look up other registries' names. Nothing else is blocked, and a \
+                 client that knows an address doesn't have to ask: this goes with a filter, and replaces none."
             }
             Self::Client => {
                 "A client's setting, which it is free to ignore: this is no filter, and needs one behind it."

@@ -27,3 +27,37 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 pub(super) fn yaml(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).expect("strings, numbers, lists and maps are YAML")
 }
+
+/// `text` as a string of Bicep, in which nothing is interpolated.
+/// <https://learn.microsoft.com/azure/azure-resource-manager/bicep/data-types#strings>
+pub(super) fn bicep(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('\'', r"\'").replace("${", r"\${");
+    format!("'{}'", text.replace('\n', r"\n").replace('\r', r"\r").replace('\t', r"\t"))
+}
+
+/// `text` as a string of HCL, Terraform's language, in which nothing is interpolated.
+/// <https://developer.hashicorp.com/terraform/language/expressions/strings>
+pub(super) fn hcl(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', "\\\"").replace("${", "$${");
+    let text = text.replace("%{", "%%{").replace('\n', r"\n");
+    format!("\"{}\"", text.replace('\r', r"\r").replace('\t', r"\t"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_interpolated_and_no_string_ends_early() {
+        for (text, in_bicep, in_hcl) in [
+            ("contoso", "'contoso'", "\"contoso\""),
+            ("it's", r"'it\'s'", "\"it's\""),
+            ("\"quoted\"", "'\"quoted\"'", r#""\"quoted\"""#),
+            ("${a} %{if b}", r"'\${a} %{if b}'", "\"$${a} %%{if b}\""),
+            ("ends with \\", r"'ends with \\'", r#""ends with \\""#),
+            ("a\nb\r\tc", r"'a\nb\r\tc'", r#""a\nb\r\tc""#),
+        ] {
+            assert_eq!((bicep(text).as_str(), hcl(text).as_str()), (in_bicep, in_hcl));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// Written by `allowlist-gen export azure-firewall-bicep`: 5 hosts of the list
+// sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
+// Registries: contoso (eastus, westeurope), fabrikam (westus2).
+// Clients: 10.10.0.0/16.
+// By name: the target sees the name that a client asks for, and lets exactly these pass.
+// The rules are a group of their own in the policy, and a deployment replaces them all.
+// The firewall goes through network rules first: one that allows more, such as the service tag
+// AzureContainerRegistry, opens every registry, whatever stands here.
+// Rules by name allow what clients ask for in their TLS handshake. The firewall looks the name up
+// itself, so clients and firewall should ask the same name servers.
+// Rules by address allow the private addresses on the list, whatever is asked for there; behind a
+// private endpoint there is only its registry.
+
+@description('The firewall policy that the rules go into')
+param firewallPolicyName string
+
+@description('Whose traffic the rules are for')
+param sourceAddresses array = [
+  '10.10.0.0/16'
+]
+
+@description('Among the other groups of the policy, from 100, which is first, to 65000')
+param priority int = 500
+
+resource policy 'Microsoft.Network/firewallPolicies@2024-05-01' existing = {
+  name: firewallPolicyName
+}
+
+resource group 'Microsoft.Network/firewallPolicies/ruleCollectionGroups@2024-05-01' = {
+  parent: policy
+  name: 'acr-allowlist'
+  properties: {
+    priority: priority
+    ruleCollections: [
+      {
+        ruleCollectionType: 'FirewallPolicyFilterRuleCollection'
+        name: 'acr-by-address'
+        priority: 400
+        action: {
+          type: 'Allow'
+        }
+        rules: [
+          {
+            ruleType: 'NetworkRule'
+            name: 'acr-contoso'
+            description: 'contoso: eastus, westeurope'
+            sourceAddresses: sourceAddresses
+            ipProtocols: [
+              'TCP'
+            ]
+            destinationPorts: [
+              '443'
+            ]
+            destinationAddresses: [
+              '10.20.0.4'
+              '10.20.0.5'
+              '10.20.0.6'
+            ]
+          }
+        ]
+      }
+      {
+        ruleCollectionType: 'FirewallPolicyFilterRuleCollection'
+        name: 'acr-by-name'
+        priority: 500
+        action: {
+          type: 'Allow'
+        }
+        rules: [
+          {
+            ruleType: 'ApplicationRule'
+            name: 'acr-contoso'
+            description: 'contoso: eastus, westeurope'
+            sourceAddresses: sourceAddresses
+            protocols: [
+              {
+                protocolType: 'Https'
+                port: 443
+              }
+            ]
+            targetFqdns: [
+              // login server of contoso
+              'contoso.azurecr.io'
+              // layers of contoso in eastus
+              'contoso.eastus.data.azurecr.io'
+              // layers of contoso in westeurope
+              'contoso.westeurope.data.azurecr.io'
+            ]
+            terminateTLS: false
+          }
+          {
+            ruleType: 'ApplicationRule'
+            name: 'acr-fabrikam'
+            description: 'fabrikam: westus2'
+            sourceAddresses: sourceAddresses
+            protocols: [
+              {
+                protocolType: 'Https'
+                port: 443
+              }
+            ]
+            targetFqdns: [
+              // login server of fabrikam
+              'fabrikam.azurecr.io'
+              // layers of fabrikam in westus2
+              'fabrikam.westus2.data.azurecr.io'
+            ]
+            terminateTLS: false
+          }
+        ]
+      }
+    ]
+  }
+}

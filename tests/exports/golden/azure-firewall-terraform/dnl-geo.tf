@@ -1,0 +1,64 @@
+# Written by `allowlist-gen export azure-firewall-terraform`: 5 hosts of the list
+# sha256:dbb377f82dc875f419a5843e8487bfa750ff1a50b2f9d74d1eaf09763a2b5baa.
+# Registries: contosodnl-e7ggejfuhzhgedc8 (eastus, westus2).
+# Clients: 10.10.0.0/16.
+# By name: the target sees the name that a client asks for, and lets exactly these pass.
+# The rules are a group of their own in the policy, and a deployment replaces them all.
+# The firewall goes through network rules first: one that allows more, such as the service tag
+# AzureContainerRegistry, opens every registry, whatever stands here.
+# Rules by name allow what clients ask for in their TLS handshake. The firewall looks the name up
+# itself, so clients and firewall should ask the same name servers.
+# Rules by address allow the private addresses on the list, whatever is asked for there; behind a
+# private endpoint there is only its registry.
+
+variable "firewall_policy_id" {
+  description = "The firewall policy that the rules go into"
+  type        = string
+}
+
+variable "source_addresses" {
+  description = "Whose traffic the rules are for"
+  type        = list(string)
+  default     = ["10.10.0.0/16"]
+}
+
+variable "priority" {
+  description = "Among the other groups of the policy, from 100, which is first, to 65000"
+  type        = number
+  default     = 500
+}
+
+resource "azurerm_firewall_policy_rule_collection_group" "acr_allowlist" {
+  name               = "acr-allowlist"
+  firewall_policy_id = var.firewall_policy_id
+  priority           = var.priority
+
+  application_rule_collection {
+    name     = "acr-by-name"
+    priority = 500
+    action   = "Allow"
+
+    rule {
+      name             = "acr-contosodnl-e7ggejfuhzhgedc8"
+      description      = "contosodnl-e7ggejfuhzhgedc8: eastus, westus2"
+      source_addresses = var.source_addresses
+      destination_fqdns = [
+        # login server of contosodnl-e7ggejfuhzhgedc8
+        "contosodnl-e7ggejfuhzhgedc8.azurecr.io",
+        # login server of contosodnl-e7ggejfuhzhgedc8 in eastus
+        "contosodnl-e7ggejfuhzhgedc8.eastus.geo.azurecr.io",
+        # login server of contosodnl-e7ggejfuhzhgedc8 in westus2
+        "contosodnl-e7ggejfuhzhgedc8.westus2.geo.azurecr.io",
+        # layers of contosodnl-e7ggejfuhzhgedc8 in eastus
+        "contosodnl-e7ggejfuhzhgedc8.eastus.data.azurecr.io",
+        # layers of contosodnl-e7ggejfuhzhgedc8 in westus2
+        "contosodnl-e7ggejfuhzhgedc8.westus2.data.azurecr.io",
+      ]
+
+      protocols {
+        type = "Https"
+        port = 443
+      }
+    }
+  }
+}
