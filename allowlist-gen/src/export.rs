@@ -13,8 +13,8 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
-mod cluster;
 mod azure;
+mod cluster;
 mod dns;
 mod firewall;
 mod options;

@@ -2,12 +2,12 @@
 
 #![allow(dead_code, reason = "for now")]
 
-mod cluster;
 mod arm;
 mod az;
 mod azure;
 mod bicep;
 mod checker;
+mod cluster;
 mod consumer;
 mod dns;
 mod firewall;
