@@ -14,6 +14,7 @@
 
 mod about;
 mod azure;
+mod cluster;
 mod dns;
 mod firewall;
 mod options;
@@ -93,6 +94,26 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Cilium's policy for pods, by name as DNS resolves it
+    Cilium, "cilium", cluster::cilium;
+    /// Cilium's policy for pods, by name and server name (SNI)
+    CiliumSni, "cilium-sni", cluster::cilium_sni;
+    /// Cilium's policy for nodes, which pull the images, by private address
+    CiliumNode, "cilium-node", cluster::cilium_node;
+    /// Kubernetes' own `NetworkPolicy`, by private address
+    NetworkPolicy, "network-policy", cluster::network_policy;
+    /// Kubernetes' `ClusterNetworkPolicy` (v1alpha2), by domain name
+    ClusterNetworkPolicy, "cluster-network-policy", cluster::cluster_network_policy;
+    /// Calico's policy and sets, by private address
+    Calico, "calico", cluster::calico;
+    /// Antrea's `ClusterNetworkPolicy`, by domain name
+    Antrea, "antrea", cluster::antrea;
+    /// The `EgressFirewall` of OVN-Kubernetes, by DNS name
+    Ovn, "ovn", cluster::ovn;
+    /// Istio's `ServiceEntry`, by server name (SNI)
+    Istio, "istio", cluster::istio;
+    /// GKE's `FQDNNetworkPolicy`, by domain name
+    Gke, "gke", cluster::gke;
     /// Azure Firewall: a rule collection group, as a deployment template
     AzureFirewall, "azure-firewall", azure::firewall;
     /// Azure Firewall: a rule collection group, in Bicep

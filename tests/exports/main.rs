@@ -7,6 +7,7 @@ mod az;
 mod azure;
 mod bicep;
 mod checker;
+mod cluster;
 mod consumer;
 mod dns;
 mod firewall;
