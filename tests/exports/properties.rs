@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use allowlist_gen::export::{Format, Kind, Scope};
 use proptest::prelude::*;
-use ringfence_config::{Allowlist, Hostname};
+use ringfence_config::{Allowlist, Hostname, Role};
 
 use crate::lists::{self, List};
 
@@ -113,6 +113,7 @@ fn expected(format: Format, list: &List) -> BTreeSet<String> {
         .filter(|entry| match format.about().scope {
             Scope::Pinned | Scope::PinnedPorts => !entry.addresses.is_empty(),
             Scope::PrivateLink => entry.role.registry().is_some_and(|label| pinned.contains(label)),
+            Scope::Registries => !matches!(entry.role, Role::Data(..) | Role::StorageAccount),
             Scope::Everything | Scope::Ports | Scope::Https => true,
         })
         .map(|entry| entry.host.as_str().to_owned())
