@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "for now")]
 
+mod clients;
 mod consumer;
 mod golden;
 mod lists;

@@ -1,0 +1,8 @@
+//! Settings of clients, held to what the clients then do.
+
+mod aks;
+mod docker;
+mod images;
+mod proxied;
+mod stage;
+mod systemd;
