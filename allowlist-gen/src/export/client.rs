@@ -94,8 +94,8 @@ const NEEDS: &[Setting] = &[Setting::Proxy];
 const NOTE_PRIVATE: &str = "Exactly the hosts of registries behind Private Link go directly, and their names must \
                             resolve to private addresses where the client is. Public registries go through the \
                             proxy, or it would enforce nothing.";
-const NOTE_BELOW: &str = "Go, curl, wget and Python take an exception for all names below it, too. There are none \
-                          below a registry's hosts.";
+const NOTE_BELOW: &str = "Go, curl, wget, Python and Node's fetch take an exception for all names below it, too. \
+                          There are none below a registry's hosts.";
 const NOTE_LOOPBACK: &str = "The machine itself isn't excepted, which Go does unasked; others may need \
                              `localhost,127.0.0.1` in front.";
 

@@ -43,7 +43,7 @@ fn bicep_is_read_as_what_arm_takes() {
             Mutation { from: "'http://proxy.corp.example:3128/'", to: "3128" },
             Mutation { from: "@export()\n", to: "" },
         ],
-        |text| is_the_same(Format::AksBicep, text),
+        |text| is_read(Format::AksBicep, text),
     );
     matrix::record(Format::AksBicep, "pycep-parser and ARM's schema", &version, judgement);
 }
@@ -62,7 +62,7 @@ fn terraform_is_read_as_what_the_provider_takes() {
             },
             Mutation { from: "\"http://proxy.corp.example:3128/\"", to: "[]" },
         ],
-        |text| is_the_same(Format::AksTerraform, text),
+        |text| is_read(Format::AksTerraform, text),
     );
     let consumer = "python-hcl2 and the provider's types";
     matrix::record(Format::AksTerraform, consumer, &version, judgement);
@@ -103,8 +103,7 @@ fn az_sends(az: &Path, format: Format, text: &str) -> Result<String, String> {
     if sent_value == *given { Ok(sent) } else { Err(format!("az sends {sent}")) }
 }
 
-/// The configuration of every list is what its AKS file says; so it is of a mutated one, or it is refused.
-fn is_the_same(format: Format, text: &str) -> Verdict {
+fn is_read(format: Format, text: &str) -> Verdict {
     read(format, text).map(drop)
 }
 

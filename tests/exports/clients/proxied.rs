@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use allowlist_gen::export::Format;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use test_support::{PATIENCE, Program, require};
 
 use super::stage::{PRIVATE, Seen, Stage};
@@ -153,8 +153,8 @@ fn node_takes_the_exceptions() -> Result<()> {
         return Ok(());
     };
     for (library, name, below, dot) in [
-        ("fetch", "Node's fetch", Below::Direct, Dot::Direct),
-        ("undici", "undici", Below::Direct, Dot::Proxied),
+        ("fetch", "Node's fetch", Below::Direct, Dot::Proxied),
+        ("undici", "undici", Below::Direct, Dot::Direct),
         ("axios", "axios", Below::Proxied, Dot::Proxied),
     ] {
         let client = Client::new("unshare", below, dot, |stage, hosts| {
@@ -164,15 +164,16 @@ fn node_takes_the_exceptions() -> Result<()> {
                 stage.program(&node).env("NODE_USE_ENV_PROXY", "1").arg(script("fetch.mjs"));
             Ok(vec![fetch.arg(folder).arg(library).args(urls(hosts))])
         });
-        no_proxy(&client, name, || match library {
-            "fetch" => consumer::first_line(Command::new(&node).arg("--version")),
-            _ => {
-                let package = modules.join(library).join("package.json");
-                let package = std::fs::read_to_string(package).expect("a package");
-                let package: serde_json::Value = serde_json::from_str(&package).expect("JSON");
-                package["version"].as_str().expect("a version").to_owned()
+        let row = no_proxy(&client, name, || {
+            if library == "fetch" {
+                return consumer::first_line(Command::new(&node).arg("--version"));
             }
-        })?;
+            let package = modules.join(library).join("package.json");
+            let package = std::fs::read_to_string(package).expect("a package");
+            let package: serde_json::Value = serde_json::from_str(&package).expect("JSON");
+            package["version"].as_str().expect("a version").to_owned()
+        });
+        row.context(name)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Where clients ask for hosts: a namespace in which every name is known, all of them at one address, and the only
 //! way around that address is a proxy. Both write down what they are asked for, and refuse it.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -48,8 +49,11 @@ impl Stage {
             seen.lock().expect("no panic").proxied.push(asked_for(&request));
             stream.write_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         })?;
-        let known = names.into_iter().map(|name| format!("{HOSTS} {name}\n")).collect::<String>();
-        stage.write("hosts", &format!("127.0.0.1 localhost\n{PROXY} {PROXY_NAME}\n{known}"))?;
+        let mut known = format!("127.0.0.1 localhost\n{PROXY} {PROXY_NAME}\n");
+        for name in names {
+            writeln!(known, "{HOSTS} {name}")?;
+        }
+        stage.write("hosts", &known)?;
         Ok(stage)
     }
 

@@ -19,7 +19,7 @@ pub(in crate::export) const ABOUT: About = About {
         "A library with a client of its own may ignore it.",
     ],
     apply: "java @proxy.args -jar application.jar",
-    validator: "Java's `HttpsURLConnection`, started with the file: what arrives at the proxy and what doesn't is counted",
+    validator: "Java's `HttpsURLConnection`, started with the file: both the hosts and the proxy say who came",
     sources: &[
         "https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/net/doc-files/net-properties.html",
         "https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html#java-command-line-argument-files",

@@ -16,15 +16,15 @@ pub(in crate::export) const ABOUT: About = About {
         NOTE_BELOW,
         NOTE_LOOPBACK,
         "Nothing behind Private Link makes an empty line: nothing goes directly then.",
-        "With a trailing dot, a name goes directly with curl only.",
-        ".NET takes a bare name for exactly that name, as Node and Java do; it takes no stars, ports or blocks of \
+        "With a trailing dot, a name goes directly with curl and undici only.",
+        ".NET takes a bare name for exactly that name, as axios and Java do; it takes no stars, ports or blocks of \
          addresses. Java doesn't read the variable: see `java`.",
     ],
     apply: "\
 export NO_PROXY=\"$(cat no-proxy.txt)\"
 export no_proxy=\"$NO_PROXY\"",
-    validator: "curl, wget, Go, skopeo, podman, Python's urllib and requests, Node's own fetch, undici and axios: each \
-                asks for the hosts and their look-alikes, and what arrives at the proxy and what doesn't is counted",
+    validator: "curl, wget, Go, skopeo, Python's urllib and requests, Node's fetch, undici and axios: each asks for the \
+                hosts and their look-alikes, and both the hosts and the proxy say who came",
     sources: &[
         "https://learn.microsoft.com/azure/container-registry/container-registry-private-endpoints",
         "https://pkg.go.dev/golang.org/x/net/http/httpproxy",

@@ -1,4 +1,4 @@
-//! A file of variables, for shells, `podman run --env-file`, systemd's `EnvironmentFile=` and the like.
+//! A file of variables, for shells, `--env-file` of Docker and podman, systemd's `EnvironmentFile=` and the like.
 //!
 //! None of its values needs quotes, and `--env-file` would keep them.
 
@@ -19,7 +19,7 @@ pub(in crate::export) const ABOUT: About = About {
 set -a
 . ./proxy.env
 set +a",
-    validator: "a shell and the clients that it starts, as for `no-proxy`; `podman run --env-file`",
+    validator: "a shell, and curl that it starts: both the hosts and the proxy say who came",
     sources: &[
         "https://curl.se/docs/manpage.html#ENVIRONMENT",
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#EnvironmentFile=",

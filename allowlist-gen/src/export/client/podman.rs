@@ -20,7 +20,7 @@ pub(in crate::export) const ABOUT: About = About {
         "skopeo doesn't read this file: see `no-proxy-env`.",
     ],
     apply: "install -D -m 644 acr-proxy.conf /etc/containers/containers.conf.d/acr-proxy.conf",
-    validator: "podman, which pulls: what arrives at the proxy and what doesn't is counted",
+    validator: "podman, which asks registries: both the hosts and the proxy say who came",
     sources: &["https://github.com/containers/common/blob/main/docs/containers.conf.5.md"],
 };
 

@@ -20,7 +20,7 @@ pub(in crate::export) const ABOUT: About = About {
          these. It stops mistakes, not people.",
     ],
     apply: "install -D -m 644 acr-registries.conf /etc/containers/registries.conf.d/acr-registries.conf",
-    validator: "skopeo, which says of each look-alike that it is blocked, and asks the others; podman reads it, too",
+    validator: "skopeo, which says of each look-alike that it is blocked, and asks the others",
     sources: &[
         "https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md",
     ],
