@@ -3,6 +3,7 @@
 mod aks;
 mod docker;
 mod images;
+mod kit;
 mod proxied;
 mod stage;
 mod systemd;
