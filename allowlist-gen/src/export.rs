@@ -14,6 +14,7 @@
 
 mod about;
 mod client;
+mod dns;
 mod options;
 mod plain;
 mod proxy;
@@ -115,12 +116,22 @@ formats! {
     RegistriesConf, "registries-conf", client::registries_conf;
     /// podman's and skopeo's policy.json: images of the listed registries only
     PolicyJson, "policy-json", client::policy_json;
+    /// Lines of a hosts file, for hosts behind private endpoints
+    Hosts, "hosts", dns::hosts;
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
+    Zone, "zone", dns::zone;
+    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
+    Rpz, "rpz", dns::rpz;
+    /// Answers of dnsmasq, for hosts behind private endpoints
+    Dnsmasq, "dnsmasq", dns::dnsmasq;
+    /// Answers of Unbound, for hosts behind private endpoints
+    Unbound, "unbound", dns::unbound;
 }
 
 /// A list in some format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// The file's text, which ends with a newline.
+    /// The file's text: whole lines.
     pub text: String,
     /// What whoever installs it should know, beyond what the file says of itself.
     pub warnings: Vec<String>,

@@ -4,10 +4,12 @@
 
 mod clients;
 mod consumer;
+mod dns;
 mod golden;
 mod lists;
 mod lookalikes;
 mod matrix;
 mod pages;
+mod plain;
 mod properties;
 mod proxies;

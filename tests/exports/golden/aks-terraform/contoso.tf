@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export aks-terraform`: 3 hosts of the list
 # sha256:2e540330e889afbe5d6ef17cd697f9c84a73bd087718289091f26e17878e5455 (serial 7).
-# Registries: contoso.azurecr.io (eastus, westeurope).
+# Registries: contoso (eastus, westeurope).
 # A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 # The cluster has the block that stands at the end of the file.
 # Exactly the hosts of registries behind Private Link go directly, and their names must resolve to

@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export aks-terraform`: 6 hosts of the list
 # sha256:0e1459f92a84066f577c25b9b0d8dd86d644f44b5a95a51028374ac7c14c0fe1.
-# Registries: contoso.azurecr.io (eastus), contoso.azurecr.us (usgovvirginia), contoso.azurecr.cn
+# Registries: contoso (eastus), contoso of azurecr.us (usgovvirginia), contoso of azurecr.cn
 # (chinaeast2).
 # A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 # The cluster has the block that stands at the end of the file.

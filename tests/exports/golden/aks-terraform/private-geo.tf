@@ -1,6 +1,6 @@
 # Written by `allowlist-gen export aks-terraform`: 5 hosts of the list
 # sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
-# Registries: fabrikam.azurecr.io (eastus, westeurope).
+# Registries: fabrikam (eastus, westeurope).
 # A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 # The cluster has the block that stands at the end of the file.
 # Exactly the hosts of registries behind Private Link go directly, and their names must resolve to
