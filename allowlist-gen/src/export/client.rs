@@ -16,7 +16,7 @@ pub(super) mod policy_json;
 pub(super) mod registries_conf;
 pub(super) mod systemd;
 
-use ringfence_config::Port;
+use ringfence_config::{Entry, Port};
 
 use super::sheet::{Host, Sheet};
 use super::{Error, Format, ProxyUrl, Setting};
@@ -61,13 +61,13 @@ fn registries(host: &Host<'_>) -> Vec<String> {
 
 /// What whoever sets exceptions from the proxy should know.
 pub(super) fn warnings(sheet: &Sheet<'_>) -> Vec<String> {
+    let mut warnings = strangers(sheet);
     if sheet.hosts.is_empty() {
-        return vec![
-            "no registry on the list is reached through Private Link, so nothing goes directly"
-                .to_owned(),
-        ];
+        let nothing =
+            "no registry on the list is reached through Private Link, so nothing goes directly";
+        warnings.push(nothing.to_owned());
+        return warnings;
     }
-    let mut warnings = Vec::new();
     let is_aks = matches!(
         sheet.format(),
         Format::Aks | Format::AksArm | Format::AksBicep | Format::AksTerraform
@@ -86,6 +86,20 @@ pub(super) fn warnings(sheet: &Sheet<'_>) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Hosts that look as if they were behind Private Link, but of which nobody knows whose they are.
+fn strangers(sheet: &Sheet<'_>) -> Vec<String> {
+    let entries = sheet.allowlist.entries().iter();
+    let strangers =
+        entries.filter(|entry| entry.role.registry().is_none() && !entry.addresses.is_empty());
+    let warning = |entry: &Entry| {
+        let host = &entry.host;
+        format!(
+            "`{host}` has private addresses and belongs to no registry: it goes through the proxy"
+        )
+    };
+    strangers.map(warning).collect()
 }
 
 const TAKES: &[Setting] = &[Setting::Proxy, Setting::FutureRegion];
@@ -112,7 +126,7 @@ const MAX_WINDOWS: usize = 32_767;
 mod tests {
     use ringfence_config::address::Pin;
     use ringfence_config::endpoint::{Cloud, Family, LoginServer};
-    use ringfence_config::{Allowlist, Entry, Issue, Role};
+    use ringfence_config::{Allowlist, Issue, Role};
 
     use super::*;
     use crate::export::{self, Options};
@@ -154,6 +168,21 @@ mod tests {
             let result = export::render(format, &list, Issue::default(), &options);
             assert_eq!(result.is_ok(), can, "{}: {result:?}", format.name());
         }
+    }
+
+    #[test]
+    fn what_goes_through_the_proxy_against_expectation_is_said() {
+        let warnings = |entry: Entry| {
+            let list = Allowlist::new([entry]).expect("a list");
+            export(Format::NoProxy, &list).expect("a line").warnings.join("\n")
+        };
+        let login = Role::Login("contoso".parse().expect("a label"));
+        let public = Entry::new("contoso.azurecr.io".parse().expect("a host"), login);
+        assert!(warnings(public).contains("nothing goes directly"));
+        let mut stranger = Entry::new("images.example".parse().expect("a host"), Role::Other);
+        stranger.addresses = vec!["10.20.0.4".parse().expect("an address")];
+        stranger.why = Some("a test".to_owned());
+        assert!(warnings(stranger).contains("`images.example` has private addresses"));
     }
 
     #[test]

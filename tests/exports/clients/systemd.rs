@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use allowlist_gen::export::Format;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 use test_support::{PATIENCE, Program, require_program};
 
+use super::{list_of, variables};
 use crate::consumer::{self, Mutation, Verdict};
-use crate::lists;
 use crate::matrix;
 
 /// The units that the format's notes name.
@@ -40,24 +40,41 @@ fn systemd_accepts_the_drop_in_for_each_unit() {
 
 /// The manager itself, in test mode: it reads units, says what it would start and with what, and starts nothing.
 #[test]
-fn systemd_would_start_the_services_with_the_variables() -> Result<()> {
+fn systemd_would_start_the_services_with_the_variables() {
     if !require_program("systemd-analyze") || !require_program("setpriv") {
-        return Ok(());
+        return;
     }
-    for list in lists::all() {
-        let text = list.export(Format::Systemd)?.text;
-        let env = list.export(Format::NoProxyEnv)?.text;
-        let expected: BTreeSet<&str> =
-            env.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-        let folder = units(&text)?;
-        for unit in UNITS {
-            let dump = dump(folder.path(), unit)?;
-            let found: BTreeSet<&str> =
-                dump.lines().filter_map(|line| line.trim().strip_prefix("Environment: ")).collect();
-            ensure!(found == expected, "{unit}, {}: {found:#?}", list.name);
-        }
-    }
-    Ok(())
+    let judgement = consumer::judge(
+        Format::Systemd,
+        &[
+            Mutation { from: "[Service]", to: "[Unit]" },
+            Mutation {
+                from: "\"no_proxy=contoso.azurecr.io,",
+                to: "\"no_proxy=contoso.azurecr.io%%,",
+            },
+            Mutation {
+                from: "\"NO_PROXY=contoso.azurecr.io,",
+                to: "\"NO_PROXY=contoso.azurecr.io,\" \"",
+            },
+            Mutation { from: "Environment=\"HTTPS_PROXY", to: "#Environment=\"HTTPS_PROXY" },
+        ],
+        |text| {
+            let expected = variables(&list_of(Format::Systemd, text));
+            let folder = units(text).map_err(|error| error.to_string())?;
+            for unit in UNITS {
+                let dump = dump(folder.path(), unit).map_err(|error| format!("{error:#}"))?;
+                let lines =
+                    dump.lines().filter_map(|line| line.trim().strip_prefix("Environment: "));
+                let found: BTreeSet<String> = lines.map(str::to_owned).collect();
+                if found != expected {
+                    return Err(format!("{unit}: {found:#?}"));
+                }
+            }
+            Ok(())
+        },
+    );
+    let version = consumer::debian_version("systemd");
+    matrix::record(Format::Systemd, "systemd --test", &version, judgement);
 }
 
 fn verify(text: &str) -> Verdict {

@@ -14,8 +14,8 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[
-        "Other registries on Azure are blocked, and a name without a registry means none. Registries elsewhere \
-         stay reachable: this file can't block all others, `policy-json` does.",
+        "Other registries on Azure are blocked, and a name without a registry is looked for nowhere, unless an alias \
+         has it. Registries elsewhere stay reachable: this file can't block all others, `policy-json` does.",
         "A listed registry passes on any port, and names are compared letter by letter: one in capitals is none of \
          these. It stops mistakes, not people.",
     ],

@@ -17,15 +17,13 @@ pub(in crate::export) const ABOUT: About = About {
         NOTE_BELOW,
         "The same file serves containerd, Docker and the kubelet, each in the folder of its own unit. Docker's \
          daemon.json can say the same from release 23 on, and then wins over this file.",
-        "AKS writes such files itself, and over yours: use one of the `aks` formats there.",
+        "AKS makes its nodes anew, without such files: use one of the `aks` formats there.",
     ],
     apply: "\
-for unit in containerd docker kubelet; do
-  systemctl cat \"$unit\" >/dev/null 2>&1 || continue
-  install -D -m 644 http-proxy.conf \"/etc/systemd/system/$unit.service.d/http-proxy.conf\"
-done
+unit=containerd # or docker, or kubelet
+install -D -m 644 http-proxy.conf \"/etc/systemd/system/$unit.service.d/http-proxy.conf\"
 systemctl daemon-reload
-systemctl restart containerd",
+systemctl restart \"$unit\"",
     validator: "`systemd-analyze verify` as a drop-in of each unit; the variables that systemd then starts the service \
                 with, dumped by `systemd --test`",
     sources: &[
