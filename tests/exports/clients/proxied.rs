@@ -183,9 +183,13 @@ fn java_takes_the_exceptions() -> Result<()> {
     if !require(&["unshare", "java", "javac"]) {
         return Ok(());
     }
+    let folder = tempfile::tempdir()?;
+    let compile = Program::new("javac").arg("-d").arg(folder.path()).arg(script("Fetch.java"));
+    compile.run_within(6 * PATIENCE)?.succeeded()?;
     let client = Client::new("java", Below::Proxied, Dot::Proxied, |stage, hosts| {
         let file = format!("@{}", stage.path("proxy.args").display());
-        Ok(vec![stage.program("java").arg(file).arg(script("Fetch.java")).args(urls(hosts))])
+        let java = stage.program("java").arg("-cp").arg(folder.path()).arg(file).arg("Fetch");
+        Ok(vec![java.args(urls(hosts))])
     });
     let judgement = judge(
         Format::Java,

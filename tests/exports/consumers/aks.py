@@ -1,8 +1,8 @@
-"""Says what an AKS cluster's proxy would be, or why it wouldn't: aks.py FORMAT FILE SCHEMAS TYPES.
+"""Says what an AKS cluster's proxy would be, or why it wouldn't: aks.py FORMAT SCHEMAS TYPES FILE…
 
 FORMAT is `aks`, `aks-arm`, `aks-bicep` or `aks-terraform`; SCHEMAS the folder of ARM's schemas; TYPES the file of types
-that is made from the Terraform provider's schema. The configuration goes to standard output as JSON, with the keys
-that ARM has for it.
+that is made from the Terraform provider's schema. Each file's answer is a line of JSON on standard output:
+`{"config": …}`, with the keys that ARM has for it, or `{"refused": "…"}`.
 """
 
 import json
@@ -17,12 +17,16 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 
-def main(kind, file, schemas, types):
-    text = Path(file).read_text()
+def main(kind, schemas, types, *files):
     readers = {"aks": aks, "aks-arm": arm, "aks-bicep": bicep, "aks-terraform": lambda text: terraform(text, types)}
-    config = readers[kind](text)
-    validate(config, Path(schemas))
-    print(json.dumps(config, sort_keys=True))
+    for file in files:
+        try:
+            config = readers[kind](Path(file).read_text())
+            validate(config, Path(schemas))
+            answer = {"config": config}
+        except Exception as error:
+            answer = {"refused": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer))
 
 
 def aks(text):
@@ -99,7 +103,7 @@ def validate(config, schemas):
 
 def expect(condition, what):
     if not condition:
-        raise SystemExit(f"not so: {what}")
+        raise ValueError(f"not so: {what}")
 
 
 main(*sys.argv[1:])

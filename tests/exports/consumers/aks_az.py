@@ -1,6 +1,7 @@
-"""Lets az send a cluster's proxy to a cloud that isn't there, and says what it sent: aks_az.py FORMAT FILE.
+"""Lets az send a cluster's proxy to a cloud that isn't there, and says what it sent: aks_az.py FORMAT FILE…
 
-The last request's `httpProxyConfig` goes to standard output as JSON, once all requests have sent the same.
+Each file's answer is a line of JSON on standard output: `{"config": …}`, which all commands sent alike, or
+`{"refused": "…"}`.
 """
 
 import io
@@ -30,18 +31,25 @@ from azure.cli.core import get_default_cli
 from azure.core.credentials import AccessToken, AccessTokenInfo
 
 
-def main(kind, file):
+def main(kind, *files):
+    for file in files:
+        try:
+            sent = [config_of(command) for command in commands(kind, file)]
+            if any(config != sent[0] for config in sent):
+                raise ValueError(f"not the same: {sent}")
+            answer = {"config": sent[0]}
+        except ValueError as error:
+            answer = {"refused": str(error)}
+        print(json.dumps(answer))
+
+
+def commands(kind, file):
+    if kind == "aks-arm":
+        deploy = ["deployment", "group", "create", "--no-prompt", "--no-wait", "--template-file", template()]
+        return [deploy + ["--parameters", f"@{file}"]]
     create = ["aks", "create", "--location", "eastus", "--no-ssh-key", "--no-wait", "--name", "aks"]
     update = ["aks", "update", "--no-wait", "--name", "aks"]
-    deploy = ["deployment", "group", "create", "--no-prompt", "--no-wait", "--template-file", template()]
-    commands = {
-        "aks": [create + ["--http-proxy-config", file], update + ["--http-proxy-config", file]],
-        "aks-arm": [deploy + ["--parameters", f"@{file}"]],
-    }
-    sent = [config_of(command) for command in commands[kind]]
-    if any(config != sent[0] for config in sent):
-        raise SystemExit(f"not the same: {sent}")
-    print(json.dumps(sent[0], sort_keys=True))
+    return [command + ["--http-proxy-config", file] for command in (create, update)]
 
 
 def config_of(command):
@@ -52,7 +60,7 @@ def config_of(command):
     except SystemExit as exit:
         code = exit.code
     if code != 0 or not Cloud.bodies:
-        raise SystemExit(f"{' '.join(command)}: exit code {code}, {len(Cloud.bodies)} requests")
+        raise ValueError(f"{' '.join(command)}: exit code {code}, {len(Cloud.bodies)} requests")
     properties = Cloud.bodies[-1]["properties"]
     if "template" in properties:
         return properties["parameters"]["httpProxyConfig"]["value"]
