@@ -41,7 +41,13 @@ fn skopeo_blocks_other_registries_on_azure() -> Result<()> {
         ("blocked = true", "blocked = true\nlocation = \"evil.example\""),
         ("blocked = true", "blokked = true"),
     ];
-    judge(Format::RegistriesConf, &mutations, is_taken, ask)
+    // What the notes say of it.
+    let noted = [
+        ("contoso.azurecr.io:8443", Fate::Taken),
+        ("CONTOSO.azurecr.io", Fate::Refused),
+        ("EVIL.AZURECR.IO", Fate::Taken),
+    ];
+    judge(Format::RegistriesConf, &mutations, is_taken, &noted, ask)
 }
 
 #[test]
@@ -67,7 +73,7 @@ fn skopeo_rejects_all_other_registries() -> Result<()> {
         ("\"reject\"", "\"refuse\""),
         ("\"docker\"", "\"dockers\""),
     ];
-    judge(Format::PolicyJson, &mutations, |_| false, ask)
+    judge(Format::PolicyJson, &mutations, |_| false, &[("CONTOSO.AZURECR.IO", Fate::Refused)], ask)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +82,13 @@ enum Fate {
     Refused,
 }
 
-/// Shows skopeo every list, and the list `contoso` with each mutation; then all look-alikes. `others` says which of
-/// them are taken nevertheless, as the format's notes say.
+/// Shows skopeo every list, and the list `contoso` with each mutation; asks for all look-alikes, of which `others` says
+/// which are taken nevertheless, and for what is `noted`.
 fn judge(
     format: Format,
     mutations: &[(&str, &str)],
     others: impl Fn(&str) -> bool,
+    noted: &[(&str, Fate)],
     ask: impl Fn(&Stage, &str, &str) -> Result<Fate>,
 ) -> Result<()> {
     if !require(&["unshare", "skopeo"]) {
@@ -113,6 +120,11 @@ fn judge(
         ensure!(found == fate(host), "{host} is {found:?}");
     }
 
+    for &(name, fate) in noted {
+        let found = ask(&stage, &text, name)?;
+        ensure!(found == fate, "{name} is {found:?}");
+    }
+
     for (from, to) in mutations {
         let mutated = text.replacen(from, to, 1);
         ensure!(text != mutated, "`{from}` stands nowhere in\n{text}");
@@ -127,7 +139,7 @@ fn judge(
         ensure!(!all_is_well, "`{to}` for `{from}` changes nothing");
     }
 
-    let probes = listed.len() + strangers.len();
+    let probes = listed.len() + strangers.len() + noted.len();
     let judgement = Judgement { accepted: lists.len(), rejected: mutations.len(), probes: 0 };
     let version = consumer::debian_version("skopeo");
     matrix::record(format, "skopeo", &version, judgement.with_probes(probes));

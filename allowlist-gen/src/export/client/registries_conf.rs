@@ -16,8 +16,8 @@ pub(in crate::export) const ABOUT: About = About {
     notes: &[
         "Other registries on Azure are blocked, and a name without a registry is looked for nowhere, unless an alias \
          has it. Registries elsewhere stay reachable: this file can't block all others, `policy-json` does.",
-        "A listed registry passes on any port, and names are compared letter by letter: one in capitals is none of \
-         these. It stops mistakes, not people.",
+        "A listed registry passes on any port, and names are compared letter by letter: a domain in capitals isn't \
+         blocked. It stops mistakes, not people.",
     ],
     apply: "install -D -m 644 acr-registries.conf /etc/containers/registries.conf.d/acr-registries.conf",
     validator: "skopeo, which says of each look-alike that it is blocked, and asks the others",
