@@ -5,6 +5,7 @@
 mod clients;
 mod consumer;
 mod dns;
+mod firewall;
 mod golden;
 mod lists;
 mod lookalikes;
