@@ -1,6 +1,7 @@
 //! The program around the library: arguments, files, streams and exit codes. Nothing else in this crate reads or
 //! writes anything.
 
+mod aks_kit;
 mod export;
 mod files;
 
@@ -39,6 +40,7 @@ struct Arguments {
 enum Command {
     Generate(GenerateArguments),
     Export(export::ExportArguments),
+    AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
 }
 
@@ -202,6 +204,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match (arguments.command, arguments.generate) {
         (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
         (Some(Command::Export(raw)), _) => export::export(raw),
+        (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),

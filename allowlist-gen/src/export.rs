@@ -15,6 +15,7 @@
 mod about;
 mod azure;
 mod cluster;
+mod client;
 mod dns;
 mod firewall;
 mod options;
@@ -126,6 +127,30 @@ formats! {
     AzurePrivateDns, "azure-private-dns", azure::private_dns;
     /// Azure DNS security policy: no other registries are looked up, as a deployment template
     AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
+    /// The value of `NO_PROXY`: registries behind Private Link
+    NoProxy, "no-proxy", client::no_proxy;
+    /// A file of proxy variables for shells, containers and services
+    NoProxyEnv, "no-proxy-env", client::no_proxy_env;
+    /// A drop-in for containerd, Docker and the kubelet
+    Systemd, "systemd", client::systemd;
+    /// Docker's client: the proxy of containers and builds
+    Docker, "docker", client::docker;
+    /// podman's containers.conf: the proxy of podman and its containers
+    Podman, "podman", client::podman;
+    /// Java's system properties for a proxy
+    Java, "java", client::java;
+    /// The file for `az aks` with `--http-proxy-config`
+    Aks, "aks", client::aks;
+    /// Parameters for the ARM template of an AKS cluster
+    AksArm, "aks-arm", client::aks_arm;
+    /// A Bicep file that the one of an AKS cluster imports
+    AksBicep, "aks-bicep", client::aks_bicep;
+    /// Terraform values for the proxy of an AKS cluster
+    AksTerraform, "aks-terraform", client::aks_terraform;
+    /// podman's and skopeo's registries.conf: on Azure, the listed registries only
+    RegistriesConf, "registries-conf", client::registries_conf;
+    /// podman's and skopeo's policy.json: images of the listed registries only
+    PolicyJson, "policy-json", client::policy_json;
     /// Lines of a hosts file, for hosts behind private endpoints
     Hosts, "hosts", dns::hosts;
     /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS

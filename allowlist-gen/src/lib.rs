@@ -10,6 +10,7 @@
 
 pub mod export;
 pub mod findings;
+pub mod kit;
 pub mod metadata;
 mod refusal;
 mod region;

@@ -8,6 +8,7 @@ mod azure;
 mod bicep;
 mod checker;
 mod cluster;
+mod clients;
 mod consumer;
 mod dns;
 mod firewall;

@@ -189,6 +189,7 @@ fn expected(format: Format, list: &List) -> BTreeSet<String> {
         .filter(|entry| match format.about().scope {
             Scope::Pinned | Scope::PinnedPorts => !entry.addresses.is_empty(),
             Scope::PrivateLink => entry.role.registry().is_some_and(|label| pinned.contains(label)),
+            Scope::Registries => !matches!(entry.role, Role::Data(..) | Role::StorageAccount),
             Scope::Everything | Scope::Ports | Scope::Https => true,
         })
         .map(|entry| entry.host.as_str().to_owned())

@@ -89,14 +89,7 @@ pub(super) struct FormatsArguments {
 
 /// Reads the lists, merges them, and writes them in the format.
 pub(super) fn export(raw: ExportArguments) -> Result<Answer, Failure> {
-    if raw.files.iter().filter(|file| is_stdin(file)).count() > 1 {
-        return Err(Failure::TwoStdins);
-    }
-    let mut documents = Vec::new();
-    for file in &raw.files {
-        let (name, text) = read_text(file)?;
-        documents.push(Document::parse(&name, &text)?);
-    }
+    let (list, issue) = read_lists(&raw.files)?;
     let options = Options {
         clients: raw.clients,
         listen: raw.listen,
@@ -107,9 +100,21 @@ pub(super) fn export(raw: ExportArguments) -> Result<Answer, Failure> {
         future_regions: raw.future_regions,
         unpinned: if raw.pinned_only { Unpinned::LeftOut } else { Unpinned::Refused },
     };
-    let list = document::merge(&documents)?;
     let destination = Destination::from(raw.output);
-    write(raw.format, &list, issue_of(&documents), &options, &destination)
+    write(raw.format, &list, issue, &options, &destination)
+}
+
+/// The lists in `files` as one, and which issue that is.
+pub(super) fn read_lists(files: &[PathBuf]) -> Result<(Allowlist, Issue), Failure> {
+    if files.iter().filter(|file| is_stdin(file)).count() > 1 {
+        return Err(Failure::TwoStdins);
+    }
+    let mut documents = Vec::new();
+    for file in files {
+        let (name, text) = read_text(file)?;
+        documents.push(Document::parse(&name, &text)?);
+    }
+    Ok((document::merge(&documents)?, issue_of(&documents)))
 }
 
 /// Writes `list`, and says what whoever installs it should know.
@@ -148,7 +153,7 @@ fn issue_of(documents: &[Document]) -> Issue {
     }
 }
 
-fn read_ca(file: &Path) -> Result<Ca, Failure> {
+pub(super) fn read_ca(file: &Path) -> Result<Ca, Failure> {
     let (name, text) = read_text(file)?;
     text.parse().map_err(|error| Failure::Ca(name, error))
 }

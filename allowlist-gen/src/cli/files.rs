@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use allowlist_gen::metadata;
+use allowlist_gen::{kit, metadata};
 use ringfence_config::snippet::Source;
 
 use super::Failure;
@@ -74,10 +74,7 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = folder_of(&file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".allowlist-");
     // A list is no secret, and its reader is often another user; the umask has the last word.
@@ -88,6 +85,50 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     new.as_file().sync_all()?;
     new.persist(&file)?;
     Ok(())
+}
+
+/// Puts all of `files` into `folder`, which is new or empty, in one step: whoever finds one finds all.
+pub(super) fn fill(folder: &Path, files: &[kit::File]) -> Result<(), Failure> {
+    let fill = || {
+        // Renaming would find out, too, but not say it in words that help.
+        if folder.exists() && folder.read_dir()?.next().is_some() {
+            return Err(io::Error::other("it holds something: name a new folder"));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".aks-kit-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        let new = builder.tempdir_in(folder_of(folder))?;
+        for file in files {
+            write_new(&new.path().join(file.name), file)?;
+        }
+        // An empty folder is replaced, and nothing else is.
+        fs::rename(new.path(), folder)?;
+        // It has gone from where it was.
+        let _ = new.keep();
+        Ok(())
+    };
+    fill().map_err(|error| Failure::Write(folder.display().to_string(), error))
+}
+
+fn write_new(path: &Path, file: &kit::File) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if file.purpose == kit::Purpose::Program {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o777);
+    }
+    let mut new = options.open(path)?;
+    new.write_all(file.text.as_bytes())?;
+    new.sync_all()
+}
+
+/// Where `path` lies, and what replaces it is made.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Data. A reader that has seen enough, such as `head`, is no failure.

@@ -103,6 +103,8 @@ pub enum Scope {
     Ports,
     /// Exact hosts on port 443, which goes without saying there.
     Https,
+    /// Hosts that images can be named after, on any ports: login servers and hand-written hosts.
+    Registries,
     /// Hosts that have private addresses, on any ports.
     PinnedPorts,
     /// Hosts that have private addresses, whatever the port: there are none in it.
@@ -118,6 +120,10 @@ impl Scope {
             Self::Everything => "Every entry, patterns among them.",
             Self::Ports => "Exact hosts, on any ports.",
             Self::Https => "Exact hosts on port 443; a host with another port is an error.",
+            Self::Registries => {
+                "Login servers and hand-written hosts, on any ports. Data endpoints have no place in it: no image is \
+                 named after them."
+            }
             Self::PinnedPorts => {
                 "Hosts with private addresses, on any ports. A host without one is an error, or with \
                  `--pinned-only` left out and named in the header."

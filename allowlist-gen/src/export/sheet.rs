@@ -13,6 +13,7 @@ use ringfence_config::hostname::Port;
 use ringfence_config::registry::Region;
 use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, Issue, Role};
 
+use super::client;
 use super::quote::remark;
 use super::{About, Error, Format, Kind, Options, Scope, Setting, Unpinned};
 
@@ -87,6 +88,10 @@ impl<'a> Sheet<'a> {
                 return Err(self.unrepresentable(entry.host.as_str(), why));
             }
         };
+        if scope == Scope::Registries && matches!(entry.role, Role::Data(..) | Role::StorageAccount)
+        {
+            return Ok(());
+        }
         if scope == Scope::Https && entry.ports != Ports::https() {
             let why = "it has no ports, and means 443";
             return Err(self.unrepresentable(name.as_str(), why));
@@ -128,6 +133,11 @@ impl<'a> Sheet<'a> {
         self.hosts = by_registry.into_values().flatten().collect();
     }
 
+    /// The format.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// What is known of the format.
     pub(super) fn about(&self) -> &'static About {
         self.format.about()
@@ -165,6 +175,7 @@ impl<'a> Sheet<'a> {
             Scope::Pinned | Scope::PinnedPorts => "no host on the list has a private address",
             Scope::PrivateLink => "no registry on the list is reached through Private Link",
             Scope::Everything | Scope::Ports | Scope::Https => "the list is empty",
+            Scope::Registries => "no registry is on the list",
         };
         if self.hosts.is_empty() { Err(Error::Empty { format, why }) } else { Ok(()) }
     }
@@ -296,6 +307,7 @@ impl<'a> Sheet<'a> {
                     host.name
                 )
             }));
+            warnings.extend(client::warnings(self));
         }
         warnings
     }

@@ -1,0 +1,136 @@
+//! `aks-kit`, as people run it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use allowlist_gen::export::Format;
+use anyhow::{Result, ensure};
+use expect_test::expect_file;
+use ringfence_config::document::{self, Document};
+use test_support::{Finished, Program};
+
+use crate::lists;
+
+#[test]
+fn a_kit_has_what_the_exports_say_and_what_to_do_with_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("kit");
+    aks_kit(&kit, &[])?.succeeded()?;
+    let formats = [
+        Format::NoProxy,
+        Format::Aks,
+        Format::AksArm,
+        Format::AksBicep,
+        Format::AksTerraform,
+        Format::Toml,
+    ];
+    let list = lists::contoso();
+    for format in formats {
+        let text = fs::read_to_string(kit.join(format.about().file))?;
+        ensure!(text == list.export(format)?.text, "{}", format.name());
+    }
+    let toml = fs::read_to_string(kit.join("allowlist.toml"))?;
+    let read = document::merge(&[Document::parse("allowlist.toml", &toml)?])?;
+    ensure!(read == list.allowlist, "{toml}");
+
+    let known: BTreeSet<&str> =
+        formats.iter().map(|format| format.about().file).chain(["README.md", "apply.sh"]).collect();
+    let found = names(&kit)?;
+    ensure!(found.iter().map(String::as_str).eq(known), "{found:?}");
+    for name in ["README.md", "apply.sh"] {
+        expect_file![lists::tests().join("exports/clients/kit").join(name)]
+            .assert_eq(&fs::read_to_string(kit.join(name))?);
+    }
+    ensure!(names(folder.path())? == ["kit"], "{:?}", names(folder.path())?);
+    Ok(())
+}
+
+#[test]
+fn its_program_asks_az_for_what_it_says() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("a folder");
+    aks_kit(&kit, &[])?.succeeded()?;
+    let az = folder.path().join("az");
+    fs::write(&az, "#!/bin/sh\nfor word; do echo \"<$word>\"; done\npwd\n")?;
+    fs::set_permissions(&az, fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let run =
+        |words: &[&str]| Program::new(kit.join("apply.sh")).env("PATH", &path).args(words).run();
+    let said = run(&["my group", "my cluster"])?.succeeded()?.stdout;
+    let expected = format!(
+        "<aks>\n<update>\n<--resource-group>\n<my group>\n<--name>\n<my cluster>\n\
+         <--http-proxy-config>\n<aks-http-proxy.json>\n{}\n",
+        kit.canonicalize()?.display()
+    );
+    ensure!(said == expected, "{said}");
+    run(&["my group"])?.failed_saying("usage: ")?;
+    Ok(())
+}
+
+#[test]
+fn a_region_to_come_is_in_every_file_of_the_cluster() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("kit");
+    let run = aks_kit(&kit, &["--future-region", "northeurope"])?.succeeded()?;
+    let host = "contoso.northeurope.data.azurecr.io";
+    ensure!(run.stderr.contains(&format!("`{host}` goes directly")), "{run}");
+    ensure!(!run.stderr.contains("reimages"), "{run}");
+    for name in names(&kit)?.iter().filter(|name| name.starts_with("aks-") || *name == "README.md")
+    {
+        ensure!(fs::read_to_string(kit.join(name))?.contains(host), "{name}");
+    }
+    ensure!(!fs::read_to_string(kit.join("aks-http-proxy.json"))?.contains("fabrikam"));
+    Ok(())
+}
+
+#[test]
+fn a_kit_is_written_whole_or_not_at_all() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("kit");
+    aks_kit(&kit, &["--proxy", "https://proxy.corp.example:3128"])?.failed_saying("--proxy")?;
+    aks_kit(&kit, &["--ca", "/dev/null"])?.failed_saying("/dev/null")?;
+    let too_many = folder.path().join("many.pem");
+    let pem = fs::read_to_string(lists::tests().join("exports/lists/proxy-ca.pem"))?;
+    fs::write(&too_many, pem.repeat(21))?;
+    let too_many = too_many.display().to_string();
+    aks_kit(&kit, &["--ca", &too_many])?
+        .failed_saying("21 certificates are more than aks takes")?;
+    ensure!(names(folder.path())? == ["many.pem"], "{:?}", names(folder.path())?);
+
+    fs::create_dir(&kit)?;
+    fs::write(kit.join("mine"), "mine")?;
+    aks_kit(&kit, &[])?.failed_saying("it holds something: name a new folder")?;
+    ensure!(names(&kit)? == ["mine"], "{:?}", names(&kit)?);
+    ensure!(names(folder.path())? == ["kit", "many.pem"], "{:?}", names(folder.path())?);
+
+    fs::remove_file(kit.join("mine"))?;
+    aks_kit(&kit, &[])?.succeeded()?;
+    ensure!(names(&kit)?.len() == 8, "{:?}", names(&kit)?);
+    Ok(())
+}
+
+/// Runs the program on the list `contoso`, with `more` settings, or others in the place of its own.
+fn aks_kit(kit: &Path, more: &[&str]) -> Result<Finished> {
+    let lists = lists::tests().join("exports/lists");
+    let ca = lists.join("proxy-ca.pem").display().to_string();
+    let mut settings = vec![("--proxy", "http://proxy.corp.example:3128"), ("--ca", ca.as_str())];
+    for setting in more.chunks_exact(2) {
+        settings.retain(|(name, _)| *name != setting[0]);
+        settings.push((setting[0], setting[1]));
+    }
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_allowlist-gen"));
+    let settings = settings.into_iter().flat_map(|(name, value)| [name, value]);
+    let program = Program::new(program).arg("aks-kit").arg(lists.join("contoso.toml"));
+    program.args(settings).arg("--output").arg(kit).run()
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
