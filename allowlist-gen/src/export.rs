@@ -13,6 +13,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
+mod address;
 mod options;
 mod plain;
 mod proxy;
@@ -90,6 +91,14 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// A table of nftables that holds clients to the list
+    Nftables, "nftables", address::nftables;
+    /// Sets of addresses and ports, for rules of your own
+    Ipset, "ipset", address::ipset;
+    /// Chains of iptables and ip6tables that hold clients to the list
+    Iptables, "iptables", address::iptables;
+    /// A policy of firewalld that holds clients to the list
+    Firewalld, "firewalld", address::firewalld;
 }
 
 /// A list in some format.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "for now")]
 
+mod address;
 mod consumer;
 mod golden;
 mod lists;
