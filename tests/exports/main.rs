@@ -5,9 +5,11 @@
 mod address;
 mod consumer;
 mod golden;
+mod large;
 mod lists;
 mod lookalikes;
 mod matrix;
 mod pages;
 mod properties;
 mod proxies;
+mod scale;
