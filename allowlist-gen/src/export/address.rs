@@ -5,11 +5,9 @@ pub(super) mod ipset;
 pub(super) mod iptables;
 pub(super) mod nftables;
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
+use ringfence_config::Port;
 use ringfence_config::address::Pin;
-use ringfence_config::{Hostname, Port};
 
 use super::sheet::{Host, Sheet};
 
@@ -17,33 +15,41 @@ use super::sheet::{Host, Sheet};
 struct Target<'s, 'a> {
     port: Port,
     pin: Pin,
-    /// Who is there.
-    hosts: BTreeMap<&'s Hostname, &'s Host<'a>>,
+    /// Who is there, by name.
+    hosts: Vec<&'s Host<'a>>,
 }
 
 /// All that clients may reach, each once: by port, then IPv4 before IPv6, then by address, a block before what lies
 /// within it.
 fn targets<'s, 'a>(sheet: &'s Sheet<'a>) -> Vec<Target<'s, 'a>> {
-    let mut targets: BTreeMap<(Port, Pin), BTreeMap<&Hostname, &Host<'_>>> = BTreeMap::new();
+    let mut targets: Vec<(Port, Pin, &Host<'_>)> = Vec::new();
     for host in &sheet.hosts {
         for port in host.ports.iter() {
-            for pin in host.addresses {
-                targets.entry((port, *pin)).or_default().insert(&*host.name, host);
-            }
+            targets.extend(host.addresses.iter().map(|pin| (port, *pin, host)));
         }
     }
-    targets.into_iter().map(|((port, pin), hosts)| Target { port, pin, hosts }).collect()
+    targets.sort_unstable_by_key(|(port, pin, host)| (*port, *pin, host.name.as_str()));
+    // An entry may have an address twice.
+    targets.dedup_by_key(|(port, pin, host)| (*port, *pin, host.name.as_str()));
+    targets
+        .chunk_by(|(port, pin, _), (other_port, other, _)| (port, pin) == (other_port, other))
+        .map(|same| Target {
+            port: same[0].0,
+            pin: same[0].1,
+            hosts: same.iter().map(|(_, _, host)| *host).collect(),
+        })
+        .collect()
 }
 
 impl Target<'_, '_> {
     /// A line on each host, without the sign that begins a comment.
     fn remarks(&self) -> impl Iterator<Item = String> {
-        self.hosts.iter().map(|(name, host)| format!("{name}: {}", host.remark()))
+        self.hosts.iter().map(|host| format!("{}: {}", host.name, host.remark()))
     }
 
     /// Who is there, for comments that a kernel keeps: 128 bytes at most, and nothing that needs a quote.
     fn label(&self) -> String {
-        let first = self.hosts.keys().next().map_or("", |name| name.as_str());
+        let first = self.hosts.first().map_or("", |host| host.name.as_str());
         // A host name is ASCII.
         let first = match first.get(..NAME) {
             Some(cut) if cut.len() < first.len() => format!("{cut}..."),

@@ -73,7 +73,8 @@ fn write(writer: &mut Writer<Vec<u8>>, sheet: &Sheet<'_>) -> io::Result<()> {
 }
 
 fn accept(writer: &mut Writer<Vec<u8>>, client: IpNet, target: &Target<'_, '_>) -> io::Result<()> {
-    for name in target.hosts.keys().filter(|name| !name.as_str().contains("--")) {
+    let names = target.hosts.iter().map(|host| host.name.as_str());
+    for name in names.filter(|name| !name.contains("--")) {
         // Two dashes, of which no comment may consist (XML 1.0, section 2.5), are in names that aren't ASCII.
         writer.write_event(Event::Comment(BytesText::from_escaped(format!(" {name} "))))?;
     }

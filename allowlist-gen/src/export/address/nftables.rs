@@ -83,6 +83,10 @@ fn outermost<'s, 'a>(targets: Vec<Target<'s, 'a>>) -> Vec<Target<'s, 'a>> {
             None => outermost.push(target),
         }
     }
+    for target in &mut outermost {
+        target.hosts.sort_unstable_by_key(|host| host.name.as_str());
+        target.hosts.dedup_by_key(|host| host.name.as_str());
+    }
     outermost
 }
 
