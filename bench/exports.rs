@@ -23,7 +23,7 @@ fn exports(criterion: &mut Criterion) {
         .sample_size(10)
         .sampling_mode(SamplingMode::Flat)
         .warm_up_time(Duration::from_millis(1))
-        .measurement_time(Duration::from_millis(100));
+        .measurement_time(Duration::from_secs(1));
     for &format in Format::ALL {
         let options = lists::options(format);
         let render = || export::render(format, &list, Issue::default(), &options);
