@@ -14,6 +14,8 @@
 
 mod about;
 mod address;
+mod dns;
+mod firewall;
 mod options;
 mod plain;
 mod proxy;
@@ -99,12 +101,52 @@ formats! {
     Iptables, "iptables", address::iptables;
     /// A policy of firewalld that holds clients to the list
     Firewalld, "firewalld", address::firewalld;
+    /// Lines of a hosts file, for hosts behind private endpoints
+    Hosts, "hosts", dns::hosts;
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
+    Zone, "zone", dns::zone;
+    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
+    Rpz, "rpz", dns::rpz;
+    /// Answers of dnsmasq, for hosts behind private endpoints
+    Dnsmasq, "dnsmasq", dns::dnsmasq;
+    /// Answers of Unbound, for hosts behind private endpoints
+    Unbound, "unbound", dns::unbound;
+    /// The forward proxy tinyproxy: the file of its filter
+    Tinyproxy, "tinyproxy", proxy::tinyproxy;
+    /// The forward proxy smokescreen: its ACL in YAML
+    Smokescreen, "smokescreen", proxy::smokescreen;
+    /// The forward proxy privoxy: an actions file
+    Privoxy, "privoxy", proxy::privoxy;
+    /// The SOCKS server dante: its rules
+    Dante, "dante", proxy::dante;
+    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
+    Pac, "pac", proxy::pac;
+    /// A URL list that Palo Alto firewalls fetch
+    PaloAltoEdl, "palo-alto-edl", firewall::palo_alto_edl;
+    /// Set commands for Palo Alto firewalls: URL categories and rules
+    PaloAlto, "palo-alto", firewall::palo_alto;
+    /// CLI commands for FortiGate: addresses, groups and policies
+    Fortigate, "fortigate", firewall::fortigate;
+    /// Suricata rules that pass TLS to exactly these names
+    Suricata, "suricata", firewall::suricata;
+    /// A rule group of Suricata rules for AWS Network Firewall
+    AwsNetworkFirewall, "aws-network-firewall", firewall::aws_network_firewall;
+    /// A rule group of domains for AWS Network Firewall, which denies all other TLS
+    AwsNetworkFirewallList, "aws-network-firewall-list", firewall::aws_network_firewall_list;
+    /// A GitHub Actions workflow whose runner blocks the rest
+    HardenRunner, "harden-runner", firewall::harden_runner;
+    /// A network firewall policy of Google Cloud
+    GcpFirewall, "gcp-firewall", firewall::gcp_firewall;
+    /// A URL list for Google Cloud's Secure Web Proxy
+    GcpUrlList, "gcp-url-list", firewall::gcp_url_list;
+    /// A PowerShell script for Windows Firewall
+    WindowsFirewall, "windows-firewall", firewall::windows;
 }
 
 /// A list in some format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// The file's text, which ends with a newline.
+    /// The file's text: whole lines.
     pub text: String,
     /// What whoever installs it should know, beyond what the file says of itself.
     pub warnings: Vec<String>,

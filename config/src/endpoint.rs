@@ -233,7 +233,7 @@ fn split_suffix(host: &Hostname) -> Result<(Cloud, &str), Error> {
 }
 
 /// Every domain below which anyone can have, or could have, a registry.
-pub(crate) fn domains() -> impl Iterator<Item = &'static str> {
+pub fn domains() -> impl Iterator<Item = &'static str> {
     Cloud::ALL.into_iter().map(Cloud::suffix).chain([GERMANY])
 }
 

@@ -1,30 +1,24 @@
 //! Turns a configuration file, the environment and flags into one checked [`Config`].
 
+mod file;
+mod values;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::ops::RangeInclusive;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
-use ringfence_config::address::parse_block;
 use ringfence_config::snippet::{self, Place, Source};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-use toml::Spanned;
 
 use crate::client::{Group, GroupName, Listener};
-use crate::hello::{EarlyData, Protocols};
-use crate::lists::signature::Keys;
-use crate::lists::vintage::{self, Rule};
+use crate::lists::vintage;
 use crate::lists::{Catalog, Sources};
-use crate::log::Audit;
-use crate::policy::{Mode, Rules};
-use crate::reception::tls::{self, SanName};
+use crate::policy::Rules;
+use crate::reception::tls;
 use crate::tunnel::Limits;
 use crate::upstream::parent::{self, Parent};
 use crate::{admission, admission::budget, head, hello, log, probe, relay, upstream};
@@ -194,12 +188,12 @@ impl Config {
     /// Reads the file that `options` name, and lets the options win.
     pub fn load(options: Options) -> Result<Self, Error> {
         let file = match &options.config {
-            None => File::default(),
+            None => file::File::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| Error::Read { path: path.clone(), source })?;
                 let folder = path.parent().unwrap_or(Path::new(""));
-                File::parse(&path.display().to_string(), &text)?.relative_to(folder)
+                file::File::parse(&path.display().to_string(), &text)?.relative_to(folder)
             }
         };
         let everyone = Sources {
@@ -210,13 +204,13 @@ impl Config {
         };
         let (mut groups, mut lists, mut budgets) = (Vec::new(), Vec::new(), Vec::new());
         for client in file.client {
-            budgets.push(client.upload_budget.or(file.upload_budget).map(Budget::limit));
+            budgets.push(client.upload_budget.or(file.upload_budget).map(file::Budget::limit));
             let (group, sources) = client.split(file.mode);
             groups.push(group);
             lists.push(sources);
         }
         if !everyone.is_empty() {
-            budgets.push(file.upload_budget.map(Budget::limit));
+            budgets.push(file.upload_budget.map(file::Budget::limit));
             groups.push(Group::everyone());
             lists.push(everyone);
         }
@@ -240,7 +234,7 @@ impl Config {
         Ok(Self {
             listeners,
             balancers: file.proxy_protocol.from,
-            tls: file.tls.map(Tls::settings),
+            tls: file.tls.map(file::Tls::settings),
             users: file.credentials.map(|section| section.users),
             admin,
             groups,
@@ -337,430 +331,12 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
-/// The file as it is written.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    allowlist: Vec<PathBuf>,
-    registry: Vec<PathBuf>,
-    resolver: Vec<SocketAddr>,
-    mode: Mode,
-    upload_budget: Option<Budget>,
-    tls: Option<Tls>,
-    transparent: Option<Transparent>,
-    credentials: Option<Credentials>,
-    proxy_protocol: ProxyProtocol,
-    client: Vec<FileClient>,
-    workers: Option<NonZeroUsize>,
-    lists: Lists,
-    dns: Dns,
-    parent: Option<parent::Section>,
-    timeouts: Timeouts,
-    limits: FileLimits,
-    hello: FileHello,
-    log: FileLog,
-    probe: FileProbe,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tls {
-    listen: SocketAddr,
-    certificate: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
-    #[serde(default)]
-    crl: Vec<PathBuf>,
-    #[serde(default = "yes")]
-    http2: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Tls {
-    fn settings(self) -> tls::Settings {
-        let Self { certificate, key, client_ca, crl, http2, .. } = self;
-        let clients = client_ca.map(|authorities| tls::Clients { authorities, revocations: crl });
-        tls::Settings { certificate, key, clients, http2 }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Credentials {
-    users: PathBuf,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Transparent {
-    listen: SocketAddr,
-}
-
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ProxyProtocol {
-    #[serde(deserialize_with = "blocks")]
-    from: Vec<IpNet>,
-}
-
-/// A group of clients.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileClient {
-    name: Spanned<GroupName>,
-    #[serde(default, deserialize_with = "blocks")]
-    address: Vec<IpNet>,
-    #[serde(default)]
-    certificate: Vec<Parsed<SanName>>,
-    #[serde(default)]
-    user: Vec<String>,
-    #[serde(default)]
-    allowlist: Vec<PathBuf>,
-    #[serde(default)]
-    registry: Vec<PathBuf>,
-    mode: Option<Mode>,
-    upload_budget: Option<Budget>,
-}
-
-/// How much a client may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Budget {
-    bytes: Volume,
-    per: Time,
-}
-
-impl Budget {
-    fn limit(self) -> budget::Limit {
-        budget::Limit { bytes: self.bytes.0, per: self.per.0 }
-    }
-}
-
-impl FileClient {
-    fn split(self, mode: Mode) -> (Group, Sources) {
-        let name = self.name.into_inner();
-        let sources = Sources {
-            group: name.clone(),
-            mode: self.mode.unwrap_or(mode),
-            allowlists: self.allowlist,
-            registries: self.registry,
-        };
-        let certificates = self.certificate.into_iter().map(|name| name.0).collect();
-        (Group { name, addresses: self.address, certificates, users: self.user }, sources)
-    }
-
-    /// Whether everyone who fits `other` fits this group, too.
-    fn takes_all_of(&self, other: &Self) -> bool {
-        fn all<T>(ours: &[T], theirs: &[T], within: impl Fn(&T, &T) -> bool) -> bool {
-            let fits = |their: &T| ours.iter().any(|our| within(our, their));
-            ours.is_empty() || (!theirs.is_empty() && theirs.iter().all(fits))
-        }
-        all(&self.address, &other.address, |our, their| our.contains(their))
-            && all(&self.certificate, &other.certificate, |our, their| our == their)
-            && all(&self.user, &other.user, |our, their| our == their)
-    }
-
-    /// What the types can't say.
-    fn problem(&self, before: &[Self], file: &File) -> Option<&'static str> {
-        let any_certificate = file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        if before.iter().any(|other| other.name.get_ref() == self.name.get_ref()) {
-            Some("two groups have this name")
-        } else if before.iter().any(|other| other.takes_all_of(self)) {
-            Some(
-                "nobody comes to this group: one before it takes all of its clients; change their order",
-            )
-        } else if self.address.is_empty() && self.certificate.is_empty() && self.user.is_empty() {
-            Some("nothing says who belongs to this group: give `address`, `certificate` or `user`")
-        } else if !self.certificate.is_empty() && !any_certificate {
-            Some("nobody is asked for a certificate: give `client_ca` under `[tls]`")
-        } else if !self.user.is_empty() && file.credentials.is_none() {
-            Some("nobody has a password: give `users` under `[credentials]`")
-        } else if self.allowlist.is_empty() && self.registry.is_empty() {
-            Some("nothing says what this group is allowed: give `allowlist` or `registry`")
-        } else {
-            None
-        }
-    }
-}
-
-/// How far the files that say what is allowed are trusted.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Lists {
-    public_keys: Keys,
-    state: Option<PathBuf>,
-    rollback: Rule,
-    expired: Rule,
-}
-
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Dns {
-    nat64: bool,
-}
-
-/// Addresses and blocks, as strictly as a list's pins are read.
-fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    let block = |text: &String| {
-        parse_block(text).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
-    };
-    texts.iter().map(block).collect()
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Timeouts {
-    head: Time,
-    resolve: Time,
-    connect: Time,
-    hello: Time,
-    idle: Time,
-    total: Time,
-    grace: Pause,
-    drain: Time,
-    queue: Time,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileLog {
-    file: Option<PathBuf>,
-    audit: Audit,
-    queue: Size<1>,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileProbe {
-    hosts: Vec<probe::Host>,
-    every: Time,
-    ca: Option<PathBuf>,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileLimits {
-    connections: NonZeroUsize,
-    connections_per_client: NonZeroUsize,
-    rate_per_client: NonZeroU32,
-    burst_per_client: NonZeroU32,
-    head_bytes: Size<1024>,
-    hello_bytes: Size<512>,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileHello {
-    early_data: EarlyData,
-    alpn: Protocols,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = |seconds| Time(Duration::from_secs(seconds));
-        Self {
-            head: seconds(10),
-            resolve: seconds(5),
-            connect: seconds(10),
-            hello: seconds(10),
-            idle: seconds(5 * 60),
-            total: seconds(24 * 60 * 60),
-            grace: Pause(Duration::ZERO),
-            drain: seconds(30),
-            queue: seconds(1),
-        }
-    }
-}
-
-impl Default for FileLog {
-    fn default() -> Self {
-        // Some seconds of a busy gateway, a few MiB.
-        Self { file: None, audit: Audit::default(), queue: Size(16 * 1024) }
-    }
-}
-
-impl Default for FileProbe {
-    fn default() -> Self {
-        Self { hosts: Vec::new(), every: Time(Duration::from_secs(30)), ca: None }
-    }
-}
-
-impl Default for FileLimits {
-    fn default() -> Self {
-        Self {
-            connections: NonZeroUsize::new(10_000).expect("not zero"),
-            connections_per_client: NonZeroUsize::new(1000).expect("not zero"),
-            rate_per_client: NonZeroU32::new(200).expect("not zero"),
-            burst_per_client: NonZeroU32::new(400).expect("not zero"),
-            head_bytes: Size(16 * 1024),
-            hello_bytes: Size(64 * 1024),
-        }
-    }
-}
-
-impl Default for FileHello {
-    /// Neither opens a way round the list.
-    fn default() -> Self {
-        Self { early_data: EarlyData::Allow, alpn: Protocols::Any }
-    }
-}
-
-impl File {
-    fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let mistake = |span, message| {
-            let source = Source { name: name.to_owned(), text: text.to_owned() };
-            Error::File(FileError { source, span, message })
-        };
-        let file: Self = toml::from_str(text)
-            .map_err(|error| mistake(error.span().unwrap_or(0..0), error.message().to_owned()))?;
-        for (number, client) in file.client.iter().enumerate() {
-            if let Some(problem) = client.problem(&file.client[..number], &file) {
-                return Err(mistake(client.name.span(), problem.to_owned()));
-            }
-        }
-        match file.idle() {
-            Some(problem) => Err(mistake(0..0, problem.to_owned())),
-            None => Ok(file),
-        }
-    }
-
-    /// A setting that looks as if it kept somebody out, and keeps out nobody.
-    fn idle(&self) -> Option<&'static str> {
-        let tls = self.tls.as_ref();
-        if tls.is_some_and(|tls| tls.client_ca.is_none() && !tls.crl.is_empty()) {
-            Some("`crl` is about client certificates: give `client_ca` under `[tls]`, too")
-        } else if self.credentials.is_some()
-            && self.client.iter().all(|client| client.user.is_empty())
-        {
-            Some(
-                "`[credentials]` keeps nobody out: give a `[[client]]` the `user` names that it is for",
-            )
-        } else {
-            None
-        }
-    }
-
-    /// Paths in a file are meant from where the file is.
-    fn relative_to(mut self, folder: &Path) -> Self {
-        let ours = self.allowlist.iter_mut().chain(&mut self.registry);
-        let clients = self.client.iter_mut();
-        let theirs =
-            clients.flat_map(|client| client.allowlist.iter_mut().chain(&mut client.registry));
-        let tls = self.tls.iter_mut().flat_map(|tls| {
-            let Tls { certificate, key, client_ca, crl, .. } = tls;
-            [certificate, key].into_iter().chain(client_ca).chain(crl)
-        });
-        let users = self.credentials.iter_mut().map(|section| &mut section.users);
-        let others =
-            self.log.file.iter_mut().chain(&mut self.probe.ca).chain(&mut self.lists.state);
-        for path in ours.chain(theirs).chain(tls).chain(users).chain(others) {
-            *path = folder.join(&*path);
-        }
-        self.parent = self.parent.map(|parent| parent.relative_to(folder));
-        self
-    }
-}
-
-/// What a text says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Parsed<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
-    }
-}
-
-/// A duration such as `10s`, `5m` or `1h 30m`, longer than nothing, and up to a year.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        duration(deserializer, Duration::from_nanos(1)).map(Self)
-    }
-}
-
-/// The same, but it may be `0s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pause(Duration);
-
-impl<'de> Deserialize<'de> for Pause {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        duration(deserializer, Duration::ZERO).map(Self)
-    }
-}
-
-fn duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    least: Duration,
-) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) if (least..=MAX_TIME).contains(&duration) => Ok(duration),
-        _ => Err(D::Error::custom(format!(
-            "`{text}` is not a duration of up to a year; write it as in \"10s\", \"5m\" or \"24h\""
-        ))),
-    }
-}
-
-const MAX_TIME: Duration = Duration::from_hours(365 * 24);
-
-/// A number, of bytes or of what the key says, at least `LEAST` and at most 1 Mi.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size<const LEAST: usize>(usize);
-
-impl<'de, const LEAST: usize> Deserialize<'de> for Size<LEAST> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let range: RangeInclusive<usize> = LEAST..=1024 * 1024;
-        match usize::deserialize(deserializer)? {
-            bytes if range.contains(&bytes) => Ok(Self(bytes)),
-            bytes => Err(D::Error::custom(format!(
-                "{bytes} is out of range; give {} to {}",
-                range.start(),
-                range.end()
-            ))),
-        }
-    }
-}
-
-/// An amount of data such as `100MiB` or `5GiB`: digits and a unit, nothing between, more than nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Volume(NonZeroU64);
-
-impl FromStr for Volume {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
-        let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
-        let count: Option<u64> = digits.parse().ok();
-        let bytes = count.zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
-        bytes.and_then(NonZeroU64::new).map(Self).ok_or_else(|| {
-            format!("`{text}` is not an amount of data; write it as in \"100MiB\" or \"5GiB\"")
-        })
-    }
-}
-
-const UNITS: [(&str, u64); 5] =
-    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-
-impl<'de> Deserialize<'de> for Volume {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::file::{Dns, File, Lists, Timeouts};
+    use super::values::Volume;
     use super::*;
+    use crate::policy::Mode;
 
     const SAMPLE: &str = include_str!("../../config/ringfence.toml");
 
@@ -769,10 +345,10 @@ mod tests {
         let sample = File::parse("ringfence.toml", SAMPLE).expect("the sample parses");
         assert_eq!(sample.dns, Dns::default());
         assert_eq!(sample.timeouts, Timeouts::default());
-        assert_eq!(sample.limits, FileLimits::default());
+        assert_eq!(sample.limits, file::Limits::default());
         assert_eq!(sample.lists, Lists::default());
-        assert_eq!((&sample.log, &sample.probe), (&FileLog::default(), &FileProbe::default()));
-        assert_eq!(sample.hello, FileHello::default());
+        assert_eq!((&sample.log, &sample.probe), (&file::Log::default(), &file::Probe::default()));
+        assert_eq!(sample.hello, file::Hello::default());
         assert_eq!((sample.listen, sample.admin), (Some(DEFAULT_LISTEN), Some(DEFAULT_ADMIN)));
         // Keys without a default to show stand in comments; uncommented, they must parse, too.
         let all: String = SAMPLE

@@ -13,6 +13,7 @@ use crate::matrix::Judgement;
 pub(crate) type Verdict = Result<(), String>;
 
 /// A change after which the consumer must refuse the text.
+#[derive(Clone, Copy)]
 pub(crate) struct Mutation {
     /// The first place that says so …
     pub(crate) from: &'static str,

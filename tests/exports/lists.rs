@@ -40,6 +40,25 @@ pub(crate) fn written(name: &'static str) -> List {
     List { name, allowlist: document::merge(&[document]).expect(name), issue }
 }
 
+/// The lists of every metadata fixture that makes one, with what its data endpoints will be.
+pub(crate) fn of_every_fixture() -> Vec<List> {
+    let root = tests().join("fixtures/azure");
+    let mut lists = Vec::new();
+    for folder in ["arm-recorded", "arm-spec", "az-cli", "constructed", "constructed/private-geo"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let source = Source { name: path.display().to_string(), text };
+            if let Ok(generated) = allowlist_gen::generate(&[source], DataEndpoints::AssumedOn) {
+                let (allowlist, issue) = (generated.allowlist, Issue::default());
+                lists.push(List { name: "a fixture", allowlist, issue });
+            }
+        }
+    }
+    assert!(lists.len() > 20, "only {} fixtures make a list", lists.len());
+    lists
+}
+
 fn derived(name: &'static str, fixtures: &[&str]) -> List {
     let read = |fixture: &&str| Source {
         name: (*fixture).to_owned(),

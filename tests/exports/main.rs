@@ -4,12 +4,15 @@
 
 mod address;
 mod consumer;
+mod dns;
+mod firewall;
 mod golden;
 mod large;
 mod lists;
 mod lookalikes;
 mod matrix;
 mod pages;
+mod plain;
 mod properties;
 mod proxies;
 mod scale;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use allowlist_gen::export::{Format, Page};
+use allowlist_gen::export::{Format, Kind, Page};
 use expect_test::expect_file;
 
 use crate::lists;
@@ -36,6 +36,30 @@ fn the_index_has_every_format() {
     }
     expect_file![folder().join("README.md")].assert_eq(&index);
 }
+
+/// The table in the README has every format, by what its target goes by.
+#[test]
+fn the_readme_has_every_format() {
+    const KINDS: [Kind; 6] =
+        [Kind::Name, Kind::Resolved, Kind::Address, Kind::Answer, Kind::Client, Kind::Data];
+    let mut table = String::from("| kind | | formats |\n|---|---|---|\n");
+    for kind in KINDS {
+        let formats = Format::ALL.iter().filter(|format| format.about().kind == kind);
+        let links: Vec<String> = formats
+            .map(|format| format!("[{name}](docs/exports/{name}.md)", name = format.name()))
+            .collect();
+        writeln!(table, "| {} | {} | {} |", kind.name(), kind.meaning(), links.join(", "))
+            .expect("memory");
+    }
+    let readme = lists::tests().join("../README.md");
+    let text = std::fs::read_to_string(&readme).expect("the README");
+    let (before, rest) = text.split_once(BEGIN).expect("where the table begins");
+    let (_, after) = rest.split_once(END).expect("where it ends");
+    expect_file![readme].assert_eq(&[before, BEGIN, &table, END, after].concat());
+}
+
+const BEGIN: &str = "<!-- The formats: a test writes this table. -->\n\n";
+const END: &str = "\n<!-- The end of the formats. -->";
 
 /// Every line of help is a sentence's worth, and every format can be applied.
 #[test]

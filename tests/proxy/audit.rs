@@ -116,7 +116,7 @@ fn refuse(stage: &Stage, authority: &str, reason: Reason) -> Result<serde_json::
     let (client, head) = stage.connect(authority)?;
     ensure!(head.contains(&format!(" ringfence: {reason}; ")), "{authority}: {head}");
     let address = client.address()?;
-    let line = stage.proxy.logged(|line| line["client"] == address).context("a line")?;
+    let line = stage.recorded(&address).context("a line")?;
     ensure!(line["reason"] == reason.code(), "{line}");
     Ok(line)
 }

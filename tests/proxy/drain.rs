@@ -68,7 +68,7 @@ fn what_is_still_being_received_is_cut_and_recorded() -> Result<()> {
     stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 1))?;
     stage.proxy.terminate()?;
     ensure!(stalled.ended()?);
-    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    let line = stage.recorded(&address)?;
     ensure!(line["reason"] == "draining" && line["outcome"] == "failed", "{line}");
     ensure!(stage.proxy.wait()?.code() == Some(0));
     Ok(())

@@ -71,7 +71,7 @@ fn a_client_that_is_gone_before_the_answer_leaves_nothing_open() -> Result<()> {
     stage.dns.release(LOOPBACK)?;
     ensure!(origin.ended()?.is_empty());
     stage.until(|| Ok(stage.proxy.metric("ringfence_connections_open")? == 0))?;
-    stage.proxy.logged(|line| line["client"] == address.as_str())?;
+    stage.recorded(&address)?;
     let log = stage.proxy.log()?;
     let [line] = &log[..] else { anyhow::bail!("one line: {log:?}") };
     ensure!(line["reason"] == Reason::ClientClosed.code() && line["host"] == DATA, "{line}");

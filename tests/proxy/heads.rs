@@ -284,7 +284,7 @@ fn headers_make_nobody_a_member_of_a_group() -> Result<()> {
             .send(format!("CONNECT far.azurecr.io:443 HTTP/1.1\r\n{header}\r\n\r\n").as_bytes())?;
         ensure!(client.head()?.starts_with("HTTP/1.1 403 ringfence: not_in_policy"), "{header}");
         let address = client.address()?;
-        let line = stage.proxy.logged(|line| line["client"] == *address)?;
+        let line = stage.recorded(&address)?;
         ensure!(line["group"] == "default" && line["identity"] == "address", "{line}");
     }
     ensure!(stage.dns.asked().is_empty() && stage.origin.connections() == 0);
@@ -307,7 +307,7 @@ fn what_is_sent_ahead_is_bounded() -> Result<()> {
     stage.dns.release(LOOPBACK)?;
     ensure!(client.head()?.starts_with("HTTP/1.1 200 "));
     let address = client.address()?;
-    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    let line = stage.recorded(&address)?;
     ensure!(
         line["reason"] == Reason::NotTls.code() || line["reason"] == Reason::MalformedTls.code(),
         "{line}"
@@ -369,7 +369,7 @@ fn what_a_client_makes_up_stays_small() -> Result<()> {
         ensure!(!body.contains(HOST) && !body.contains(DATA), "L16: {body}");
         ensure!(!seen.status.contains(name), "P15: {}", seen.status);
         let client = client.address()?;
-        let line = stage.proxy.logged(|line| line["client"] == *client)?;
+        let line = stage.recorded(&client)?;
         let shown = line.get("authority").or(line.get("host")).and_then(|shown| shown.as_str());
         let shown = shown.context("P14: it says what was asked for")?;
         ensure!(shown.len() <= 300 && !shown.contains('\x1b'), "P14: {shown}");

@@ -343,7 +343,7 @@ fn refuse_all(stage: &Stage, rows: &[Row]) -> Result<()> {
 /// Looks at what is written of a tunnel that was ended for `reason` after the client's first bytes.
 fn ended(stage: &Stage, client: &Client, reason: Reason, sent: usize) -> Result<()> {
     let address = client.address()?;
-    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    let line = stage.recorded(&address)?;
     ensure!(line["outcome"] == "tunnel" && line["end"] == "refused", "{line}");
     ensure!(line["reason"] == reason.code() && line["sent"] == sent, "{line}");
     Ok(())

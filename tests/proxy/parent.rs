@@ -259,7 +259,7 @@ fn what_is_not_the_right_hello_reaches_neither_parent_nor_host() -> Result<()> {
         client.send(&bytes)?;
         client.ended()?;
         let address = client.address()?;
-        let line = stage.proxy.logged(|line| line["client"] == *address)?;
+        let line = stage.recorded(&address)?;
         ensure!(line["reason"] == reason.code() && line["sent"] == 0, "{line}");
         through(&line, &parent)?;
     }

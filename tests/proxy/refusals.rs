@@ -147,7 +147,7 @@ fn a_hostile_target_is_one_clean_line() -> Result<()> {
     let address = client.address()?;
     let seen = refused(&mut client)?;
     ensure!(!seen.head.contains('\x1b') && !seen.body.to_string().contains("xxx"), "{}", seen.body);
-    let line = stage.proxy.logged(|line| line["client"] == *address)?;
+    let line = stage.recorded(&address)?;
     let authority = line["authority"].as_str().context("an authority")?;
     ensure!(
         authority.len() <= 300 && authority.is_ascii() && !authority.contains('\x1b'),

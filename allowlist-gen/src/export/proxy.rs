@@ -1,3 +1,8 @@
 //! Other forward proxies, and what points clients at one.
 
+pub(super) mod dante;
+pub(super) mod pac;
+pub(super) mod privoxy;
+pub(super) mod smokescreen;
 pub(super) mod squid;
+pub(super) mod tinyproxy;

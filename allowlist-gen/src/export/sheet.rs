@@ -275,8 +275,8 @@ impl<'a> Sheet<'a> {
             .map(|(registry, regions)| {
                 let names: Vec<&str> = regions.into_iter().map(Region::as_str).collect();
                 match names.as_slice() {
-                    [] => registry.to_string(),
-                    _ => format!("{registry} ({})", some(names, "regions")),
+                    [] => called(registry),
+                    _ => format!("{} ({})", called(registry), some(names, "regions")),
                 }
             })
             .collect();
@@ -381,13 +381,13 @@ impl<'a> Group<'a> {
         (1..).zip(self.hosts.chunks(most)).map(part).collect()
     }
 
-    /// What it is, in a few words: `contoso.azurecr.io: eastus, westeurope`.
+    /// What it is, in a few words: `contoso: eastus, westeurope`.
     pub(super) fn describe(&self) -> String {
         let Some(registry) = &self.registry else { return "hand-written hosts".to_owned() };
         let regions: Vec<&str> = self.regions().iter().map(|region| region.as_str()).collect();
         match regions.as_slice() {
-            [] => registry.to_string(),
-            _ => format!("{registry}: {}", some(regions, "regions")),
+            [] => called(registry),
+            _ => format!("{}: {}", called(registry), some(regions, "regions")),
         }
     }
 
@@ -444,7 +444,7 @@ fn without_layers(allowlist: &Allowlist) -> Option<String> {
     let without: Vec<String> = has_data
         .into_iter()
         .filter(|(_, has)| !has)
-        .map(|(registry, _)| registry.to_string())
+        .map(|(registry, _)| called(&registry))
         .collect();
     if without.is_empty() {
         return None;
@@ -473,6 +473,14 @@ fn group_name(registry: Option<&LoginServer>, ports: &Ports) -> String {
         name.push_str(&ports.join("-"));
     }
     name
+}
+
+/// What people call a registry. Not its login server: comments name no host that isn't on the list.
+fn called(registry: &LoginServer) -> String {
+    match registry.cloud() {
+        Cloud::Public => registry.label().to_string(),
+        cloud => format!("{} of {}", registry.label(), cloud.suffix()),
+    }
 }
 
 /// The first few of `names`, and how many more there are.

@@ -13,7 +13,7 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[],
     apply: "while IFS=: read -r host port; do echo \"$host on port $port\"; done < allowlist.txt",
-    validator: "our own reader",
+    validator: "a strict reader in Python",
     sources: &[],
 };
 

@@ -19,7 +19,7 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[],
     apply: "while read -r host; do echo \"$host\"; done < hosts.txt",
-    validator: "our own reader",
+    validator: "a strict reader in Python",
     sources: &[],
 };
 

@@ -1,0 +1,52 @@
+//! A GitHub Actions workflow whose first step, harden-runner, blocks what isn't listed.
+
+use crate::export::sheet::Sheet;
+use crate::export::text::Text;
+use crate::export::{About, Error, Kind, Scope};
+
+pub(in crate::export) const ABOUT: About = About {
+    file: "acr-egress.yml",
+    kind: Kind::Resolved,
+    scope: Scope::Ports,
+    takes: &[],
+    needs: &[],
+    limits: "",
+    notes: &[
+        "The first step of the job is what counts: copy it to the front of yours, and pin it to a commit.",
+        "What else the job needs, `github.com:443` say, has to be added: an audit run lists it.",
+        "It blocks on hosted runners; on self-hosted ones, or in a job that runs as a container, only with the \
+         vendor's agent on the machine.",
+        "Whoever is root on the runner can stop it.",
+    ],
+    apply: "install -m 644 acr-egress.yml .github/workflows/acr-egress.yml",
+    validator: "`action-validator`, and our own reader for the endpoints",
+    sources: &["https://github.com/step-security/harden-runner"],
+};
+
+/// Endpoints are in a folded scalar (`>`): runners split them at blanks, and wouldn't at line ends. A host and a port
+/// have nothing in them that YAML could take for its own.
+pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    sheet.not_empty()?;
+    let mut text = Text::new(sheet.header("# "));
+    text.line(WORKFLOW.trim_ascii_end());
+    for host in &sheet.hosts {
+        for port in host.ports.iter() {
+            text.line(format_args!("            {}:{port}", host.name));
+        }
+    }
+    Ok(text.into_string())
+}
+
+const WORKFLOW: &str = "\
+name: acr-egress
+on: workflow_dispatch
+permissions: {}
+jobs:
+  pull:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: step-security/harden-runner@v2
+        with:
+          egress-policy: block
+          allowed-endpoints: >
+";

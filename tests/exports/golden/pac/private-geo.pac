@@ -1,0 +1,28 @@
+// Written by `allowlist-gen export pac`: 5 hosts of the list
+// sha256:15b6516e5357a03266219efe747b2bc7d378780e3b6b599b1efb97b971ef7a1d.
+// Registries: fabrikam (eastus, westeurope).
+// A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
+// The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
+// proxy to refuse. If it can't be reached they fail, and don't go around it.
+// Everything else goes directly, as without this file. Where it has to go through another proxy,
+// put that in the place of DIRECT.
+// Engines and builders of containers read no PAC files; browsers, desktops and programs on Windows
+// do. Not all of them know what a proxy is that itself speaks TLS (`https://`).
+// A name in capitals or with a trailing dot goes to the proxy like the name itself.
+
+var hosts = {
+  // fabrikam: eastus, westeurope
+  "fabrikam.azurecr.io": true,
+  "fabrikam.eastus.geo.azurecr.io": true,
+  "fabrikam.westeurope.geo.azurecr.io": true,
+  "fabrikam.eastus.data.azurecr.io": true,
+  "fabrikam.westeurope.data.azurecr.io": true
+};
+
+function FindProxyForURL(url, host) {
+  var name = host.toLowerCase().replace(/\.$/, "");
+  if (Object.prototype.hasOwnProperty.call(hosts, name)) {
+    return "PROXY proxy.corp.example:3128";
+  }
+  return "DIRECT";
+}
