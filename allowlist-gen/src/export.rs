@@ -16,6 +16,7 @@ mod about;
 mod azure;
 mod cluster;
 mod client;
+mod address;
 mod dns;
 mod firewall;
 mod options;
@@ -151,6 +152,14 @@ formats! {
     RegistriesConf, "registries-conf", client::registries_conf;
     /// podman's and skopeo's policy.json: images of the listed registries only
     PolicyJson, "policy-json", client::policy_json;
+    /// A table of nftables that holds clients to the list
+    Nftables, "nftables", address::nftables;
+    /// Sets of addresses and ports, for rules of your own
+    Ipset, "ipset", address::ipset;
+    /// Chains of iptables and ip6tables that hold clients to the list
+    Iptables, "iptables", address::iptables;
+    /// A policy of firewalld that holds clients to the list
+    Firewalld, "firewalld", address::firewalld;
     /// Lines of a hosts file, for hosts behind private endpoints
     Hosts, "hosts", dns::hosts;
     /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS

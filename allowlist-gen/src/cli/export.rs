@@ -74,7 +74,7 @@ const AFTER_HELP: &str = "\
 Examples:
   allowlist-gen export squid allowlist.toml --client 10.10.0.0/16 --output squid.conf
   allowlist-gen export no-proxy allowlist.toml
-  allowlist-gen export nftables allowlist.toml --pinned-only
+  allowlist-gen export nftables allowlist.toml --client 10.10.0.0/16 --pinned-only
   allowlist-gen generate contoso.json | allowlist-gen export csv -";
 
 /// Tell in which formats a list can be written

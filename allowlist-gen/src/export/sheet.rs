@@ -4,7 +4,8 @@
 #![allow(dead_code, reason = "for now")]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::Ports;
@@ -30,6 +31,8 @@ pub(super) struct Sheet<'a> {
     pub(super) issue: Issue,
     format: Format,
     left_out: Vec<&'a Hostname>,
+    /// What there is to say of registries whose data endpoints aren't listed.
+    without_layers: Option<String>,
 }
 
 /// An entry with an exact host.
@@ -37,7 +40,7 @@ pub(super) struct Sheet<'a> {
 pub(super) struct Host<'a> {
     pub(super) name: Cow<'a, Hostname>,
     /// What the host is of a registry, if it belongs to one.
-    pub(super) endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<Rc<Endpoint>>,
     pub(super) ports: Cow<'a, Ports>,
     pub(super) role: Cow<'a, Role>,
     /// The private addresses.
@@ -65,8 +68,16 @@ impl<'a> Sheet<'a> {
         options: &'a Options,
     ) -> Result<Self, Error> {
         check_settings(format, options)?;
-        let mut sheet =
-            Self { hosts: Vec::new(), options, allowlist, issue, format, left_out: Vec::new() };
+        let is_data = format.about().kind == Kind::Data;
+        let mut sheet = Self {
+            hosts: Vec::new(),
+            options,
+            allowlist,
+            issue,
+            format,
+            left_out: Vec::new(),
+            without_layers: if is_data { None } else { without_layers(allowlist) },
+        };
         for entry in allowlist.entries() {
             sheet.take(entry)?;
         }
@@ -107,7 +118,7 @@ impl<'a> Sheet<'a> {
         }
         self.hosts.push(Host {
             name: Cow::Borrowed(name),
-            endpoint: entry.role.registry().and_then(|_| name.as_str().parse().ok()),
+            endpoint: entry.role.registry().and_then(|_| name.as_str().parse().ok().map(Rc::new)),
             ports: Cow::Borrowed(&entry.ports),
             role: Cow::Borrowed(&entry.role),
             addresses: &entry.addresses,
@@ -185,10 +196,15 @@ impl<'a> Sheet<'a> {
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut index: BTreeMap<String, usize> = BTreeMap::new();
         for host in &self.hosts {
-            let registry = host.endpoint.as_ref().map(|endpoint| endpoint.login_server().clone());
-            let name = group_name(registry.as_ref(), &host.ports);
+            let registry = host.endpoint.as_deref().map(Endpoint::login_server);
+            // Those of a group mostly stand together.
+            if let Some(last) = groups.last_mut().filter(|last| last.takes(registry, &host.ports)) {
+                last.hosts.push(host.clone());
+                continue;
+            }
+            let name = group_name(registry, &host.ports);
             let at = *index.entry(name.clone()).or_insert_with(|| {
-                let ports = host.ports.clone().into_owned();
+                let (registry, ports) = (registry.cloned(), host.ports.clone().into_owned());
                 groups.push(Group { name, registry, ports, hosts: Vec::new() });
                 groups.len() - 1
             });
@@ -254,24 +270,24 @@ impl<'a> Sheet<'a> {
         }
         paragraphs.push(about.kind.meaning().to_owned());
         paragraphs.extend(about.notes.iter().map(ToString::to_string));
-        paragraphs.extend(self.without_layers());
+        paragraphs.extend(self.without_layers.clone());
         paragraphs
     }
 
     fn registries(&self) -> String {
-        let groups = self.groups();
-        let registries: BTreeMap<&LoginServer, Vec<&Region>> = groups
-            .iter()
-            .filter_map(|group| Some((group.registry.as_ref()?, group.regions())))
-            .collect();
+        let mut registries: BTreeMap<&LoginServer, BTreeSet<&Region>> = BTreeMap::new();
+        for endpoint in self.hosts.iter().filter_map(|host| host.endpoint.as_deref()) {
+            let regions = registries.entry(endpoint.login_server()).or_default();
+            regions.extend(endpoint.family().region());
+        }
         let others = self.hosts.iter().filter(|host| host.endpoint.is_none()).count();
         let mut said: Vec<String> = registries
             .into_iter()
-            .map(|(registry, regions)| match regions.as_slice() {
-                [] => called(registry),
-                regions => {
-                    let names = regions.iter().map(|region| region.as_str());
-                    format!("{} ({})", called(registry), some(names.collect(), "regions"))
+            .map(|(registry, regions)| {
+                let names: Vec<&str> = regions.into_iter().map(Region::as_str).collect();
+                match names.as_slice() {
+                    [] => called(registry),
+                    _ => format!("{} ({})", called(registry), some(names, "regions")),
                 }
             })
             .collect();
@@ -298,7 +314,7 @@ impl<'a> Sheet<'a> {
 
     /// What whoever installs the export should know, beyond what it says of itself.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self.without_layers().into_iter().collect();
+        let mut warnings: Vec<String> = self.without_layers.iter().cloned().collect();
         if self.about().scope == Scope::PrivateLink {
             warnings.extend(self.hosts.iter().filter(|host| host.addresses.is_empty()).map(|host| {
                 format!(
@@ -310,33 +326,6 @@ impl<'a> Sheet<'a> {
             warnings.extend(client::warnings(self));
         }
         warnings
-    }
-
-    /// Registries that would be cut off from their layers, or whose layers come from elsewhere.
-    fn without_layers(&self) -> Option<String> {
-        if self.about().kind == Kind::Data {
-            return None;
-        }
-        let mut has_data: BTreeMap<LoginServer, bool> = BTreeMap::new();
-        for entry in self.allowlist.entries() {
-            if let Ok(endpoint) = entry.host.as_str().replace('*', "any").parse::<Endpoint>() {
-                let is_data = matches!(endpoint.family(), Family::Data(_));
-                *has_data.entry(endpoint.login_server().clone()).or_default() |= is_data;
-            }
-        }
-        let without: Vec<String> = has_data
-            .into_iter()
-            .filter(|(_, has)| !has)
-            .map(|(registry, _)| called(&registry))
-            .collect();
-        if without.is_empty() {
-            return None;
-        }
-        let names = some(without.iter().map(String::as_str).collect(), "registries");
-        Some(format!(
-            "No data endpoint is on the list for {names}: until dedicated data endpoints are on, layers come \
-             from storage accounts that no list can name, and pulls fail."
-        ))
     }
 }
 
@@ -360,8 +349,9 @@ impl Host<'_> {
 
     /// The hosts that `registry`, which has `hosts` so far, will have in another region.
     fn to_come(registry: &LoginServer, region: &Region, hosts: &[Self]) -> Vec<Self> {
-        let is_known =
-            |endpoint: &Endpoint| hosts.iter().any(|host| host.endpoint.as_ref() == Some(endpoint));
+        let is_known = |endpoint: &Endpoint| {
+            hosts.iter().any(|host| host.endpoint.as_deref() == Some(endpoint))
+        };
         let has_regional_logins = hosts.iter().any(|host| {
             host.endpoint.as_ref().is_some_and(|e| matches!(e.family(), Family::RegionalLogin(_)))
         });
@@ -374,7 +364,7 @@ impl Host<'_> {
             .map(|endpoint| Self {
                 name: Cow::Owned(endpoint.host()),
                 role: Cow::Owned(Role::from(&endpoint)),
-                endpoint: Some(endpoint),
+                endpoint: Some(Rc::new(endpoint)),
                 ports: Cow::Owned(Ports::https()),
                 addresses: &[],
                 why: None,
@@ -384,6 +374,11 @@ impl Host<'_> {
 }
 
 impl<'a> Group<'a> {
+    /// Whether it is the group of hosts of that registry on these ports.
+    fn takes(&self, registry: Option<&LoginServer>, ports: &Ports) -> bool {
+        self.registry.as_ref() == registry && self.ports == *ports
+    }
+
     /// The group in parts of at most `most` hosts.
     pub(super) fn parts(self, most: usize) -> Vec<Self> {
         if self.hosts.len() <= most {
@@ -443,6 +438,34 @@ fn check_settings(format: Format, options: &Options) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Registries that would be cut off from their layers, or whose layers come from elsewhere.
+fn without_layers(allowlist: &Allowlist) -> Option<String> {
+    let mut has_data: BTreeMap<LoginServer, bool> = BTreeMap::new();
+    for entry in allowlist.entries() {
+        let endpoint = match &entry.host {
+            HostPattern::Exact(name) => name.as_str().parse::<Endpoint>(),
+            HostPattern::Wildcard(_) => entry.host.as_str().replace('*', "any").parse(),
+        };
+        if let Ok(endpoint) = endpoint {
+            let is_data = matches!(endpoint.family(), Family::Data(_));
+            *has_data.entry(endpoint.login_server().clone()).or_default() |= is_data;
+        }
+    }
+    let without: Vec<String> = has_data
+        .into_iter()
+        .filter(|(_, has)| !has)
+        .map(|(registry, _)| called(&registry))
+        .collect();
+    if without.is_empty() {
+        return None;
+    }
+    let names = some(without.iter().map(String::as_str).collect(), "registries");
+    Some(format!(
+        "No data endpoint is on the list for {names}: until dedicated data endpoints are on, layers come \
+         from storage accounts that no list can name, and pulls fail."
+    ))
 }
 
 fn group_name(registry: Option<&LoginServer>, ports: &Ports) -> String {
