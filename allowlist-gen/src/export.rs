@@ -90,6 +90,14 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Envoy as a forward proxy for CONNECT, configured in full
+    Envoy, "envoy", proxy::envoy;
+    /// Envoy as a transparent proxy by server name (SNI), configured in full
+    EnvoySni, "envoy-sni", proxy::envoy_sni;
+    /// HAProxy as a transparent proxy by server name (SNI), configured in full
+    Haproxy, "haproxy", proxy::haproxy;
+    /// nginx as a transparent proxy by server name (SNI), configured in full
+    Nginx, "nginx", proxy::nginx;
 }
 
 /// A list in some format.
