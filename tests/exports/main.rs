@@ -10,3 +10,4 @@ mod matrix;
 mod pages;
 mod properties;
 mod proxies;
+mod sni;

@@ -28,8 +28,8 @@ pub(in crate::export) const ABOUT: About = About {
         VETTING,
         "It reads /etc/hosts before it asks a name server.",
         "Storage domains are refused, but for listed accounts, even if the file is widened by hand.",
-        "Each request has a line of JSON on stdout, in which the fields that ringfence also has carry the same \
-         names; `rule` is the virtual host, `not_in_policy` if none fits.",
+        "Each request has a line of JSON on stdout, at most ten seconds late (`--file-flush-interval-msec`), in \
+         which the fields that ringfence also has carry the same names; `rule` is the virtual host, `not_in_policy` if none fits.",
     ],
     apply: "\
 envoy --mode validate --config-path envoy.yaml
@@ -232,19 +232,23 @@ fn found_at(block: IpNet) -> Value {
 }
 
 fn any_of(rules: Vec<Value>) -> Value {
-    json!({ "or_rules": { "rules": rules } })
+    rule("or_rules", rule("rules", Value::Array(rules)))
 }
 
 fn all_of(rules: Vec<Value>) -> Value {
-    json!({ "and_rules": { "rules": rules } })
+    rule("and_rules", rule("rules", Value::Array(rules)))
 }
 
-/// `rule`, unless one of `exceptions` fits.
-fn but_for(rule: Value, exceptions: Vec<Value>) -> Value {
+fn rule(name: &str, value: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+}
+
+/// `fitting`, unless one of `exceptions` fits.
+fn but_for(fitting: Value, exceptions: Vec<Value>) -> Value {
     if exceptions.is_empty() {
-        rule
+        fitting
     } else {
-        all_of(vec![rule, json!({ "not_rule": any_of(exceptions) })])
+        all_of(vec![fitting, rule("not_rule", any_of(exceptions))])
     }
 }
 
@@ -324,15 +328,15 @@ pub(super) fn chain_match(sheet: &Sheet<'_>, server_names: &[&str]) -> Value {
 
 /// A log of connections that no chain of filters is for.
 fn refused_clients(sheet: &Sheet<'_>) -> Value {
-    let mut log = json_log(sheet, &CONNECTION_FIELDS);
+    let mut log = json_log(sheet, &[]);
     log["filter"] = json!({ "response_flag_filter": { "flags": ["NR"] } });
     log
 }
 
-/// A log in the words of ringfence's.
+/// A log in the words of ringfence's: of each connection, and these fields of it beside.
 pub(super) fn json_log(sheet: &Sheet<'_>, fields: &[(&str, &str)]) -> Value {
     let mut format = Map::new();
-    for (name, value) in fields.iter().chain(&CONNECTION_FIELDS) {
+    for (name, value) in CONNECTION_FIELDS.iter().chain(fields) {
         format.insert((*name).to_owned(), (*value).into());
     }
     format.insert("ms".into(), json!({ "total": "%DURATION%" }));

@@ -24,8 +24,8 @@ pub(in crate::export) const ABOUT: About = About {
         envoy::VETTING,
         "Storage domains are refused, but for listed accounts, even if the file is widened by hand. That, and a \
          forbidden address, ends the connection to the host before a byte is sent on it.",
-        "Each connection has a line of JSON on stdout, in which the fields that ringfence also has carry the same \
-         names; the flag NR says that no listed name or no client fits.",
+        "Each connection has a line of JSON on stdout, at most ten seconds late (`--file-flush-interval-msec`), in \
+         which the fields that ringfence also has carry the same names; the flag NR says that no listed name or no client fits.",
         "Envoy's documentation calls its SNI proxy alpha.",
     ],
     apply: "\

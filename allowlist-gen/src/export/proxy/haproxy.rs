@@ -1,7 +1,8 @@
 //! A whole `haproxy.cfg`: a transparent proxy that goes by the server name in the ClientHello (SNI).
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
 use ringfence_config::{address, guard};
 
 use super::envoy;
@@ -99,11 +100,10 @@ fn log_format(sheet: &Sheet<'_>) -> String {
         ("reason", "%[var(txn.reason)]"),
         ("state", "%ts"),
     ];
-    let texts: String =
-        texts.iter().map(|(name, value)| format!(r#""{name}":"{value}","#)).collect();
+    let texts = texts.map(|(name, value)| format!(r#""{name}":"{value}""#)).join(",");
     let hash = sheet.allowlist.hash();
     format!(
-        r#"{{{texts}"sent":%U,"received":%B,"ms":{{"connect":%Tc,"total":%Tt}},"allowlist":"{hash}"}}"#
+        r#"{{{texts},"sent":%U,"received":%B,"ms":{{"connect":%Tc,"total":%Tt}},"allowlist":"{hash}"}}"#
     )
 }
 
@@ -151,10 +151,10 @@ fn hosts(text: &mut Text, sheet: &Sheet<'_>) {
 fn addresses(text: &mut Text, sheet: &Sheet<'_>) {
     text.line("");
     for block in address::forbidden_blocks() {
-        text.line(format_args!("    acl forbidden var(txn.address) -m ip {block}"));
+        text.line(format_args!("    acl forbidden {}", found_in(block)));
     }
     for block in address::pinnable_blocks() {
-        text.line(format_args!("    acl private var(txn.address) -m ip {block}"));
+        text.line(format_args!("    acl private {}", found_in(block)));
     }
     for host in &sheet.hosts {
         for pin in host.addresses {
@@ -168,6 +168,17 @@ fn addresses(text: &mut Text, sheet: &Sheet<'_>) {
     refuse(text, "address_forbidden", "forbidden || private !{ var(txn.pinned) -m bool }");
 }
 
+/// A test for addresses in `block`.
+fn found_in(block: IpNet) -> String {
+    match block {
+        // HAProxy looks for an IPv4 address among the IPv6 blocks, too, in its mapped form.
+        IpNet::V6(v6) if v6.contains(&MAPPED) => {
+            format!("var(txn.address),ipmask(32,{}) -m str {}", v6.prefix_len(), v6.network())
+        }
+        _ => format!("var(txn.address) -m ip {block}"),
+    }
+}
+
 /// Ends what `condition` fits, and has the log say why.
 fn refuse(text: &mut Text, reason: &str, condition: &str) {
     text.line(format_args!(
@@ -175,3 +186,6 @@ fn refuse(text: &mut Text, reason: &str, condition: &str) {
     ));
     text.line(format_args!("    tcp-request content reject if {condition}"));
 }
+
+/// The first of the IPv6 addresses that stand for an IPv4 one (RFC 4291, section 2.5.5.2).
+const MAPPED: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0);

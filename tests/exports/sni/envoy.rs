@@ -1,0 +1,229 @@
+//! Envoy, from `PyPI`: by CONNECT, and by server name (SNI).
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use allowlist_gen::export::Format;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use test_support::{Program, Running};
+
+use super::probes;
+use super::world::{Client, GREETING, PINNED, PLATFORM, PUBLIC, World, answer};
+use crate::consumer::{self, Mutation, Verdict};
+use crate::{lookalikes, matrix};
+
+const MUTATIONS: [Mutation; 4] = [
+    Mutation { from: "save_upstream_address", to: "save_upstream_adress" },
+    Mutation { from: "action: DENY", to: "action: DENIED" },
+    Mutation { from: "rbac.v3.RBAC", to: "rbac.v3.RBAK" },
+    Mutation { from: "port_value: 3128", to: "port_value: 331280" },
+];
+
+#[test]
+fn envoy_accepts_its_configuration_and_obeys() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    let judgement = consumer::judge(Format::Envoy, &MUTATIONS, |text| validate(&program, text));
+    let asked = ask(&program, Format::Envoy, PUBLIC, ask_targets)?;
+    let Some(mut asked) = asked else { return Ok(()) };
+    for (address, allowed) in [(PINNED, &["contoso.azurecr.io"][..]), (PLATFORM, &[])] {
+        let ask_addresses = |world: &World, _: &Running| ask_addresses(world, allowed);
+        let more = ask(&program, Format::Envoy, address, ask_addresses)?;
+        asked += more.context("it ran a moment ago")?;
+    }
+    matrix::record(Format::Envoy, "envoy", &version(&program), judgement.with_probes(asked));
+    Ok(())
+}
+
+#[test]
+fn envoy_accepts_its_configuration_for_sni_and_obeys() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    let judgement = consumer::judge(Format::EnvoySni, &MUTATIONS, |text| validate(&program, text));
+    let names = |world: &World, running: &Running| {
+        let asked = probes::ask_names(world)?;
+        for (name, key, value) in [
+            ("contoso.azurecr.io", "address", "20.62.128.10:443"),
+            ("evil.azurecr.io", "flags", "NR"),
+        ] {
+            find(running, |line| line["sni"] == name && line[key] == value).context(name)?;
+        }
+        Ok(asked)
+    };
+    let asked = ask(&program, Format::EnvoySni, PUBLIC, names)?;
+    let Some(mut asked) = asked else { return Ok(()) };
+    for (address, allowed) in [(PINNED, &["contoso.azurecr.io"][..]), (PLATFORM, &[])] {
+        let ask_addresses = |world: &World, _: &Running| probes::ask_addresses(world, allowed);
+        let more = ask(&program, Format::EnvoySni, address, ask_addresses)?;
+        asked += more.context("it ran a moment ago")?;
+    }
+    matrix::record(Format::EnvoySni, "envoy", &version(&program), judgement.with_probes(asked));
+    Ok(())
+}
+
+/// Asks for everything that has an answer by name and port; returns how many questions there were.
+fn ask_targets(world: &World, running: &Running) -> Result<usize> {
+    let mut questions: Vec<(String, u16)> = Vec::new();
+    let mut ask = |target: String, status: u16| questions.push((target, status));
+    for probe in lookalikes::probes().into_iter().chain(lookalikes::other_ports()) {
+        ask(format!("{}:{}", probe.host, probe.port), if probe.passes { 200 } else { 403 });
+    }
+    for host in lookalikes::with_trailing_dot() {
+        ask(format!("{host}:443"), 403);
+    }
+    for target in ["20.62.128.10:443", "[::1]:443", "contoso.azurecr.io:0443"] {
+        ask(target.to_owned(), 403);
+    }
+    for target in [
+        "contoso.azurecr.io",
+        "contoso.azurecr.io:443:443",
+        "x@contoso.azurecr.io:443",
+        "*.azurecr.io:443",
+    ] {
+        ask(target.to_owned(), 400);
+    }
+    let mut passed = 0;
+    for (target, status) in &questions {
+        let found = connect(world, target)?;
+        ensure!(found == *status, "`{target}`: {found} rather than {status}");
+        passed += usize::from(found == 200);
+    }
+    let found = request(
+        world,
+        "GET http://contoso.azurecr.io/ HTTP/1.1\r\nHost: contoso.azurecr.io\r\n\r\n",
+    )?;
+    ensure!(found.0 == Some(405), "GET: {found:?}");
+    let head = "CONNECT contoso.azurecr.io:443 HTTP/1.1\r\nHost: contoso.azurecr.io:443\r\n\r\n";
+    let mut stranger = world.connect(Client::Stranger)?;
+    let _ = stranger.write_all(head.as_bytes());
+    ensure!(answer(&mut stranger)?.is_none(), "a stranger got an answer");
+    drop(stranger);
+    ensure!(world.arrived()? == vec![PAYLOAD.to_vec(); passed], "something else arrived");
+    for (authority, status, rule) in [
+        ("contoso.azurecr.io:443", 200, "acr-contoso"),
+        ("contoso.azurecr.io:80", 403, "not_in_policy"),
+        ("evil.azurecr.io:443", 403, "not_in_policy"),
+    ] {
+        let is_asked = |line: &Value| line["authority"] == authority && line["status"] == status;
+        let line = find(running, is_asked).context(authority)?;
+        ensure!(line["rule"] == rule, "{line}");
+    }
+    find(running, |line| line["flags"] == "NR").context("the stranger has a line")?;
+    Ok(questions.len() + 2)
+}
+
+/// Asks for the listed hosts in a world where every name is at an address that only `allowed` may have.
+fn ask_addresses(world: &World, allowed: &[&str]) -> Result<usize> {
+    for host in lookalikes::LISTED {
+        let status = connect(world, &format!("{host}:443"))?;
+        ensure!(status == if allowed.contains(&host) { 200 } else { 403 }, "{host}: {status}");
+    }
+    ensure!(world.arrived()? == vec![PAYLOAD.to_vec(); allowed.len()], "something else arrived");
+    Ok(lookalikes::LISTED.len())
+}
+
+/// Whoever widens the file by hand gets no storage with it.
+#[test]
+fn a_widened_file_lets_no_storage_pass() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    let Some(world) = World::open(&[], PUBLIC)? else { return Ok(()) };
+    let text = World::export(Format::Envoy)?;
+    let listed = "- contoso.azurecr.io:443\n";
+    let widened = text.replacen(
+        listed,
+        &format!("{listed}{}- \"*.windows.net:443\"\n", indent(&text, listed)),
+        1,
+    );
+    ensure!(text != widened, "the list stands elsewhere in\n{text}");
+    let running = start(&program, &world, &widened)?;
+    for (target, status) in [
+        ("harmless.windows.net:443", 200),
+        ("exfil.blob.core.windows.net:443", 403),
+        ("EXFIL.BLOB.core.windows.net:443", 403),
+    ] {
+        let found = connect(&world, target)?;
+        ensure!(found == status, "`{target}`: {found}");
+    }
+    ensure!(world.arrived()? == [PAYLOAD], "something else arrived");
+    let is_storage = |line: &Value| {
+        line["reason"].as_str().is_some_and(|reason| reason.contains("storage_forbidden"))
+    };
+    find(&running, is_storage)?;
+    Ok(())
+}
+
+/// What stands before `line` where it first is.
+fn indent(text: &str, line: &str) -> String {
+    let before = text.split(line).next().unwrap_or_default();
+    before.rsplit('\n').next().unwrap_or_default().to_owned()
+}
+
+/// The status of a CONNECT; once it is 200, what is sent on arrives.
+fn connect(world: &World, target: &str) -> Result<u16> {
+    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    let (status, mut stream) = request(world, &head)?;
+    let status = status.with_context(|| format!("`{target}`: no answer"))?;
+    if status == 200 {
+        stream.write_all(PAYLOAD)?;
+        let said = answer(&mut stream)?;
+        ensure!(said.as_deref() == Some(GREETING), "`{target}`: {said:?}");
+    }
+    Ok(status)
+}
+
+fn request(world: &World, head: &str) -> Result<(Option<u16>, TcpStream)> {
+    let mut stream = world.connect(Client::Known)?;
+    stream.write_all(head.as_bytes())?;
+    let mut said = Vec::new();
+    while !said.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte)? == 0 {
+            break;
+        }
+        said.push(byte[0]);
+    }
+    let status = String::from_utf8_lossy(&said);
+    Ok((status.split(' ').nth(1).and_then(|status| status.parse().ok()), stream))
+}
+
+fn ask(
+    program: &Path,
+    format: Format,
+    address: Ipv4Addr,
+    questions: impl Fn(&World, &Running) -> Result<usize>,
+) -> Result<Option<usize>> {
+    let Some(world) = World::open(&[], address)? else { return Ok(None) };
+    let running = start(program, &world, &World::export(format)?)?;
+    questions(&world, &running).map(Some)
+}
+
+fn start(program: &Path, world: &World, text: &str) -> Result<Running> {
+    let file = world.write("envoy.yaml", text)?;
+    let envoy = Program::new(program).args(["--disable-hot-restart", "--concurrency", "1"]);
+    // It writes its access log every ten seconds otherwise.
+    let envoy = envoy.args(["--file-flush-interval-msec", "50", "--log-level", "warning"]);
+    world.start(envoy.arg("--config-path").arg(file))
+}
+
+/// A line of the access log.
+fn find(running: &Running, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    let is_wanted = |line: &str| serde_json::from_str(line).is_ok_and(|line| wanted(&line));
+    Ok(serde_json::from_str(&running.stdout.wait_for_line(is_wanted)?)?)
+}
+
+fn validate(program: &Path, text: &str) -> Verdict {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(file.path(), text).expect("a file");
+    let mut envoy = Command::new(program);
+    envoy.args(["--mode", "validate", "--log-level", "error", "--config-path"]).arg(file.path());
+    consumer::run(&mut envoy)
+}
+
+/// The number in `envoy  version: 8f39a/1.40.0/Clean/RELEASE/BoringSSL`.
+fn version(program: &Path) -> String {
+    let line = consumer::first_line(Command::new(program).arg("--version"));
+    line.split('/').nth(1).unwrap_or(&line).to_owned()
+}
+
+const PAYLOAD: &[u8] = b"anything";
