@@ -5,4 +5,5 @@ mod haproxy;
 mod hello;
 mod nginx;
 mod probes;
+mod widened;
 mod world;

@@ -1,5 +1,6 @@
 //! Envoy, from `PyPI`: by CONNECT, and by server name (SNI).
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
@@ -7,11 +8,14 @@ use std::process::Command;
 
 use allowlist_gen::export::Format;
 use anyhow::{Context, Result, ensure};
+use ringfence_config::allowlist::Ports;
+use ringfence_config::endpoint::Endpoint;
+use ringfence_config::{Allowlist, Entry, Role};
 use serde_json::Value;
-use test_support::{Program, Running};
+use test_support::{Authority, Program, Running};
 
-use super::probes;
 use super::world::{Client, GREETING, PINNED, PLATFORM, PUBLIC, World, answer};
+use super::{probes, widened};
 use crate::consumer::{self, Mutation, Verdict};
 use crate::{lookalikes, matrix};
 
@@ -123,21 +127,15 @@ fn ask_addresses(world: &World, allowed: &[&str]) -> Result<usize> {
     Ok(lookalikes::LISTED.len())
 }
 
-/// Whoever widens the file by hand gets no storage with it.
 #[test]
-fn a_widened_file_lets_no_storage_pass() -> Result<()> {
+fn envoy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
     let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
     let Some(world) = World::open(&[], PUBLIC)? else { return Ok(()) };
-    let text = World::export(Format::Envoy)?;
-    let listed = "- contoso.azurecr.io:443\n";
-    let widened = text.replacen(
-        listed,
-        &format!("{listed}{}- \"*.windows.net:443\"\n", indent(&text, listed)),
-        1,
-    );
-    ensure!(text != widened, "the list stands elsewhere in\n{text}");
-    let running = start(&program, &world, &widened)?;
+    let text = widened::export(Format::Envoy, "- mine.blob.core.windows.net:443")?;
+    let running = start(&program, &world, &text)?;
     for (target, status) in [
+        ("mine.blob.core.windows.net:443", 200),
+        ("MINE.blob.core.windows.net:443", 200),
         ("harmless.windows.net:443", 200),
         ("exfil.blob.core.windows.net:443", 403),
         ("EXFIL.BLOB.core.windows.net:443", 403),
@@ -145,7 +143,7 @@ fn a_widened_file_lets_no_storage_pass() -> Result<()> {
         let found = connect(&world, target)?;
         ensure!(found == status, "`{target}`: {found}");
     }
-    ensure!(world.arrived()? == [PAYLOAD], "something else arrived");
+    ensure!(world.arrived()? == [PAYLOAD; 3], "something else arrived");
     let is_storage = |line: &Value| {
         line["reason"].as_str().is_some_and(|reason| reason.contains("storage_forbidden"))
     };
@@ -153,10 +151,58 @@ fn a_widened_file_lets_no_storage_pass() -> Result<()> {
     Ok(())
 }
 
-/// What stands before `line` where it first is.
-fn indent(text: &str, line: &str) -> String {
-    let before = text.split(line).next().unwrap_or_default();
-    before.rsplit('\n').next().unwrap_or_default().to_owned()
+#[test]
+fn envoy_for_sni_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    let Some(world) = World::open(&[], PUBLIC)? else { return Ok(()) };
+    let text = widened::export(Format::EnvoySni, "- mine.blob.core.windows.net")?;
+    let _running = start(&program, &world, &text)?;
+    probes::ask_widened(&world)
+}
+
+#[test]
+fn envoy_takes_a_long_list() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    for format in [Format::Envoy, Format::EnvoySni] {
+        validate(&program, &widened::long(format)?).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+/// A real client gets through to a real server, on a port of the list's.
+#[test]
+fn curl_gets_through_envoy() -> Result<()> {
+    let Some(program) = consumer::installed("py/bin/envoy") else { return Ok(()) };
+    let Some(world) = World::open(&["curl", "openssl"], PUBLIC)? else { return Ok(()) };
+    let mut entry = Entry::new(HOST.parse()?, Role::from(&HOST.parse::<Endpoint>()?));
+    entry.ports = Ports::new(vec!["443".parse()?, "5000".parse()?]).context("ports")?;
+    let text = World::export_of(Format::Envoy, &Allowlist::new([entry])?)?;
+    let _running = start(&program, &world, &text)?;
+
+    let authority = Authority::create()?;
+    let identity = authority.issue(&[HOST])?;
+    let trusted = world.write("authority.pem", authority.pem())?;
+    let server = Program::new("openssl")
+        .inside(&world.namespace)
+        .args(["s_server", "-www", "-accept", &format!("{PUBLIC}:5000")])
+        .args([OsStr::new("-cert"), world.write("host.pem", &identity.certificate_pem)?.as_ref()])
+        .args([OsStr::new("-key"), world.write("host.key", &identity.key_pem)?.as_ref()])
+        .start()?;
+    server.stdout.wait_for_line(|line| line.contains("ACCEPT"))?;
+
+    let curl = |url: &str| {
+        let curl = Program::new("curl").inside(&world.namespace).arg("--cacert").arg(&trusted);
+        let proxy = ["--proxy", "http://10.10.0.2:3128"];
+        curl.args(["--silent", "--show-error", "--fail", "--max-time", "20"])
+            .args(proxy)
+            .arg(url)
+            .run()
+    };
+    let page = curl(&format!("https://{HOST}:5000/"))?.succeeded()?;
+    ensure!(page.stdout.contains("s_server"), "{page}");
+    curl(&format!("https://{HOST}:5001/"))?.failed_saying("403")?;
+    curl("https://evil.azurecr.io:5000/")?.failed_saying("403")?;
+    Ok(())
 }
 
 /// The status of a CONNECT; once it is 200, what is sent on arrives.
@@ -223,7 +269,9 @@ fn validate(program: &Path, text: &str) -> Verdict {
 /// The number in `envoy  version: 8f39a/1.40.0/Clean/RELEASE/BoringSSL`.
 fn version(program: &Path) -> String {
     let line = consumer::first_line(Command::new(program).arg("--version"));
-    line.split('/').nth(1).unwrap_or(&line).to_owned()
+    let number = line.split_once("version:").and_then(|(_, said)| said.split('/').nth(1));
+    number.unwrap_or(&line).to_owned()
 }
 
+const HOST: &str = "contoso.azurecr.io";
 const PAYLOAD: &[u8] = b"anything";

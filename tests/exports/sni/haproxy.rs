@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use test_support::{Program, Running, require_program};
 
-use super::probes;
 use super::world::{PINNED, PLATFORM, PUBLIC, World};
+use super::{probes, widened};
 use crate::consumer::{self, Mutation, Verdict};
 use crate::matrix;
 
@@ -48,12 +48,32 @@ fn haproxy_says_in_its_log_what_became_of_a_name() -> Result<()> {
         ("contoso.azurecr.io", "-"),
         ("evil.azurecr.io", "not_in_policy"),
         ("exfil.blob.core.windows.net", "storage_forbidden"),
+        ("-", "sni_missing"),
+        // Names that look like a listed one up to a NUL have none in the log.
+        ("-", "sni_invalid"),
         // A name that would like to be a field.
         ("\"};contoso.azurecr.io\n", "not_in_policy"),
     ] {
         let said = |line: &Value| line["sni"] == name && line["reason"] == reason;
         let wanted = |line: &str| serde_json::from_str(line).is_ok_and(|line| said(&line));
         running.stdout.wait_for_line(wanted).with_context(|| format!("{name}: {reason}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn haproxy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
+    let Some(world) = World::open(&["haproxy"], PUBLIC)? else { return Ok(()) };
+    let line = "acl other var(txn.sni) -m str mine.blob.core.windows.net";
+    let file = world.write("haproxy.cfg", &widened::export(Format::Haproxy, line)?)?;
+    let _running = world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))?;
+    probes::ask_widened(&world)
+}
+
+#[test]
+fn haproxy_takes_a_long_list() -> Result<()> {
+    if require_program("haproxy") {
+        check(&widened::long(Format::Haproxy)?).map_err(anyhow::Error::msg)?;
     }
     Ok(())
 }

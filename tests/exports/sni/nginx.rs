@@ -6,10 +6,10 @@ use std::process::Command;
 use allowlist_gen::export::Format;
 use anyhow::{Context, Result};
 use serde_json::Value;
-use test_support::{Program, require_program, skip};
+use test_support::{Program, Running, require_program, skip};
 
-use super::probes;
 use super::world::{PUBLIC, World};
+use super::{probes, widened};
 use crate::consumer::{self, Mutation, Verdict};
 use crate::matrix;
 
@@ -30,11 +30,7 @@ fn nginx_accepts_its_configuration_and_obeys() -> Result<()> {
         check,
     );
     let Some(world) = World::open(&["nginx"], PUBLIC)? else { return Ok(()) };
-    let text = in_folder(&World::export(Format::Nginx)?, world.path("").as_path());
-    let file = world.write("nginx.conf", &text)?;
-    let directives = format!("daemon off; pid {};", world.path("nginx.pid").display());
-    let nginx = Program::new("nginx").args(["-e", "stderr", "-g", &directives, "-c"]).arg(file);
-    let running = world.start(nginx)?;
+    let running = start(&world, &World::export(Format::Nginx)?)?;
     let asked = probes::ask_names(&world)?;
     let version = consumer::debian_version("nginx");
     matrix::record(Format::Nginx, "nginx", &version, judgement.with_probes(asked));
@@ -54,6 +50,32 @@ fn nginx_accepts_its_configuration_and_obeys() -> Result<()> {
     }
     lines.iter().find(|line| line["status"] == 403).context("the stranger has a line")?;
     Ok(())
+}
+
+#[test]
+fn nginx_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
+    if !has_stream() {
+        return Ok(());
+    }
+    let Some(world) = World::open(&["nginx"], PUBLIC)? else { return Ok(()) };
+    let line = "mine.blob.core.windows.net mine.blob.core.windows.net:443;";
+    let _running = start(&world, &widened::export(Format::Nginx, line)?)?;
+    probes::ask_widened(&world)
+}
+
+#[test]
+fn nginx_takes_a_long_list() -> Result<()> {
+    if require_program("nginx") && has_stream() {
+        check(&widened::long(Format::Nginx)?).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+fn start(world: &World, text: &str) -> Result<Running> {
+    let file = world.write("nginx.conf", &in_folder(text, &world.path("")))?;
+    let directives = format!("daemon off; pid {};", world.path("nginx.pid").display());
+    let nginx = Program::new("nginx").args(["-e", "stderr", "-g", &directives, "-c"]).arg(file);
+    world.start(nginx)
 }
 
 fn check(text: &str) -> Verdict {

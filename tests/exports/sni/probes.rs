@@ -62,6 +62,28 @@ pub(crate) fn ask_addresses(world: &World, allowed: &[&str]) -> Result<usize> {
     Ok(lookalikes::LISTED.len())
 }
 
+/// Asks for what [`widened::export`](super::widened::export) added to a file.
+pub(crate) fn ask_widened(world: &World) -> Result<()> {
+    let mut expected = Vec::new();
+    for (name, passes) in [
+        ("mine.blob.core.windows.net", true),
+        ("MINE.blob.core.windows.net", true),
+        ("harmless.windows.net", true),
+        ("exfil.blob.core.windows.net", false),
+        ("EXFIL.BLOB.core.windows.net", false),
+    ] {
+        let bytes = hello::naming(name)?;
+        let passed = passes_through(world, Client::Known, &bytes, bytes.len())?;
+        ensure!(passed == passes, "{name}: passed is {passed}");
+        if passed {
+            expected.push(bytes);
+        }
+    }
+    let arrived = world.arrived()?.into_iter().filter(|bytes| !bytes.is_empty()).collect();
+    ensure!(sorted(arrived) == sorted(expected), "something else arrived");
+    Ok(())
+}
+
 /// Whether the far end answers to `bytes`, sent in pieces of this size.
 fn passes_through(world: &World, client: Client, bytes: &[u8], piece: usize) -> Result<bool> {
     let mut stream = world.connect(client)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use allowlist_gen::export::{self, Format};
 use anyhow::{Context, Result, bail, ensure};
+use ringfence_config::{Allowlist, Issue};
 use tempfile::TempDir;
 use test_support::{Namespace, PATIENCE, Program, Running, require};
 
@@ -58,14 +59,18 @@ impl World {
 
     /// The list `contoso` in `format`, as it is exported for this world.
     pub(crate) fn export(format: Format) -> Result<String> {
-        let list = lists::contoso();
+        Self::export_of(format, &lists::contoso().allowlist)
+    }
+
+    /// Another list, likewise.
+    pub(crate) fn export_of(format: Format, allowlist: &Allowlist) -> Result<String> {
         let options = export::Options {
             clients: vec!["10.10.0.0/24".parse()?],
             listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))),
             resolver: Some(SocketAddr::from((NAME_SERVER, 53))),
             ..export::Options::default()
         };
-        Ok(export::render(format, &list.allowlist, list.issue, &options)?.text)
+        Ok(export::render(format, allowlist, Issue::default(), &options)?.text)
     }
 
     /// A path in a folder of this world's own.

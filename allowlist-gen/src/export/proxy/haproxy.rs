@@ -67,7 +67,9 @@ frontend sni
     ));
     clients(&mut text, sheet);
     text.line("");
-    refuse(&mut text, "no_sni", "!{ req.ssl_sni -m found }");
+    refuse(&mut text, "sni_missing", "!{ req.ssl_sni -m found }");
+    text.line("    # HAProxy compares texts up to a NUL, after which another name could stand.");
+    refuse(&mut text, "sni_invalid", "{ req.ssl_sni,hex -m sub 00 }");
     text.line("    tcp-request content set-var(txn.sni) req.ssl_sni,lower");
     storage(&mut text, sheet);
     hosts(&mut text, sheet);
