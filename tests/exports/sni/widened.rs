@@ -22,7 +22,7 @@ pub(crate) fn export(format: Format, line: &str) -> Result<String> {
     let added = added.map(|host| lines[at].replace(ACCOUNT, host));
     let added = added.iter().map(String::as_str);
     let lines = lines[..=at].iter().copied().chain(added).chain(lines[at + 1..].iter().copied());
-    Ok(lines.map(|line| format!("{line}\n")).collect())
+    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
 }
 
 /// Two thousand hosts.

@@ -50,49 +50,57 @@ pub(super) const VETTING: &str = "\
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 3128)));
-    let document = json!({
-        "static_resources": {
-            "listeners": [{
-                "name": "connect",
-                "address": socket_address(listen),
-                "per_connection_buffer_limit_bytes": 32768,
-                "access_log": [refused_clients(sheet)],
-                "filter_chains": [filter_chain(sheet)],
-            }],
-            "clusters": [cluster(sheet)],
-        },
-    });
-    Ok(format!("{}\n{}", sheet.header("# "), quote::yaml(&document)))
+    let listener = object([
+        ("name", "connect".into()),
+        ("address", socket_address(listen)),
+        ("per_connection_buffer_limit_bytes", BUFFER.into()),
+        ("access_log", vec![refused_clients(sheet)].into()),
+        ("filter_chains", vec![filter_chain(sheet)].into()),
+    ]);
+    Ok(bootstrap(sheet, listener))
+}
+
+/// The file of a proxy with this listener.
+pub(super) fn bootstrap(sheet: &Sheet<'_>, listener: Value) -> String {
+    let resources =
+        object([("listeners", vec![listener].into()), ("clusters", vec![cluster(sheet)].into())]);
+    let document = object([("static_resources", resources)]);
+    format!("{}\n{}", sheet.header("# "), quote::yaml(&document))
 }
 
 fn filter_chain(sheet: &Sheet<'_>) -> Value {
-    json!({
-        "name": "clients",
-        "filter_chain_match": chain_match(sheet, &[]),
-        "filters": [filter(
-            "envoy.filters.network.http_connection_manager",
-            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            json!({
-                "stat_prefix": "connect",
-                "codec_type": "HTTP1",
-                // Or a header of the client's would say who it is.
-                "use_remote_address": true,
-                "request_headers_timeout": "10s",
-                "access_log": [json_log(sheet, &REQUEST_FIELDS)],
-                "http_filters": [
-                    http_rbac("storage", &[("storage_forbidden", storage(sheet, Names::Authority))]),
-                    filter(
-                        "envoy.filters.http.dynamic_forward_proxy",
-                        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
-                        json!({ "save_upstream_address": true, "dns_cache_config": dns_cache(sheet) }),
-                    ),
-                    http_rbac("addresses", &[("address_forbidden", addresses(sheet, Names::Authority))]),
-                    filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", json!({})),
-                ],
-                "route_config": { "virtual_hosts": virtual_hosts(sheet) },
-            }),
-        )],
-    })
+    let names = filter(
+        "envoy.filters.http.dynamic_forward_proxy",
+        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+        json!({ "save_upstream_address": true, "dns_cache_config": dns_cache(sheet) }),
+    );
+    let router = "envoy.extensions.filters.http.router.v3.Router";
+    let http_filters = vec![
+        http_rbac("storage", "storage_forbidden", storage(sheet, Names::Authority)),
+        names,
+        http_rbac("addresses", "address_forbidden", addresses(sheet, Names::Authority)),
+        filter("envoy.filters.http.router", router, json!({})),
+    ];
+    let manager = object([
+        ("stat_prefix", "connect".into()),
+        ("codec_type", "HTTP1".into()),
+        // Or a header of the client's would say who it is.
+        ("use_remote_address", true.into()),
+        ("request_headers_timeout", "10s".into()),
+        ("access_log", vec![json_log(sheet, &REQUEST_FIELDS)].into()),
+        ("http_filters", http_filters.into()),
+        ("route_config", object([("virtual_hosts", virtual_hosts(sheet).into())])),
+    ]);
+    let manager = filter(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        manager,
+    );
+    object([
+        ("name", "clients".into()),
+        ("filter_chain_match", chain_match(sheet, &[])),
+        ("filters", vec![manager].into()),
+    ])
 }
 
 /// One for each registry, with its hosts and ports; the last one is for everything else.
@@ -102,20 +110,21 @@ fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
         .iter()
         .map(|group| {
             let domains: Vec<String> = group.hosts.iter().flat_map(authorities).collect();
-            json!({
+            let routes = json!([{
                 "name": group.name,
-                "domains": domains,
-                "routes": [{
-                    "name": group.name,
-                    "match": { "connect_matcher": {} },
-                    "route": {
-                        "cluster": CLUSTER,
-                        // Of a whole request, which a tunnel is.
-                        "timeout": "0s",
-                        "upgrade_configs": [{ "upgrade_type": "CONNECT", "connect_config": {} }],
-                    },
-                }],
-            })
+                "match": { "connect_matcher": {} },
+                "route": {
+                    "cluster": CLUSTER,
+                    // Of a whole request, which a tunnel is.
+                    "timeout": "0s",
+                    "upgrade_configs": [{ "upgrade_type": "CONNECT", "connect_config": {} }],
+                },
+            }]);
+            object([
+                ("name", group.name.as_str().into()),
+                ("domains", domains.into()),
+                ("routes", routes),
+            ])
         })
         .collect();
     let refusal =
@@ -224,51 +233,58 @@ pub(super) fn addresses(sheet: &Sheet<'_>, names: Names) -> Value {
 }
 
 fn found_at(block: IpNet) -> Value {
-    json!({ "matcher": filter(
+    let matcher = filter(
         "envoy.rbac.matchers.upstream_ip_port",
         "envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher",
-        json!({ "upstream_ip": cidr(block) }),
-    ) })
+        object([("upstream_ip", cidr(block))]),
+    );
+    object([("matcher", matcher)])
 }
 
+/// Fits what one of `rules`, of which there is one, fits.
 fn any_of(rules: Vec<Value>) -> Value {
-    rule("or_rules", rule("rules", Value::Array(rules)))
+    combine("or_rules", rules)
 }
 
+/// Fits what each of `rules` fits.
 fn all_of(rules: Vec<Value>) -> Value {
-    rule("and_rules", rule("rules", Value::Array(rules)))
+    combine("and_rules", rules)
 }
 
-fn rule(name: &str, value: Value) -> Value {
-    Value::Object(Map::from_iter([(name.to_owned(), value)]))
-}
-
-/// `fitting`, unless one of `exceptions` fits.
-fn but_for(fitting: Value, exceptions: Vec<Value>) -> Value {
-    if exceptions.is_empty() {
-        fitting
-    } else {
-        all_of(vec![fitting, rule("not_rule", any_of(exceptions))])
+fn combine(how: &str, mut rules: Vec<Value>) -> Value {
+    match rules.len() {
+        1 => rules.remove(0),
+        _ => object([(how, object([("rules", rules.into())]))]),
     }
 }
 
-/// A filter that refuses what one of `policies` fits.
-fn http_rbac(name: &str, policies: &[(&str, Value)]) -> Value {
-    filter(name, "envoy.extensions.filters.http.rbac.v3.RBAC", json!({ "rules": deny(policies) }))
+/// `rule`, unless one of `exceptions` fits.
+fn but_for(rule: Value, exceptions: Vec<Value>) -> Value {
+    if exceptions.is_empty() {
+        rule
+    } else {
+        all_of(vec![rule, object([("not_rule", any_of(exceptions))])])
+    }
+}
+
+/// A filter that refuses what `permission` fits, and calls that `reason` in the log.
+fn http_rbac(name: &str, reason: &str, permission: Value) -> Value {
+    let config = object([("rules", deny(reason, permission))]);
+    filter(name, "envoy.extensions.filters.http.rbac.v3.RBAC", config)
 }
 
 /// The rules of such a filter.
-pub(super) fn deny(policies: &[(&str, Value)]) -> Value {
-    let policies: Map<String, Value> = policies
-        .iter()
-        .map(|(name, permission)| {
-            (
-                (*name).to_owned(),
-                json!({ "permissions": [permission], "principals": [{ "any": true }] }),
-            )
-        })
-        .collect();
-    json!({ "action": "DENY", "policies": policies })
+pub(super) fn deny(reason: &str, permission: Value) -> Value {
+    let policy = object([
+        ("permissions", vec![permission].into()),
+        ("principals", json!([{ "any": true }])),
+    ]);
+    object([("action", "DENY".into()), ("policies", object([(reason, policy)]))])
+}
+
+/// What `json!` would make, without a copy of each value: some hold a hundred thousand hosts.
+pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The cluster that the names are in, once they are found.
@@ -355,7 +371,7 @@ pub(super) fn filter(name: &str, kind: &str, config: Value) -> Value {
     if let Value::Object(config) = config {
         typed.extend(config);
     }
-    json!({ "name": name, "typed_config": typed })
+    object([("name", name.into()), ("typed_config", typed.into())])
 }
 
 pub(super) fn socket_address(address: SocketAddr) -> Value {
@@ -367,6 +383,7 @@ fn cidr(block: IpNet) -> Value {
 }
 
 pub(super) const CLUSTER: &str = "hosts";
+pub(super) const BUFFER: u32 = 32_768;
 const TUNNELS: u32 = 10_000;
 
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::envoy::{self, Names};
+use super::envoy::{self, Names, object};
 use crate::export::sheet::Sheet;
-use crate::export::{About, Error, Kind, Scope, Setting, quote};
+use crate::export::{About, Error, Kind, Scope, Setting};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "envoy-sni.yaml",
@@ -44,55 +44,54 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 443)));
     let names: Vec<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
-    let document = json!({
-        "static_resources": {
-            "listeners": [{
-                "name": "sni",
-                "address": envoy::socket_address(listen),
-                "per_connection_buffer_limit_bytes": 32768,
-                "listener_filters_timeout": "5s",
-                "listener_filters": [envoy::filter(
-                    "envoy.filters.listener.tls_inspector",
-                    "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-                    json!({}),
-                )],
-                "access_log": [envoy::json_log(sheet, &FIELDS)],
-                "filter_chains": [{
-                    "name": "listed",
-                    "filter_chain_match": envoy::chain_match(sheet, &names),
-                    "filters": filters(sheet),
-                }],
-            }],
-            "clusters": [envoy::cluster(sheet)],
-        },
-    });
-    Ok(format!("{}\n{}", sheet.header("# "), quote::yaml(&document)))
+    let inspector = envoy::filter(
+        "envoy.filters.listener.tls_inspector",
+        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        json!({}),
+    );
+    let filter_chain = object([
+        ("name", "listed".into()),
+        ("filter_chain_match", envoy::chain_match(sheet, &names)),
+        ("filters", filters(sheet).into()),
+    ]);
+    let listener = object([
+        ("name", "sni".into()),
+        ("address", envoy::socket_address(listen)),
+        ("per_connection_buffer_limit_bytes", envoy::BUFFER.into()),
+        ("listener_filters_timeout", "5s".into()),
+        ("listener_filters", vec![inspector].into()),
+        ("access_log", vec![envoy::json_log(sheet, &FIELDS)].into()),
+        ("filter_chains", vec![filter_chain].into()),
+    ]);
+    Ok(envoy::bootstrap(sheet, listener))
 }
 
-fn filters(sheet: &Sheet<'_>) -> serde_json::Value {
-    let rbac = |name: &str, policy, permission| {
-        let rules = envoy::deny(&[(policy, permission)]);
-        let config = json!({ "stat_prefix": name, "rules": rules });
+fn filters(sheet: &Sheet<'_>) -> Vec<Value> {
+    let rbac = |name: &str, reason: &str, permission| {
+        let rules = envoy::deny(reason, permission);
+        let config = object([("stat_prefix", name.into()), ("rules", rules)]);
         envoy::filter(name, "envoy.extensions.filters.network.rbac.v3.RBAC", config)
     };
-    json!([
+    let names = envoy::filter(
+        "envoy.filters.network.sni_dynamic_forward_proxy",
+        "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
+        json!({
+            "port_value": 443,
+            "save_upstream_address": true,
+            "dns_cache_config": envoy::dns_cache(sheet),
+        }),
+    );
+    let tcp_proxy = envoy::filter(
+        "envoy.filters.network.tcp_proxy",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        json!({ "stat_prefix": "hosts", "cluster": envoy::CLUSTER }),
+    );
+    vec![
         rbac("storage", "storage_forbidden", envoy::storage(sheet, Names::Sni)),
-        envoy::filter(
-            "envoy.filters.network.sni_dynamic_forward_proxy",
-            "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
-            json!({
-                "port_value": 443,
-                "save_upstream_address": true,
-                "dns_cache_config": envoy::dns_cache(sheet),
-            }),
-        ),
+        names,
         rbac("addresses", "address_forbidden", envoy::addresses(sheet, Names::Sni)),
-        envoy::filter(
-            "envoy.filters.network.tcp_proxy",
-            "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            json!({ "stat_prefix": "hosts", "cluster": envoy::CLUSTER }),
-        ),
-    ])
+        tcp_proxy,
+    ]
 }
 
 const FIELDS: [(&str, &str); 2] =
