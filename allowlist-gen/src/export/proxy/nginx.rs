@@ -137,3 +137,13 @@ fn storage(text: &mut Text, sheet: &Sheet<'_>) {
 fn buckets(hosts: usize) -> usize {
     (2 * hosts).next_power_of_two().max(2048)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_buckets_enough_for_a_long_list() {
+        assert_eq!([0, 8, 1025, 100_000].map(buckets), [2048, 2048, 4096, 262_144]);
+    }
+}
