@@ -65,7 +65,7 @@ fn haproxy_says_in_its_log_what_became_of_a_name() -> Result<()> {
 fn haproxy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
     let Some(world) = World::open(&["haproxy"], PUBLIC)? else { return Ok(()) };
     let line = "acl other var(txn.sni) -m str mine.blob.core.windows.net";
-    let file = world.write("haproxy.cfg", &widened::export(Format::Haproxy, line)?)?;
+    let file = world.write("haproxy.cfg", &widened::export(Format::Haproxy, &[line])?)?;
     let _running = world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))?;
     probes::ask_widened(&world)
 }

@@ -59,7 +59,7 @@ fn nginx_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
     }
     let Some(world) = World::open(&["nginx"], PUBLIC)? else { return Ok(()) };
     let line = "mine.blob.core.windows.net mine.blob.core.windows.net:443;";
-    let _running = start(&world, &widened::export(Format::Nginx, line)?)?;
+    let _running = start(&world, &widened::export(Format::Nginx, &[line])?)?;
     probes::ask_widened(&world)
 }
 

@@ -1,28 +1,33 @@
 //! Lists other than those of all formats: with a storage account, and with very many hosts.
 
 use allowlist_gen::export::Format;
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use ringfence_config::endpoint::Endpoint;
 use ringfence_config::{Allowlist, Entry, Role};
 
 use super::world::World;
 use crate::lists;
 
-/// A list with a storage account of one's own, and two more hosts that somebody has added by hand: wherever `line`
-/// lists the account, it stands again for each of them.
-pub(crate) fn export(format: Format, line: &str) -> Result<String> {
+/// A list with a storage account of one's own, and two more hosts that somebody has added by hand: where one of
+/// `lines` lists the account, it stands again for each of them.
+pub(crate) fn export(format: Format, lines: &[&str]) -> Result<String> {
     let mut account = Entry::new(ACCOUNT.parse()?, Role::StorageAccount);
     account.why = Some("build cache".to_owned());
     let entries = lists::contoso().allowlist.entries().to_vec();
     let text = World::export_of(format, &Allowlist::new(entries.into_iter().chain([account]))?)?;
-    let lines: Vec<&str> = text.lines().collect();
-    let at = lines.iter().position(|found| found.trim() == line);
-    let at = at.with_context(|| format!("`{line}` stands nowhere in\n{text}"))?;
-    let added = ["harmless.windows.net", "exfil.blob.core.windows.net"];
-    let added = added.map(|host| lines[at].replace(ACCOUNT, host));
-    let added = added.iter().map(String::as_str);
-    let lines = lines[..=at].iter().copied().chain(added).chain(lines[at + 1..].iter().copied());
-    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
+    let mut widened = String::new();
+    for line in text.lines() {
+        let is_list = lines.contains(&line.trim());
+        let added = ["harmless.windows.net", "exfil.blob.core.windows.net"];
+        let added = added.iter().take(if is_list { 2 } else { 0 });
+        let added = added.map(|host| line.replace(ACCOUNT, host));
+        for line in std::iter::once(line.to_owned()).chain(added) {
+            widened.push_str(&line);
+            widened.push('\n');
+        }
+    }
+    ensure!(text.lines().count() + 2 * lines.len() == widened.lines().count(), "{lines:?}\n{text}");
+    Ok(widened)
 }
 
 /// Two thousand hosts.

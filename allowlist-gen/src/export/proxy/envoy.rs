@@ -1,13 +1,15 @@
 //! A whole bootstrap file for Envoy as a forward proxy for CONNECT, and what it shares with the one that goes by SNI.
 //!
-//! Three walls, one behind the other: virtual hosts for exactly the listed `host:port`; a filter that refuses
-//! storage, whatever else the file is made to allow; a filter that refuses addresses that aren't public or pinned.
+//! Walls, one behind the other: virtual hosts for exactly the listed `host:port`; a second listener that looks for a
+//! listed server name (SNI) in the tunnel; filters that refuse storage, whatever else the file is made to allow, and
+//! addresses that aren't public or pinned.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use ringfence_config::{address, guard};
+use ringfence_config::{Port, address, guard};
 use serde_json::{Map, Value, json};
 
 use crate::export::sheet::{Host, Sheet};
@@ -22,21 +24,25 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[
         "Envoy compares the `host:port` of CONNECT, in any case; the trailing-dot form, another port and an address \
-         are refused. It doesn't look into the tunnel: a client may send another server name (SNI) there, a second \
-         ClientHello, or no TLS at all. Public registries share their front ends, so another name can be another \
-         registry. ringfence checks that.",
+         are refused. Then it looks into the tunnel for a ClientHello whose server name (SNI) is on the list with \
+         that port, and connects to where it finds that name: what begins otherwise is closed, but the name may be \
+         another listed one. A second ClientHello isn't looked at. ringfence checks both.",
         VETTING,
         "It reads /etc/hosts before it asks a name server.",
-        "Storage domains are refused, but for listed accounts, even if the file is widened by hand.",
-        "Each request has a line of JSON on stdout, at most ten seconds late (`--file-flush-interval-msec`), in \
-         which the fields that ringfence also has carry the same names; `rule` is the virtual host, `not_in_policy` if none fits.",
+        "Storage domains are refused, but for listed accounts, even if the file is widened by hand. In the tunnel, \
+         that, and a forbidden address, ends the connection to the host before a byte is sent on it.",
+        "Each request has a line of JSON on stdout, and each tunnel another, at most ten seconds late \
+         (`--file-flush-interval-msec`). The fields that ringfence also has carry the same names; `rule` is \
+         `not_in_policy` for what isn't listed, and the flag NR says that no client or no server name fits.",
     ],
     apply: "\
 envoy --mode validate --config-path envoy.yaml
 envoy --config-path envoy.yaml",
     validator: "`envoy --mode validate`, and CONNECT requests to a running Envoy",
     sources: &[
-        "https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/dynamic_forward_proxy_filter",
+        "https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/network_filters/\
+         sni_dynamic_forward_proxy_filter",
+        "https://www.envoyproxy.io/docs/envoy/latest/configuration/other_features/internal_listener",
         "https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/http/upgrades",
         "https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/rbac/matchers/upstream_ip_port/v3/\
          upstream_ip_port_matcher.proto",
@@ -50,35 +56,120 @@ pub(super) const VETTING: &str = "\
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 3128)));
-    let listener = object([
+    let connect = object([
         ("name", "connect".into()),
         ("address", socket_address(listen)),
         ("per_connection_buffer_limit_bytes", BUFFER.into()),
         ("access_log", vec![refused_clients(sheet)].into()),
         ("filter_chains", vec![filter_chain(sheet)].into()),
     ]);
-    Ok(bootstrap(sheet, listener))
+    let ports: BTreeSet<Port> = sheet.hosts.iter().flat_map(|host| host.ports.iter()).collect();
+    let inside = ports.iter().map(|port| tunnel_listener(sheet, *port));
+    let listeners = iter::once(connect).chain(inside).collect();
+    let mut clusters = vec![cluster(sheet)];
+    clusters.extend(ports.iter().map(|port| tunnel_cluster(*port)));
+    let internal = filter(
+        "envoy.bootstrap.internal_listener",
+        "envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+        json!({}),
+    );
+    let document = object([
+        ("bootstrap_extensions", vec![internal].into()),
+        ("static_resources", resources(listeners, clusters)),
+    ]);
+    Ok(format!("{}\n{}", sheet.header("# "), quote::yaml(&document)))
 }
 
-/// The file of a proxy with this listener.
-pub(super) fn bootstrap(sheet: &Sheet<'_>, listener: Value) -> String {
-    let resources =
-        object([("listeners", vec![listener].into()), ("clusters", vec![cluster(sheet)].into())]);
-    let document = object([("static_resources", resources)]);
-    format!("{}\n{}", sheet.header("# "), quote::yaml(&document))
+/// Looks into the tunnels to a port: what was asked for with CONNECT is one thing, and what the client says there
+/// another. It has no address, and only the cluster of the same name leads to it.
+fn tunnel_listener(sheet: &Sheet<'_>, port: Port) -> Value {
+    let hosts = sheet.hosts.iter().filter(|host| host.ports.contains(port));
+    let names: Vec<&str> = hosts.map(|host| host.name.as_str()).collect();
+    let place = ("internal_listener", json!({}));
+    tls_listener(sheet, &tunnels_to(port), place, chain_match(&[], &names), port)
+}
+
+fn tunnel_cluster(port: Port) -> Value {
+    let name = tunnels_to(port);
+    let address = json!({ "envoy_internal_address": { "server_listener_name": name } });
+    json!({
+        "name": name,
+        "circuit_breakers": circuit_breakers(),
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+    })
+}
+
+fn tunnels_to(port: Port) -> String {
+    format!("tls-{port}")
+}
+
+/// A listener for TLS that `chain_match` fits, which it carries to `port` of the server name that the client says.
+pub(super) fn tls_listener(
+    sheet: &Sheet<'_>,
+    name: &str,
+    place: (&str, Value),
+    chain_match: Value,
+    port: Port,
+) -> Value {
+    let inspector = filter(
+        "envoy.filters.listener.tls_inspector",
+        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        json!({}),
+    );
+    let filter_chain = object([
+        ("name", "listed".into()),
+        ("filter_chain_match", chain_match),
+        ("filters", tls_filters(sheet, port).into()),
+    ]);
+    object([
+        ("name", name.into()),
+        place,
+        ("per_connection_buffer_limit_bytes", BUFFER.into()),
+        ("listener_filters_timeout", "5s".into()),
+        ("listener_filters", vec![inspector].into()),
+        ("access_log", vec![json_log(sheet, name, &TLS_FIELDS)].into()),
+        ("filter_chains", vec![filter_chain].into()),
+    ])
+}
+
+fn tls_filters(sheet: &Sheet<'_>, port: Port) -> Vec<Value> {
+    let rbac = |name: &str, reason: &str, permission| {
+        let config = object([("stat_prefix", name.into()), ("rules", deny(reason, permission))]);
+        filter(name, "envoy.extensions.filters.network.rbac.v3.RBAC", config)
+    };
+    let names = filter(
+        "envoy.filters.network.sni_dynamic_forward_proxy",
+        "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
+        json!({
+            "port_value": port.number(),
+            "save_upstream_address": true,
+            "dns_cache_config": dns_cache(sheet),
+        }),
+    );
+    let tcp_proxy = filter(
+        "envoy.filters.network.tcp_proxy",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        json!({ "stat_prefix": CLUSTER, "cluster": CLUSTER }),
+    );
+    vec![
+        rbac("storage", "storage_forbidden", storage(sheet, Names::Sni)),
+        names,
+        rbac("addresses", "address_forbidden", addresses(sheet)),
+        tcp_proxy,
+    ]
+}
+
+pub(super) fn resources(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
+    object([("listeners", listeners.into()), ("clusters", clusters.into())])
 }
 
 fn filter_chain(sheet: &Sheet<'_>) -> Value {
-    let names = filter(
-        "envoy.filters.http.dynamic_forward_proxy",
-        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
-        json!({ "save_upstream_address": true, "dns_cache_config": dns_cache(sheet) }),
-    );
     let router = "envoy.extensions.filters.http.router.v3.Router";
     let http_filters = vec![
         http_rbac("storage", "storage_forbidden", storage(sheet, Names::Authority)),
-        names,
-        http_rbac("addresses", "address_forbidden", addresses(sheet, Names::Authority)),
         filter("envoy.filters.http.router", router, json!({})),
     ];
     let manager = object([
@@ -87,7 +178,7 @@ fn filter_chain(sheet: &Sheet<'_>) -> Value {
         // Or a header of the client's would say who it is.
         ("use_remote_address", true.into()),
         ("request_headers_timeout", "10s".into()),
-        ("access_log", vec![json_log(sheet, &REQUEST_FIELDS)].into()),
+        ("access_log", vec![json_log(sheet, "connect", &REQUEST_FIELDS)].into()),
         ("http_filters", http_filters.into()),
         ("route_config", object([("virtual_hosts", virtual_hosts(sheet).into())])),
     ]);
@@ -98,35 +189,35 @@ fn filter_chain(sheet: &Sheet<'_>) -> Value {
     );
     object([
         ("name", "clients".into()),
-        ("filter_chain_match", chain_match(sheet, &[])),
+        ("filter_chain_match", chain_match(&sheet.options.clients, &[])),
         ("filters", vec![manager].into()),
     ])
 }
 
-/// One for each registry, with its hosts and ports; the last one is for everything else.
+/// One for each port of a registry, with its hosts; the last one is for everything else.
 fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
-    let mut virtual_hosts: Vec<Value> = sheet
-        .groups()
-        .iter()
-        .map(|group| {
-            let domains: Vec<String> = group.hosts.iter().flat_map(authorities).collect();
+    let mut virtual_hosts = Vec::new();
+    for group in sheet.groups() {
+        for port in group.ports.iter() {
+            let domains: Vec<String> =
+                group.hosts.iter().map(|host| authority(host, port)).collect();
             let routes = json!([{
                 "name": group.name,
                 "match": { "connect_matcher": {} },
                 "route": {
-                    "cluster": CLUSTER,
+                    "cluster": tunnels_to(port),
                     // Of a whole request, which a tunnel is.
                     "timeout": "0s",
                     "upgrade_configs": [{ "upgrade_type": "CONNECT", "connect_config": {} }],
                 },
             }]);
-            object([
-                ("name", group.name.as_str().into()),
+            virtual_hosts.push(object([
+                ("name", format!("{}:{port}", group.name).into()),
                 ("domains", domains.into()),
                 ("routes", routes),
-            ])
-        })
-        .collect();
+            ]));
+        }
+    }
     let refusal =
         |status: u16, body: &str| json!({ "status": status, "body": { "inline_string": body } });
     virtual_hosts.push(json!({
@@ -148,14 +239,14 @@ fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
     virtual_hosts
 }
 
-/// `host:port`, as a client writes it, for each port.
-fn authorities<'a>(host: &'a Host<'_>) -> impl Iterator<Item = String> + 'a {
-    host.ports.iter().map(move |port| format!("{}:{port}", host.name))
+/// `host:port`, as a client writes it.
+fn authority(host: &Host<'_>, port: Port) -> String {
+    format!("{}:{port}", host.name)
 }
 
 /// By what a filter recognises a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
+enum Names {
     /// The target of CONNECT, with its port.
     Authority,
     /// The server name in the ClientHello, which Envoy has in lower case.
@@ -166,8 +257,13 @@ impl Names {
     /// Permissions, one of which fits `host`.
     fn of(self, host: &Host<'_>) -> Vec<Value> {
         match self {
-            Self::Authority => authorities(host)
-                .map(|name| json!({ "header": { "name": ":authority", "string_match": { "exact": name, "ignore_case": true } } }))
+            Self::Authority => host
+                .ports
+                .iter()
+                .map(|port| {
+                    let is = json!({ "exact": authority(host, port), "ignore_case": true });
+                    json!({ "header": { "name": ":authority", "string_match": is } })
+                })
                 .collect(),
             Self::Sni => vec![json!({ "requested_server_name": { "exact": host.name.as_str() } })],
         }
@@ -190,7 +286,7 @@ impl Names {
 }
 
 /// Fits storage of any cloud, but for listed accounts.
-pub(super) fn storage(sheet: &Sheet<'_>, names: Names) -> Value {
+fn storage(sheet: &Sheet<'_>, names: Names) -> Value {
     let domains: Vec<Value> = guard::storage_domains().map(|domain| names.below(domain)).collect();
     let own = sheet
         .hosts
@@ -207,29 +303,20 @@ pub(super) fn is_below_storage(host: &Host<'_>) -> bool {
         .any(|domain| host.name.as_str() == domain || host.name.is_below(domain))
 }
 
-/// Fits requests whose host was found at an address that it may not have.
-pub(super) fn addresses(sheet: &Sheet<'_>, names: Names) -> Value {
+/// Fits connections whose host was found at an address that it may not have.
+fn addresses(sheet: &Sheet<'_>) -> Value {
     let pins: Vec<Value> = sheet
         .hosts
         .iter()
         .filter(|host| !host.addresses.is_empty())
         .map(|host| {
             let pins = host.addresses.iter().map(|pin| found_at(pin.block())).collect();
-            all_of(vec![any_of(names.of(host)), any_of(pins)])
+            all_of(vec![any_of(Names::Sni.of(host)), any_of(pins)])
         })
         .collect();
-    let forbidden = any_of(address::forbidden_blocks().map(found_at).collect());
-    let unpinned = but_for(any_of(address::pinnable_blocks().map(found_at).collect()), pins);
-    let address = any_of(vec![forbidden, unpinned]);
-    match names {
-        // Other requests have no address, and each question for it would be a warning in the log.
-        Names::Authority => {
-            let connect =
-                json!({ "header": { "name": ":method", "string_match": { "exact": "CONNECT" } } });
-            all_of(vec![connect, address])
-        }
-        Names::Sni => address,
-    }
+    let forbidden = address::forbidden_blocks().map(found_at).collect();
+    let private = any_of(address::pinnable_blocks().map(found_at).collect());
+    any_of(vec![any_of(forbidden), but_for(private, pins)])
 }
 
 fn found_at(block: IpNet) -> Value {
@@ -274,7 +361,7 @@ fn http_rbac(name: &str, reason: &str, permission: Value) -> Value {
 }
 
 /// The rules of such a filter.
-pub(super) fn deny(reason: &str, permission: Value) -> Value {
+fn deny(reason: &str, permission: Value) -> Value {
     let policy = object([
         ("permissions", vec![permission].into()),
         ("principals", json!([{ "any": true }])),
@@ -293,10 +380,7 @@ pub(super) fn cluster(sheet: &Sheet<'_>) -> Value {
         "name": CLUSTER,
         "connect_timeout": "10s",
         "lb_policy": "CLUSTER_PROVIDED",
-        // Envoy's own limit is 1024.
-        "circuit_breakers": { "thresholds": [{
-            "max_connections": TUNNELS, "max_pending_requests": TUNNELS, "max_requests": TUNNELS,
-        }] },
+        "circuit_breakers": circuit_breakers(),
         "cluster_type": filter(
             "envoy.clusters.dynamic_forward_proxy",
             "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
@@ -305,8 +389,15 @@ pub(super) fn cluster(sheet: &Sheet<'_>) -> Value {
     })
 }
 
+/// Envoy's own limit is 1024 of each.
+fn circuit_breakers() -> Value {
+    json!({ "thresholds": [{
+        "max_connections": TUNNELS, "max_pending_requests": TUNNELS, "max_requests": TUNNELS,
+    }] })
+}
+
 /// How names are found. Envoy wants it the same in each place.
-pub(super) fn dns_cache(sheet: &Sheet<'_>) -> Value {
+fn dns_cache(sheet: &Sheet<'_>) -> Value {
     let mut resolver = json!({
         // A listed name is a whole one.
         "dns_resolver_options": { "no_default_search_domain": true },
@@ -328,14 +419,14 @@ pub(super) fn dns_cache(sheet: &Sheet<'_>) -> Value {
 }
 
 /// Which connections a chain of filters is for: those of the clients, and of TLS those with one of these names.
-pub(super) fn chain_match(sheet: &Sheet<'_>, server_names: &[&str]) -> Value {
+pub(super) fn chain_match(clients: &[IpNet], server_names: &[&str]) -> Value {
     let mut chain = Map::new();
     if !server_names.is_empty() {
         chain.insert("transport_protocol".into(), "tls".into());
         chain.insert("server_names".into(), server_names.into());
     }
-    if !sheet.options.clients.is_empty() {
-        let clients: BTreeSet<IpNet> = sheet.options.clients.iter().map(IpNet::trunc).collect();
+    if !clients.is_empty() {
+        let clients: BTreeSet<IpNet> = clients.iter().map(IpNet::trunc).collect();
         let clients = clients.into_iter().map(cidr).collect();
         chain.insert("source_prefix_ranges".into(), Value::Array(clients));
     }
@@ -344,17 +435,18 @@ pub(super) fn chain_match(sheet: &Sheet<'_>, server_names: &[&str]) -> Value {
 
 /// A log of connections that no chain of filters is for.
 fn refused_clients(sheet: &Sheet<'_>) -> Value {
-    let mut log = json_log(sheet, &[]);
+    let mut log = json_log(sheet, "connect", &[]);
     log["filter"] = json!({ "response_flag_filter": { "flags": ["NR"] } });
     log
 }
 
-/// A log in the words of ringfence's: of each connection, and these fields of it beside.
-pub(super) fn json_log(sheet: &Sheet<'_>, fields: &[(&str, &str)]) -> Value {
+/// A log in the words of ringfence's: of each connection to a listener, and these fields of it beside.
+fn json_log(sheet: &Sheet<'_>, listener: &str, fields: &[(&str, &str)]) -> Value {
     let mut format = Map::new();
     for (name, value) in CONNECTION_FIELDS.iter().chain(fields) {
         format.insert((*name).to_owned(), (*value).into());
     }
+    format.insert("listener".into(), listener.into());
     format.insert("ms".into(), json!({ "total": "%DURATION%" }));
     format.insert("allowlist".into(), sheet.allowlist.hash().into());
     filter(
@@ -365,7 +457,7 @@ pub(super) fn json_log(sheet: &Sheet<'_>, fields: &[(&str, &str)]) -> Value {
 }
 
 /// An extension of Envoy's with its configuration, whose type it is known by.
-pub(super) fn filter(name: &str, kind: &str, config: Value) -> Value {
+fn filter(name: &str, kind: &str, config: Value) -> Value {
     let mut typed = Map::new();
     typed.insert("@type".into(), format!("type.googleapis.com/{kind}").into());
     if let Value::Object(config) = config {
@@ -382,8 +474,8 @@ fn cidr(block: IpNet) -> Value {
     json!({ "address_prefix": block.network().to_string(), "prefix_len": block.prefix_len() })
 }
 
-pub(super) const CLUSTER: &str = "hosts";
-pub(super) const BUFFER: u32 = 32_768;
+const CLUSTER: &str = "hosts";
+const BUFFER: u32 = 32_768;
 const TUNNELS: u32 = 10_000;
 
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>
@@ -404,3 +496,5 @@ const REQUEST_FIELDS: [(&str, &str); 5] = [
     ("status", "%RESPONSE_CODE%"),
     ("reason", "%RESPONSE_CODE_DETAILS%"),
 ];
+const TLS_FIELDS: [(&str, &str); 2] =
+    [("sni", "%REQUESTED_SERVER_NAME%"), ("reason", "%CONNECTION_TERMINATION_DETAILS%")];

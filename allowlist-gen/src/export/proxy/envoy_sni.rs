@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
+use ringfence_config::Port;
 
-use super::envoy::{self, Names, object};
+use super::envoy::{self, object};
 use crate::export::sheet::Sheet;
-use crate::export::{About, Error, Kind, Scope, Setting};
+use crate::export::{About, Error, Kind, Scope, Setting, quote};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "envoy-sni.yaml",
@@ -44,55 +44,10 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 443)));
     let names: Vec<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
-    let inspector = envoy::filter(
-        "envoy.filters.listener.tls_inspector",
-        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-        json!({}),
-    );
-    let filter_chain = object([
-        ("name", "listed".into()),
-        ("filter_chain_match", envoy::chain_match(sheet, &names)),
-        ("filters", filters(sheet).into()),
-    ]);
-    let listener = object([
-        ("name", "sni".into()),
-        ("address", envoy::socket_address(listen)),
-        ("per_connection_buffer_limit_bytes", envoy::BUFFER.into()),
-        ("listener_filters_timeout", "5s".into()),
-        ("listener_filters", vec![inspector].into()),
-        ("access_log", vec![envoy::json_log(sheet, &FIELDS)].into()),
-        ("filter_chains", vec![filter_chain].into()),
-    ]);
-    Ok(envoy::bootstrap(sheet, listener))
+    let place = ("address", envoy::socket_address(listen));
+    let chain_match = envoy::chain_match(&sheet.options.clients, &names);
+    let listener = envoy::tls_listener(sheet, "sni", place, chain_match, Port::HTTPS);
+    let resources = envoy::resources(vec![listener], vec![envoy::cluster(sheet)]);
+    let document = object([("static_resources", resources)]);
+    Ok(format!("{}\n{}", sheet.header("# "), quote::yaml(&document)))
 }
-
-fn filters(sheet: &Sheet<'_>) -> Vec<Value> {
-    let rbac = |name: &str, reason: &str, permission| {
-        let rules = envoy::deny(reason, permission);
-        let config = object([("stat_prefix", name.into()), ("rules", rules)]);
-        envoy::filter(name, "envoy.extensions.filters.network.rbac.v3.RBAC", config)
-    };
-    let names = envoy::filter(
-        "envoy.filters.network.sni_dynamic_forward_proxy",
-        "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
-        json!({
-            "port_value": 443,
-            "save_upstream_address": true,
-            "dns_cache_config": envoy::dns_cache(sheet),
-        }),
-    );
-    let tcp_proxy = envoy::filter(
-        "envoy.filters.network.tcp_proxy",
-        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        json!({ "stat_prefix": "hosts", "cluster": envoy::CLUSTER }),
-    );
-    vec![
-        rbac("storage", "storage_forbidden", envoy::storage(sheet, Names::Sni)),
-        names,
-        rbac("addresses", "address_forbidden", envoy::addresses(sheet, Names::Sni)),
-        tcp_proxy,
-    ]
-}
-
-const FIELDS: [(&str, &str); 2] =
-    [("sni", "%REQUESTED_SERVER_NAME%"), ("reason", "%CONNECTION_TERMINATION_DETAILS%")];
