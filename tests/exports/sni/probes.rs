@@ -100,7 +100,8 @@ fn passes_through(world: &World, client: Client, bytes: &[u8], piece: usize) -> 
     }
 }
 
-fn sorted(mut all: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+/// In an order of their own: connections end in any.
+pub(crate) fn sorted(mut all: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     all.sort();
     all
 }

@@ -38,7 +38,7 @@ pub(in crate::export) const ABOUT: About = About {
     apply: "\
 envoy --mode validate --config-path envoy.yaml
 envoy --config-path envoy.yaml",
-    validator: "`envoy --mode validate`, and CONNECT requests to a running Envoy",
+    validator: "`envoy --mode validate`, and CONNECT requests to a running Envoy with ClientHellos in them",
     sources: &[
         "https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/network_filters/\
          sni_dynamic_forward_proxy_filter",
@@ -405,11 +405,12 @@ fn dns_cache(sheet: &Sheet<'_>) -> Value {
     if let Some(server) = sheet.options.resolver {
         resolver["resolvers"] = json!([socket_address(server)]);
     }
+    let targets: usize = sheet.hosts.iter().map(|host| host.ports.iter().count()).sum();
     json!({
         "name": CLUSTER,
         "dns_lookup_family": "V4_PREFERRED",
-        // Envoy's own limit is 1024. A name counts once for each way to capitalise it that a client uses.
-        "max_hosts": 4096 + 4 * sheet.hosts.len(),
+        // Envoy's own limit is 1024.
+        "max_hosts": 1024 + targets,
         "typed_dns_resolver_config": filter(
             "envoy.network.dns_resolver.cares",
             "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
