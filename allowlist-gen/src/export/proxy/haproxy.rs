@@ -16,8 +16,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Https,
     takes: &[Setting::Client, Setting::Listen, Setting::Resolver],
     needs: &[Setting::Resolver],
-    limits: "None of HAProxy's own; it reads a file of 2000 hosts in half a second, but the time grows with the \
-             square, and 100 000 take minutes.",
+    limits: "None of HAProxy's own. It read a file of 2000 hosts in half a second, and one of 100 000 not within a \
+             minute.",
     notes: &[
         "HAProxy 2.6 or newer. Send the clients' connections to port 443 here, by a redirect or by what DNS tells \
          them; the name server given here must know the hosts' real addresses.",
