@@ -13,10 +13,10 @@
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]
 
 mod about;
-mod azure;
-mod cluster;
-mod client;
 mod address;
+mod azure;
+mod client;
+mod cluster;
 mod dns;
 mod firewall;
 mod options;
@@ -200,6 +200,14 @@ formats! {
     GcpUrlList, "gcp-url-list", firewall::gcp_url_list;
     /// A PowerShell script for Windows Firewall
     WindowsFirewall, "windows-firewall", firewall::windows;
+    /// Envoy as a forward proxy for CONNECT, configured in full
+    Envoy, "envoy", proxy::envoy;
+    /// Envoy as a transparent proxy by server name (SNI), configured in full
+    EnvoySni, "envoy-sni", proxy::envoy_sni;
+    /// HAProxy as a transparent proxy by server name (SNI), configured in full
+    Haproxy, "haproxy", proxy::haproxy;
+    /// nginx as a transparent proxy by server name (SNI), configured in full
+    Nginx, "nginx", proxy::nginx;
 }
 
 /// A list in some format.

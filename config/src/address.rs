@@ -303,6 +303,26 @@ impl Serialize for Pin {
     }
 }
 
+/// Blocks of addresses that are neither public nor pinnable, for filters that know only blocks. Together with
+/// [`pinnable_blocks`] they hold every address that isn't public, but for the ISATAP form under a public prefix.
+pub fn forbidden_blocks() -> impl Iterator<Item = IpNet> {
+    let v4 = V4.iter().filter(|(_, class)| !class.is_pinnable()).map(|(net, _)| IpNet::V4(*net));
+    let v6_hosts = V6_HOSTS.iter().filter(|(_, class)| *class == Class::Platform);
+    let v6_hosts = v6_hosts.map(|(host, _)| IpNet::from(IpAddr::V6(*host)));
+    let v6 = V6.iter().filter(|(_, class)| !class.is_pinnable()).map(|(net, _)| IpNet::V6(*net));
+    let unallocated = V6_UNALLOCATED.iter().copied().map(IpNet::V6);
+    v4.chain(v6_hosts).chain(v6).chain(unallocated)
+}
+
+/// Blocks of addresses that a host may have only if they are pinned. Platform addresses among them are
+/// [forbidden](forbidden_blocks) nevertheless.
+pub fn pinnable_blocks() -> impl Iterator<Item = IpNet> {
+    let v4 = PINNABLE_V4.iter().copied().map(IpNet::V4);
+    // Around `::1` stands what no pin can hold.
+    let v6 = PINNABLE_V6.iter().copied().chain([v6([0; 8], 3)]).map(IpNet::V6);
+    v4.chain(v6)
+}
+
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
@@ -375,6 +395,19 @@ const V6: &[(Ipv6Net, Class)] = &[
 
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
+/// What lies outside of [`GLOBAL_UNICAST`], without `::/3`, in which `::1` is, and without the unique local
+/// block; 6to4 (RFC 3056), which [`Embedded`] decodes, is inside.
+const V6_UNALLOCATED: &[Ipv6Net] = &[
+    v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
+    v6([0x4000, 0, 0, 0, 0, 0, 0, 0], 2),
+    v6([0x8000, 0, 0, 0, 0, 0, 0, 0], 2),
+    v6([0xc000, 0, 0, 0, 0, 0, 0, 0], 3),
+    v6([0xe000, 0, 0, 0, 0, 0, 0, 0], 4),
+    v6([0xf000, 0, 0, 0, 0, 0, 0, 0], 5),
+    v6([0xf800, 0, 0, 0, 0, 0, 0, 0], 6),
+    v6([0xfe00, 0, 0, 0, 0, 0, 0, 0], 7),
+];
+
 const PINNABLE_V4: &[Ipv4Net] = &[
     v4(10, 0, 0, 0, 8),
     v4(100, 64, 0, 0, 10),
@@ -392,6 +425,29 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn blocks_and_classes_agree(v4 in any::<u32>(), v6 in any::<u128>(), near in any::<proptest::sample::Index>(), low in any::<u16>()) {
+            let blocks: Vec<IpNet> = forbidden_blocks().chain(pinnable_blocks()).collect();
+            // Random bits hardly ever hit a small block: take one near an edge, too.
+            let edge = match near.get(&blocks).network() {
+                IpAddr::V4(edge) => IpAddr::V4(Ipv4Addr::from(edge.to_bits().wrapping_add(u32::from(low)).wrapping_sub(9))),
+                IpAddr::V6(edge) => IpAddr::V6(Ipv6Addr::from(edge.to_bits().wrapping_add(u128::from(low)).wrapping_sub(9))),
+            };
+            for address in [IpAddr::V4(v4.into()), IpAddr::V6(v6.into()), edge] {
+                let class = Class::of(address);
+                let is_isatap = matches!(address, IpAddr::V6(v6) if Embedded::of(v6).is_some_and(|e| e.form == Form::Isatap));
+                prop_assume!(!is_isatap);
+                let forbidden = forbidden_blocks().any(|block| block.contains(&address));
+                let pinnable = pinnable_blocks().any(|block| block.contains(&address));
+                prop_assert_eq!(class == Class::Public, !forbidden && !pinnable, "{} {:?}", address, class);
+                if class.is_pinnable() {
+                    prop_assert!(pinnable && !forbidden, "{} {:?}", address, class);
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_special_range_has_its_class() {

@@ -2,14 +2,14 @@
 
 #![allow(dead_code, reason = "for now")]
 
+mod address;
 mod arm;
 mod az;
 mod azure;
 mod bicep;
 mod checker;
-mod cluster;
 mod clients;
-mod address;
+mod cluster;
 mod consumer;
 mod dns;
 mod firewall;
@@ -22,6 +22,7 @@ mod pages;
 mod plain;
 mod properties;
 mod proxies;
-mod schema;
-mod terraform;
 mod scale;
+mod schema;
+mod sni;
+mod terraform;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ringfence_config::address::Pin;
@@ -177,6 +178,12 @@ impl<'a> Sheet<'a> {
     /// An [`Error::Unsuitable`] of this format.
     pub(super) fn unsuitable(&self, setting: Setting, why: impl Into<Cow<'static, str>>) -> Error {
         Error::Unsuitable { format: self.format.name(), setting, why: why.into() }
+    }
+
+    /// The name server that the target asks, for formats that need one.
+    pub(super) fn resolver(&self) -> Result<SocketAddr, Error> {
+        let (format, setting) = (self.format.name(), Setting::Resolver);
+        self.options.resolver.ok_or(Error::Needs { format, setting })
     }
 
     /// An [`Error::Empty`] of this format, if there is no host: for targets to which an empty rule means everything.

@@ -1,0 +1,96 @@
+//! Debian's `HAProxy`.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use allowlist_gen::export::Format;
+use anyhow::{Context, Result};
+use serde_json::Value;
+use test_support::{Program, Running, require_program};
+
+use super::world::{PINNED, PLATFORM, PUBLIC, World};
+use super::{probes, widened};
+use crate::consumer::{self, Mutation, Verdict};
+use crate::matrix;
+
+#[test]
+fn haproxy_accepts_its_configuration_and_obeys() -> Result<()> {
+    if !require_program("haproxy") {
+        return Ok(());
+    }
+    let judgement = consumer::judge(
+        Format::Haproxy,
+        &[
+            Mutation { from: "inspect-delay 5s", to: "inspect-delay soon" },
+            Mutation { from: "req.ssl_sni,lower", to: "req.ssl_snl,lower" },
+            Mutation { from: "do-resolve(txn.address,names", to: "do-resolve(txn.address,name" },
+            Mutation { from: "if acr-contoso", to: "if acr-contosi" },
+            Mutation { from: "default_backend hosts", to: "default_backend host" },
+        ],
+        check,
+    );
+    let Some(names) = ask(PUBLIC, probes::ask_names)? else { return Ok(()) };
+    let pinned = |world: &World| probes::ask_addresses(world, &["contoso.azurecr.io"]);
+    let private = ask(PINNED, pinned)?.context("it ran a moment ago")?;
+    let platform = ask(PLATFORM, |world| probes::ask_addresses(world, &[]))?;
+    let asked = names + private + platform.context("it ran a moment ago")?;
+    let version = consumer::debian_version("haproxy");
+    matrix::record(Format::Haproxy, "haproxy", &version, judgement.with_probes(asked));
+    Ok(())
+}
+
+#[test]
+fn haproxy_says_in_its_log_what_became_of_a_name() -> Result<()> {
+    let Some(world) = World::open(&["haproxy"], PUBLIC)? else { return Ok(()) };
+    let running = start(&world)?;
+    probes::ask_names(&world)?;
+    for (name, reason) in [
+        ("contoso.azurecr.io", "-"),
+        ("evil.azurecr.io", "not_in_policy"),
+        ("exfil.blob.core.windows.net", "storage_forbidden"),
+        ("-", "sni_missing"),
+        // Names that look like a listed one up to a NUL have none in the log.
+        ("-", "sni_invalid"),
+        // A name that would like to be a field.
+        ("\"};contoso.azurecr.io\n", "not_in_policy"),
+    ] {
+        let said = |line: &Value| line["sni"] == name && line["reason"] == reason;
+        let wanted = |line: &str| serde_json::from_str(line).is_ok_and(|line| said(&line));
+        running.stdout.wait_for_line(wanted).with_context(|| format!("{name}: {reason}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn haproxy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
+    let Some(world) = World::open(&["haproxy"], PUBLIC)? else { return Ok(()) };
+    let line = "acl other var(txn.sni) -m str mine.blob.core.windows.net";
+    let file = world.write("haproxy.cfg", &widened::export(Format::Haproxy, &[line])?)?;
+    let _running = world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))?;
+    probes::ask_widened(&world)
+}
+
+#[test]
+fn haproxy_takes_a_long_list() -> Result<()> {
+    if require_program("haproxy") {
+        check(&widened::long(Format::Haproxy)?).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+fn ask(address: Ipv4Addr, probes: impl Fn(&World) -> Result<usize>) -> Result<Option<usize>> {
+    let Some(world) = World::open(&["haproxy"], address)? else { return Ok(None) };
+    let _running = start(&world)?;
+    probes(&world).map(Some)
+}
+
+fn start(world: &World) -> Result<Running> {
+    let file = world.write("haproxy.cfg", &World::export(Format::Haproxy)?)?;
+    world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))
+}
+
+fn check(text: &str) -> Verdict {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("a file");
+    consumer::run(Command::new("haproxy").args(["-c", "-f"]).arg(file.path()))
+}
