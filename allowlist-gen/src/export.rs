@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An export holds every entry or fails: it never drops one, and never widens one. What a format can say
-//! stands in its [`About`], and [`Sheet::new`](sheet::Sheet) refuses what it can't say, so that no format has to.
+//! stands in its [`About`], and `Sheet::new` refuses what it can't say, so that no format has to.
 //! Each format has a file of its own, in the folder of those like it.
 
 #![allow(clippy::unnecessary_wraps, reason = "every format has the same signature")]

@@ -1,7 +1,5 @@
 //! Every format, held to its consumer: what we write is what the real program takes, and lets exactly the list pass.
 
-#![allow(dead_code, reason = "for now")]
-
 mod address;
 mod arm;
 mod az;

@@ -1,7 +1,5 @@
 //! Puts other people's texts where they can do no harm: into one line, between quotes, or both.
 
-#![allow(dead_code, reason = "for now")]
-
 use ringfence_config::snippet::escape;
 
 /// `text` in one line, between quotes and cut at 120 characters: for comments, which end with the line and begin

@@ -1,8 +1,6 @@
 //! Decides what a format gets to see: the entries that it can say, all of them, in one order, with the words that
 //! all formats share.
 
-#![allow(dead_code, reason = "for now")]
-
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -218,15 +216,6 @@ impl<'a> Sheet<'a> {
             groups[at].hosts.push(host.clone());
         }
         groups
-    }
-
-    /// The private addresses of all hosts, each once, in ascending order.
-    pub(super) fn addresses(&self) -> Vec<Pin> {
-        let mut pins: Vec<Pin> =
-            self.hosts.iter().flat_map(|host| host.addresses).copied().collect();
-        pins.sort_unstable();
-        pins.dedup();
-        pins
     }
 
     /// What the file says of itself, in lines that begin with `prefix`, `# ` say, and are at most 100 characters wide.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use allowlist_gen::export::Format;
 use anyhow::{Result, bail, ensure};
-use ringfence_config::Role;
+use ringfence_config::{Entry, Port, Role};
 use test_support::require;
 
 use super::stage::{Seen, Stage, head};
@@ -98,6 +98,7 @@ fn judge(
     let names: BTreeSet<String> = lists.iter().flat_map(List::hosts).collect();
     let stage = Stage::open(names.iter().map(String::as_str).chain(STRANGERS))?;
     stage.listen("10.99.0.1:80", registry)?;
+    stage.listen("10.99.0.1:8443", registry)?;
 
     for list in &lists {
         let text = list.export(format)?.text;
@@ -146,12 +147,16 @@ fn judge(
     Ok(())
 }
 
-/// The hosts that images can be named after.
+/// What images can be named after: hosts, with the port where it is another than 443.
 fn registries(list: &List) -> Vec<String> {
     let entries = list.allowlist.entries().iter();
     let registries =
         entries.filter(|entry| !matches!(entry.role, Role::Data(..) | Role::StorageAccount));
-    registries.map(|entry| entry.host.as_str().to_owned()).collect()
+    let named = |entry: &Entry, port: Port| match port {
+        Port::HTTPS => entry.host.as_str().to_owned(),
+        port => format!("{}:{port}", entry.host.as_str()),
+    };
+    registries.flat_map(|entry| entry.ports.iter().map(move |port| named(entry, port))).collect()
 }
 
 /// A registry that has one image, which is empty: <https://distribution.github.io/distribution/spec/api/>
