@@ -1,14 +1,16 @@
 //! Checkers of ours around other people's libraries: Python programs in `tests/exports/consumers` that answer line by
 //! line, so that a library that is slow to load is loaded once.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::consumer::Verdict;
 use crate::{consumer, lists};
 
 /// A checker that is running; dropping it ends it.
@@ -24,7 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Checker {
     /// Starts `script` with the Python of `environment`, which says so if it isn't installed.
-    pub(crate) fn start(environment: &str, script: &str, arguments: &[&Path]) -> Option<Self> {
+    pub(crate) fn start(environment: &str, script: &str, arguments: &[&OsStr]) -> Option<Self> {
         let python = consumer::installed(&format!("{environment}/bin/python"))?;
         let folder = python.ancestors().nth(2).expect("it is in a folder of `bin`").to_owned();
         let mut child = Command::new(&python)
@@ -59,6 +61,11 @@ impl Checker {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer["ok"].take()),
         }
+    }
+
+    /// Whether it takes `text`.
+    pub(crate) fn judge(&mut self, text: &str) -> Verdict {
+        self.ask(&text.into()).map(drop)
     }
 
     /// The version of a package in its environment.

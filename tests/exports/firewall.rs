@@ -9,78 +9,12 @@ mod palo_alto;
 mod suricata;
 mod windows;
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-
 use allowlist_gen::export::{self, Error, Export, Format};
 use ringfence_config::Issue;
 use ringfence_config::document::{self, Document};
-use test_support::PATIENCE;
 
-use crate::consumer::{self, Verdict};
+use crate::consumer::Verdict;
 use crate::lists;
-
-/// A script in `tests/exports/consumers` that answers for one text after the other: most of its time goes into the
-/// libraries that it loads.
-struct Checker {
-    process: Child,
-    questions: ChildStdin,
-    answers: Receiver<String>,
-}
-
-impl Checker {
-    /// Starts `script`, if what it needs is installed.
-    fn start(script: &str, arguments: &[&str]) -> Option<Self> {
-        let python = consumer::installed("py/bin/python")?;
-        let mut process = Command::new(python)
-            .arg(script_folder().join(script))
-            .args(arguments)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let questions = process.stdin.take().expect("a pipe");
-        let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let (sender, answers) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Some(Self { process, questions, answers })
-    }
-
-    fn judge(&mut self, text: &str) -> Verdict {
-        let question = serde_json::to_string(text).expect("a string is JSON");
-        writeln!(self.questions, "{question}").expect("the script listens");
-        let answer = self.answers.recv_timeout(6 * PATIENCE).expect("the script answers in time");
-        let said: Option<String> = serde_json::from_str(&answer).expect("a verdict");
-        said.map_or(Ok(()), Err)
-    }
-}
-
-impl Drop for Checker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn script_folder() -> PathBuf {
-    lists::tests().join("exports/consumers")
-}
-
-/// The version of a Python package among the consumers.
-fn python_version(package: &str) -> String {
-    let python = consumer::installed("py/bin/python").expect("it ran before");
-    let code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))";
-    consumer::first_line(Command::new(python).args(["-c", code, package]))
-}
 
 /// Lists of what no other list has: other ports, blocks of addresses, long names, and more than fits into one rule.
 fn unusual() -> [(&'static str, String); 3] {

@@ -12,7 +12,7 @@ impl Terraform {
     /// Starts it; `None` if it isn't installed.
     pub(crate) fn start() -> Option<Self> {
         let types = consumer::installed("terraform")?;
-        Checker::start("py", "terraform.py", &[&types]).map(Self)
+        Checker::start("py", "terraform.py", &[types.as_os_str()]).map(Self)
     }
 
     /// The resources of `text`, by `kind.name`, if the provider takes their arguments.

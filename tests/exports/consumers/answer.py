@@ -8,6 +8,11 @@ class Refusal(Exception):
     """What is wrong with what was asked about."""
 
 
+def require(condition, said):
+    if not condition:
+        raise Refusal(said)
+
+
 def answer(check):
     """Asks `check` about each line; whatever it raises is why the line is refused."""
     for line in sys.stdin:

@@ -11,7 +11,7 @@ import re
 import botocore.session
 from botocore.validate import ParamValidator
 
-from verdicts import require, serve
+from answer import answer, require
 
 MODEL = botocore.session.get_session().get_service_model("network-firewall")
 SHAPE = MODEL.operation_model("CreateRuleGroup").input_shape
@@ -55,4 +55,4 @@ def walk(value, shape, path):
             walk(inner, shape.value, f"{path}/{name}")
 
 
-serve(check)
+answer(check)

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 
-from verdicts import require, serve
+from answer import answer, require
 
 MODULES = {
     "firewall address": "address",
@@ -123,4 +123,4 @@ def named(name, longest):
 
 
 SCHEMAS = {table: schema(sys.argv[1], module) for table, module in MODULES.items()}
-serve(check)
+answer(check)

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 
-from verdicts import require, serve
+from answer import answer, require
 
 HOST = re.compile(r"([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z0-9-]+")
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -46,4 +46,4 @@ def url_list(text):
     require(found.values == json.loads(text)["values"], "another list")
 
 
-serve({"policy": policy, "list": url_list}[sys.argv[1]])
+answer({"policy": policy, "list": url_list}[sys.argv[1]])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from panos.objects import CustomUrlCategory, ServiceObject
 from panos.policies import SecurityRule
 
-from verdicts import require, serve
+from answer import answer, require
 
 # Where an object stands, what it is in the SDK, and how long its name may be.
 KINDS = {
@@ -130,4 +130,4 @@ def rule(entry, made):
     require(len(entry.findtext("description")) <= 1024, "a description is too long")
 
 
-serve(check)
+answer(check)

@@ -4,7 +4,8 @@ use allowlist_gen::export::{self, Format};
 use serde_json::Value;
 use test_support::require_program;
 
-use super::{Checker, accepts_unusual, entry, export_text, python_version, suricata};
+use super::{accepts_unusual, entry, export_text, suricata};
+use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
 use crate::{lists, matrix};
 
@@ -12,7 +13,7 @@ const CONSUMER: &str = "botocore; patterns, maxima and capacity by our own walk 
 
 #[test]
 fn botocore_takes_the_rule_group() {
-    let Some(mut botocore) = Checker::start("aws.py", &[]) else { return };
+    let Some(mut botocore) = Checker::start("py", "aws.py", &[]) else { return };
     let mut accepts = |text: &str| botocore.judge(text);
     let judgement = consumer::judge(
         Format::AwsNetworkFirewall,
@@ -29,13 +30,13 @@ fn botocore_takes_the_rule_group() {
         &mut accepts,
     );
     accepts_unusual(Format::AwsNetworkFirewall, &[], &mut accepts);
-    let version = python_version("botocore");
+    let version = botocore.version("botocore");
     matrix::record(Format::AwsNetworkFirewall, CONSUMER, &version, judgement);
 }
 
 #[test]
 fn botocore_takes_the_list_of_domains() {
-    let Some(mut botocore) = Checker::start("aws.py", &[]) else { return };
+    let Some(mut botocore) = Checker::start("py", "aws.py", &[]) else { return };
     let mut accepts = |text: &str| botocore.judge(text);
     let judgement = consumer::judge(
         Format::AwsNetworkFirewallList,
@@ -49,7 +50,7 @@ fn botocore_takes_the_list_of_domains() {
         &mut accepts,
     );
     accepts_unusual(Format::AwsNetworkFirewallList, &["ports", "long"], &mut accepts);
-    let version = python_version("botocore");
+    let version = botocore.version("botocore");
     matrix::record(Format::AwsNetworkFirewallList, CONSUMER, &version, judgement);
 }
 

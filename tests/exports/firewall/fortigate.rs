@@ -2,17 +2,20 @@
 
 use allowlist_gen::export::Format;
 
-use super::{Checker, accepts_unusual};
+use super::accepts_unusual;
+use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
-use crate::matrix;
+use crate::{lists, matrix};
 
 #[test]
 fn the_schema_of_fortios_takes_the_commands() {
     let Some(newest) = consumer::installed("ansible/fortios_firewall_service_custom.py") else {
         return;
     };
-    let modules = newest.parent().expect("a folder").to_string_lossy().into_owned();
-    let Some(mut schema) = Checker::start("fortigate.py", &[&modules]) else { return };
+    let modules = newest.parent().expect("a folder");
+    let Some(mut schema) = Checker::start("py", "fortigate.py", &[modules.as_os_str()]) else {
+        return;
+    };
     let mut accepts = |text: &str| schema.judge(text);
     let judgement = consumer::judge(
         Format::Fortigate,
@@ -44,7 +47,8 @@ fn the_schema_of_fortios_takes_the_commands() {
 
 /// The version of the package that the modules came in.
 fn ansible_version() -> String {
-    let list = std::fs::read_to_string(super::script_folder().join("ansible.txt")).expect("a list");
+    let list = std::fs::read_to_string(lists::tests().join("exports/consumers/ansible.txt"))
+        .expect("a list");
     let pinned = list.lines().find_map(|line| line.strip_prefix("ansible=="));
     format!("ansible {}", pinned.expect("it is pinned"))
 }

@@ -4,13 +4,14 @@ use std::process::Command;
 
 use allowlist_gen::export::Format;
 
-use super::{Checker, accepts_unusual, python_version};
+use super::accepts_unusual;
+use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
 use crate::{lists, matrix};
 
 #[test]
 fn the_compute_library_takes_the_policy() {
-    let Some(mut library) = Checker::start("gcp.py", &["policy"]) else { return };
+    let Some(mut library) = Checker::start("py", "gcp.py", &["policy".as_ref()]) else { return };
     let mut accepts = |text: &str| library.judge(text);
     let judgement = consumer::judge(
         Format::GcpFirewall,
@@ -31,14 +32,14 @@ fn the_compute_library_takes_the_policy() {
     matrix::record(
         Format::GcpFirewall,
         consumer,
-        &python_version("google-cloud-compute"),
+        &library.version("google-cloud-compute"),
         judgement,
     );
 }
 
 #[test]
 fn the_network_security_library_takes_the_url_list() {
-    let Some(mut library) = Checker::start("gcp.py", &["list"]) else { return };
+    let Some(mut library) = Checker::start("py", "gcp.py", &["list".as_ref()]) else { return };
     let mut accepts = |text: &str| library.judge(text);
     let judgement = consumer::judge(
         Format::GcpUrlList,
@@ -54,7 +55,7 @@ fn the_network_security_library_takes_the_url_list() {
     );
     accepts_unusual(Format::GcpUrlList, &["ports", "long"], &mut accepts);
     let consumer = "google-cloud-network-security; values by our own reader";
-    let version = python_version("google-cloud-network-security");
+    let version = library.version("google-cloud-network-security");
     matrix::record(Format::GcpUrlList, consumer, &version, judgement);
 }
 

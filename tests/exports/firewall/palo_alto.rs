@@ -2,7 +2,8 @@
 
 use allowlist_gen::export::Format;
 
-use super::{Checker, accepts_unusual, python_version};
+use super::accepts_unusual;
+use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
 use crate::lists;
 use crate::lookalikes::{LISTED, STRANGERS};
@@ -10,7 +11,7 @@ use crate::matrix;
 
 #[test]
 fn the_sdk_writes_the_same_objects() {
-    let Some(mut sdk) = Checker::start("paloalto.py", &[]) else { return };
+    let Some(mut sdk) = Checker::start("py", "paloalto.py", &[]) else { return };
     let mut accepts = |text: &str| sdk.judge(text);
     let judgement = consumer::judge(
         Format::PaloAlto,
@@ -29,7 +30,7 @@ fn the_sdk_writes_the_same_objects() {
     );
     accepts_unusual(Format::PaloAlto, &[], &mut accepts);
     let consumer = "pan-os-python; values by our own reader";
-    matrix::record(Format::PaloAlto, consumer, &python_version("pan-os-python"), judgement);
+    matrix::record(Format::PaloAlto, consumer, &sdk.version("pan-os-python"), judgement);
 }
 
 /// Nothing of Palo Alto's can be had that reads a URL list: this one does as their pages say.
