@@ -1,16 +1,13 @@
 //! The proxy of AKS clusters: what az, ARM's schema and Terraform's provider take it for.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use allowlist_gen::export::Format;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::az::Az;
+use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
-use crate::lists::{self, List};
-use crate::matrix::{self, Judgement};
+use crate::{arm, lists, matrix};
 
 const MUTATIONS: [Mutation; 4] = [
     Mutation { from: "\"httpsProxy\"", to: "\"httpsProxyy\"" },
@@ -21,29 +18,108 @@ const MUTATIONS: [Mutation; 4] = [
 
 #[test]
 fn az_sends_the_configuration_that_arm_takes() {
-    let Some(az) = consumer::installed("az/bin/python") else { return };
-    if consumer::installed("py/bin/python").is_none() {
-        return;
-    }
-    let version = version(&az, "azure-cli");
+    let Some(mut az) = Az::start() else { return };
     for format in [Format::Aks, Format::AksArm] {
-        let judgement = judge(format, &MUTATIONS, |texts| {
-            let sent = answers(
-                Command::new(&az).arg(script("aks_az.py")).arg(format.name()),
-                format,
-                texts,
-            );
-            let sent = texts.iter().zip(sent).map(|(text, sent)| is_what_was_given(text, &sent?));
-            sent.map(|sent| read(Format::Aks, &[sent?]).remove(0)).collect()
+        let judgement = consumer::judge(format, &MUTATIONS, |text| {
+            let given = config_in(format, text)?;
+            for command in commands(format) {
+                let sent = sent(&mut az, command, text)?;
+                if sent != given {
+                    return Err(format!("`{command}` sends {sent}"));
+                }
+            }
+            let missing = |key: &&str| given.get(key).is_none();
+            if let Some(key) =
+                ["httpProxy", "httpsProxy", "noProxy"].iter().find(|key| missing(key))
+            {
+                return Err(format!("there is no `{key}`"));
+            }
+            arm::definition(SCHEMA, "ManagedClusterHttpProxyConfig", &given)
         });
-        matrix::record(format, "az and ARM's schema", &version, judgement);
+        matrix::record(format, "az and ARM's schema", &az.version(), judgement);
     }
+}
+
+/// What makes a cluster, and what changes one.
+fn commands(format: Format) -> &'static [&'static str] {
+    match format {
+        Format::AksArm => &[
+            "az deployment group create --no-prompt --no-wait -g group --template-file cluster.json \
+             --parameters @config.json",
+        ],
+        _ => &[
+            "az aks create --no-wait --no-ssh-key -l eastus -g group -n new --http-proxy-config config.json",
+            "az aks update --no-wait -g group -n aks --http-proxy-config config.json",
+        ],
+    }
+}
+
+/// The configuration that `command` sends when it is given `text`.
+fn sent(az: &mut Az, command: &str, text: &str) -> Result<Value, String> {
+    let files = json!({ "config.json": text, "cluster.json": template().to_string() });
+    let Value::Object(state) = json!({ CLUSTER: cluster() }) else { unreachable!("it is one") };
+    let run = az.run(command, &files, &json!({}), &state)?;
+    let body = run.requests.iter().rfind(|request| !request.body.is_null());
+    let properties = &body.ok_or("nothing is sent")?.body["properties"];
+    let config = properties
+        .pointer("/parameters/httpProxyConfig/value")
+        .or_else(|| properties.get("httpProxyConfig"));
+    config.cloned().ok_or_else(|| format!("no configuration in {properties}"))
+}
+
+/// The configuration in what `az` is given.
+fn config_in(format: Format, text: &str) -> Result<Value, String> {
+    let mut given: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if format == Format::Aks {
+        return Ok(given);
+    }
+    let schema = given["$schema"].as_str().unwrap_or_default();
+    if !schema.ends_with("/2019-04-01/deploymentParameters.json#") {
+        return Err(format!("`{schema}` is no file of parameters"));
+    }
+    let value = given.pointer_mut("/parameters/httpProxyConfig/value");
+    value.map(Value::take).ok_or_else(|| "there is no `httpProxyConfig`".to_owned())
+}
+
+/// A cluster that takes the parameter, as the format's notes say.
+fn template() -> Value {
+    json!({
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "parameters": { "httpProxyConfig": { "type": "object" } },
+        "resources": [{
+            "type": "Microsoft.ContainerService/managedClusters",
+            "apiVersion": "2026-05-01",
+            "name": "aks",
+            "location": "eastus",
+            "properties": { "httpProxyConfig": "[parameters('httpProxyConfig')]" },
+        }],
+    })
+}
+
+/// A cluster that is there already.
+fn cluster() -> Value {
+    let identity = json!({ "clientId": SUBSCRIPTION, "objectId": SUBSCRIPTION, "resourceId": "x" });
+    json!({
+        "id": CLUSTER,
+        "name": "aks",
+        "location": "eastus",
+        "type": "Microsoft.ContainerService/ManagedClusters",
+        "identity": { "type": "SystemAssigned", "principalId": SUBSCRIPTION, "tenantId": SUBSCRIPTION },
+        "properties": {
+            "provisioningState": "Succeeded",
+            "agentPoolProfiles": [{ "name": "nodepool1", "count": 1, "mode": "System" }],
+            "networkProfile": { "loadBalancerSku": "standard", "outboundType": "loadBalancer" },
+            "servicePrincipalProfile": { "clientId": "msi" },
+            "identityProfile": { "kubeletidentity": identity },
+        },
+    })
 }
 
 #[test]
 fn bicep_is_read_as_what_arm_takes() {
-    let Some(python) = consumer::installed("py/bin/python") else { return };
-    let judgement = judge(
+    let Some(mut reader) = reader(Format::AksBicep) else { return };
+    let judgement = consumer::judge(
         Format::AksBicep,
         &[
             Mutation { from: "httpsProxy:", to: "httpsProxyy:" },
@@ -51,19 +127,16 @@ fn bicep_is_read_as_what_arm_takes() {
             Mutation { from: "'http://proxy.corp.example:3128/'", to: "3128" },
             Mutation { from: "@export()\n", to: "" },
         ],
-        |texts| read(Format::AksBicep, texts),
+        |text| reader.judge(text),
     );
-    let version = version(&python, "pycep-parser");
+    let version = reader.version("pycep-parser");
     matrix::record(Format::AksBicep, "pycep-parser and ARM's schema", &version, judgement);
 }
 
 #[test]
 fn terraform_is_read_as_what_the_provider_takes() {
-    let Some(python) = consumer::installed("py/bin/python") else { return };
-    if consumer::installed(TYPES).is_none() {
-        return;
-    }
-    let judgement = judge(
+    let Some(mut reader) = reader(Format::AksTerraform) else { return };
+    let judgement = consumer::judge(
         Format::AksTerraform,
         &[
             Mutation { from: "#   https_proxy =", to: "#   httpss_proxy =" },
@@ -71,30 +144,31 @@ fn terraform_is_read_as_what_the_provider_takes() {
             Mutation { from: "\"contoso.azurecr.io\",", to: "contoso.," },
             Mutation { from: "\"http://proxy.corp.example:3128/\"", to: "[]" },
         ],
-        |texts| read(Format::AksTerraform, texts),
+        |text| reader.judge(text),
     );
-    let version = version(&python, "python-hcl2");
     let consumer = "python-hcl2 and the provider's types";
-    matrix::record(Format::AksTerraform, consumer, &version, judgement);
+    matrix::record(Format::AksTerraform, consumer, &reader.version("python-hcl2"), judgement);
 }
 
 /// All four say the same of a list: what `no-proxy` says, the proxy, and the certificates.
 #[test]
 fn all_four_say_the_same() {
-    if consumer::installed("py/bin/python").is_none() || consumer::installed(TYPES).is_none() {
+    let (Some(mut bicep), Some(mut terraform)) =
+        (reader(Format::AksBicep), reader(Format::AksTerraform))
+    else {
         return;
-    }
-    let lists = lists::all();
-    let exports = |format| -> Vec<String> {
-        let export = |list: &List| list.export(format).expect("the list can be written").text;
-        lists.iter().map(export).collect()
     };
-    let hosts = exports(Format::NoProxy);
-    for format in [Format::Aks, Format::AksArm, Format::AksBicep, Format::AksTerraform] {
-        let configs = read(format, &exports(format));
-        for ((list, hosts), config) in lists.iter().zip(&hosts).zip(configs) {
+    for list in lists::all() {
+        let export = |format| list.export(format).expect("the list can be written").text;
+        let hosts = export(Format::NoProxy);
+        let hosts: Vec<&str> = hosts.trim_end().split_terminator(',').collect();
+        for format in [Format::Aks, Format::AksArm, Format::AksBicep, Format::AksTerraform] {
+            let config = match format {
+                Format::AksBicep => bicep.ask(&export(format).into()),
+                Format::AksTerraform => terraform.ask(&export(format).into()),
+                _ => config_in(format, &export(format)),
+            };
             let config = config.expect("it is read");
-            let hosts: Vec<&str> = hosts.trim_end().split_terminator(',').collect();
             assert_eq!(config["noProxy"], json!(hosts), "{} of {}", format.name(), list.name);
             let is_on = config.get("enabled").is_none_or(|enabled| *enabled == Value::Bool(true));
             assert!(is_on, "{} of {}", format.name(), list.name);
@@ -107,60 +181,11 @@ fn all_four_say_the_same() {
     }
 }
 
-/// What a consumer makes of a text.
-type Answer = Result<Value, String>;
-
-/// As `consumer::judge`, for a consumer that is slow to start and takes many texts at once.
-fn judge(
-    format: Format,
-    mutations: &[Mutation],
-    consumer: impl Fn(&[String]) -> Vec<Answer>,
-) -> Judgement {
-    let exports = lists::all().into_iter().filter_map(|list| list.export(format).ok());
-    let mut texts: Vec<String> = exports.map(|export| export.text).collect();
-    let contoso = lists::contoso().export(format).expect("the list can be written").text;
-    texts.extend(mutations.iter().map(|Mutation { from, to }| contoso.replacen(from, to, 1)));
-    let answers = consumer(&texts);
-    let answers: BTreeMap<&String, Answer> = texts.iter().zip(answers).collect();
-    consumer::judge(format, mutations, |text| answers[&text.to_owned()].clone().map(drop))
-}
-
-/// The configuration in each text, with ARM's keys.
-fn read(format: Format, texts: &[String]) -> Vec<Answer> {
-    let python = consumer::installed("py/bin/python").unwrap_or_default();
-    let types = consumer::installed(TYPES).unwrap_or_default();
-    let mut reader = Command::new(python);
+/// What finds the configuration in Bicep and in Terraform, with ARM's keys; `None` if it isn't installed.
+fn reader(format: Format) -> Option<Checker> {
+    let types = consumer::installed(TYPES)?;
     let schemas = lists::tests().join("fixtures/schemas/arm");
-    reader.arg(script("aks.py")).arg(format.name()).arg(schemas).arg(types);
-    answers(&mut reader, format, texts)
-}
-
-/// Runs `command` on a file of each text, and takes a line of JSON for each.
-fn answers(command: &mut Command, format: Format, texts: &[String]) -> Vec<Answer> {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (number, text) in texts.iter().enumerate() {
-        let file = folder.path().join(format!("{number}-{}", format.about().file));
-        std::fs::write(&file, text).expect("a file");
-        command.arg(file);
-    }
-    let output = command.env("LANG", "C.UTF-8").output().expect("the program runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let answers: Vec<Value> =
-        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(answers.len(), texts.len(), "{said}\n{failed}");
-    let answer = |mut answer: Value| match answer["refused"].as_str() {
-        Some(why) => Err(why.to_owned()),
-        None => Ok(answer["config"].take()),
-    };
-    answers.into_iter().map(answer).collect()
-}
-
-/// What az sent, if that is the configuration in `text`.
-fn is_what_was_given(text: &str, sent: &Value) -> Result<String, String> {
-    let given: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let given = given.pointer("/parameters/httpProxyConfig/value").unwrap_or(&given);
-    if sent == given { Ok(sent.to_string()) } else { Err(format!("az sends {sent}")) }
+    Checker::start("py", "aks.py", &[format.name().as_ref(), schemas.as_ref(), types.as_ref()])
 }
 
 fn decoded(base64: &str) -> String {
@@ -168,13 +193,8 @@ fn decoded(base64: &str) -> String {
     String::from_utf8(bytes).expect("PEM")
 }
 
-fn version(python: &Path, package: &str) -> String {
-    let version = format!("import importlib.metadata as m; print(m.version('{package}'))");
-    consumer::first_line(Command::new(python).args(["-c", &version]))
-}
-
-fn script(name: &str) -> PathBuf {
-    lists::tests().join("exports/consumers").join(name)
-}
-
+const SCHEMA: &str = "Microsoft.ContainerService-httpProxyConfig-2026-05-01.json";
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+const CLUSTER: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/group/providers/\
+                       Microsoft.ContainerService/managedClusters/aks";
 const TYPES: &str = "terraform/kubernetes-cluster/index.d.ts";

@@ -1,8 +1,7 @@
-"""Says what an AKS cluster's proxy would be, or why it wouldn't: aks.py FORMAT SCHEMAS TYPES FILE…
+"""Says what an AKS cluster's proxy would be, or why it wouldn't: aks.py FORMAT SCHEMAS TYPES
 
-FORMAT is `aks`, `aks-arm`, `aks-bicep` or `aks-terraform`; SCHEMAS the folder of ARM's schemas; TYPES the file of types
-that is made from the Terraform provider's schema. Each file's answer is a line of JSON on standard output:
-`{"config": …}`, with the keys that ARM has for it, or `{"refused": "…"}`.
+FORMAT is `aks-bicep` or `aks-terraform`; SCHEMAS the folder of ARM's schemas; TYPES the file of types that is made from
+the Terraform provider's schema. The answer has the keys that ARM has for it.
 """
 
 import json
@@ -13,44 +12,28 @@ from pathlib import Path
 import hcl2
 import jsonschema
 import pycep
+from answer import answer, require
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
-
-def main(kind, schemas, types, *files):
-    readers = {"aks": aks, "aks-arm": arm, "aks-bicep": bicep, "aks-terraform": lambda text: terraform(text, types)}
-    for file in files:
-        try:
-            config = readers[kind](Path(file).read_text())
-            validate(config, Path(schemas))
-            answer = {"config": config}
-        except Exception as error:
-            answer = {"refused": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer))
+FORMAT, SCHEMAS, TYPES = sys.argv[1:]
 
 
-def aks(text):
-    return json.loads(text)
-
-
-def arm(text):
-    document = json.loads(text)
-    expect(set(document) == {"$schema", "contentVersion", "parameters"}, "keys of a file of parameters")
-    expect(document["$schema"].endswith("/2019-04-01/deploymentParameters.json#"), "its schema")
-    (name, parameter), = document["parameters"].items()
-    expect(name == "httpProxyConfig" and set(parameter) <= {"value", "metadata"}, "one parameter")
-    return parameter["value"]
+def read(text):
+    config = {"aks-bicep": bicep, "aks-terraform": terraform}[FORMAT](text)
+    validate(config, Path(SCHEMAS))
+    return config
 
 
 def bicep(text):
     variables = pycep.BicepParser().parse(text=text)["variables"]
     (name, variable), = variables.items()
-    expect(name == "httpProxyConfig", "one variable")
-    expect(variable["decorators"] == [{"type": "export"}], "which is exported")
+    require(name == "httpProxyConfig", "one variable")
+    require(variable["decorators"] == [{"type": "export"}], "which is exported")
     return variable["value"]
 
 
-def terraform(text, types):
+def terraform(text):
     """The values of `locals`, put where the block at the end of the file wants them."""
     options = hcl2.SerializationOptions(strip_string_quotes=True)
     load = lambda text: hcl2.loads(text, serialization_options=options)
@@ -58,20 +41,20 @@ def terraform(text, types):
     cluster = load('resource "azurerm_kubernetes_cluster" "aks" {\n' + block + "}\n")
     block = one(one(one(cluster["resource"])["azurerm_kubernetes_cluster"])["aks"])["http_proxy_config"]
     values = one(load(text)["locals"])["aks_http_proxy"]
-    known = interface(Path(types).read_text())
+    known = interface(Path(TYPES).read_text())
     config = {}
     for argument, source in one(block).items():
         if argument.startswith("__"):
             continue
         prefix = "${local.aks_http_proxy."
-        expect(source.startswith(prefix) and source.endswith("}"), f"{argument} is a local value")
-        expect(argument in known, f"{argument} is an argument of the provider's")
+        require(source.startswith(prefix) and source.endswith("}"), f"{argument} is a local value")
+        require(argument in known, f"{argument} is an argument of the provider's")
         value = values.pop(source[len(prefix):-1])
         name, kind = known[argument]
-        expect(value is None or isinstance(value, list if kind == "string[]" else str), f"{argument} is {kind}")
+        require(value is None or isinstance(value, list if kind == "string[]" else str), f"{argument} is {kind}")
         if value is not None:
             config[name] = value
-    expect(not [name for name in values if not name.startswith("__")], "every value is used")
+    require(not [name for name in values if not name.startswith("__")], "every value is used")
     return config
 
 
@@ -85,7 +68,7 @@ def interface(types):
 def one(value):
     if not isinstance(value, list):
         return value
-    expect(len(value) == 1, "one of them")
+    require(len(value) == 1, "one of them")
     return value[0]
 
 
@@ -101,9 +84,4 @@ def validate(config, schemas):
     jsonschema.Draft4Validator(definition, registry=registry).validate(config)
 
 
-def expect(condition, what):
-    if not condition:
-        raise ValueError(f"not so: {what}")
-
-
-main(*sys.argv[1:])
+answer(read)
