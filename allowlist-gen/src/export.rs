@@ -50,7 +50,7 @@ macro_rules! formats {
         }
 
         impl Format {
-            /// Every format, those of a kind together.
+            /// Every format, those for one sort of target together.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// The name on the command line, in file names and in messages.
@@ -96,6 +96,72 @@ formats! {
     Csv, "csv", plain::csv;
     /// The forward proxy squid, configured in full
     Squid, "squid", proxy::squid;
+    /// Envoy as a forward proxy for CONNECT, configured in full
+    Envoy, "envoy", proxy::envoy;
+    /// Envoy as a transparent proxy by server name (SNI), configured in full
+    EnvoySni, "envoy-sni", proxy::envoy_sni;
+    /// HAProxy as a transparent proxy by server name (SNI), configured in full
+    Haproxy, "haproxy", proxy::haproxy;
+    /// nginx as a transparent proxy by server name (SNI), configured in full
+    Nginx, "nginx", proxy::nginx;
+    /// The forward proxy tinyproxy: the file of its filter
+    Tinyproxy, "tinyproxy", proxy::tinyproxy;
+    /// The forward proxy privoxy: an actions file
+    Privoxy, "privoxy", proxy::privoxy;
+    /// The forward proxy smokescreen: its ACL in YAML
+    Smokescreen, "smokescreen", proxy::smokescreen;
+    /// The SOCKS server dante: its rules
+    Dante, "dante", proxy::dante;
+    /// Azure Firewall: a rule collection group, as a deployment template
+    AzureFirewall, "azure-firewall", azure::firewall;
+    /// Azure Firewall: a rule collection group, in Bicep
+    AzureFirewallBicep, "azure-firewall-bicep", azure::firewall_bicep;
+    /// Azure Firewall: a rule collection group, in Terraform
+    AzureFirewallTerraform, "azure-firewall-terraform", azure::firewall_terraform;
+    /// A network security group's rules for private endpoints, by azure-cli
+    AzureNsg, "azure-nsg", azure::nsg;
+    /// Records of private endpoints in Azure's private DNS zones, by azure-cli
+    AzurePrivateDns, "azure-private-dns", azure::private_dns;
+    /// Azure DNS security policy: no other registries are looked up, as a deployment template
+    AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
+    /// A URL list that Palo Alto firewalls fetch
+    PaloAltoEdl, "palo-alto-edl", firewall::palo_alto_edl;
+    /// Set commands for Palo Alto firewalls: URL categories and rules
+    PaloAlto, "palo-alto", firewall::palo_alto;
+    /// CLI commands for FortiGate: addresses, groups and policies
+    Fortigate, "fortigate", firewall::fortigate;
+    /// Suricata rules that pass TLS to exactly these names
+    Suricata, "suricata", firewall::suricata;
+    /// A rule group of Suricata rules for AWS Network Firewall
+    AwsNetworkFirewall, "aws-network-firewall", firewall::aws_network_firewall;
+    /// A rule group of domains for AWS Network Firewall, which denies all other TLS
+    AwsNetworkFirewallList, "aws-network-firewall-list", firewall::aws_network_firewall_list;
+    /// A network firewall policy of Google Cloud
+    GcpFirewall, "gcp-firewall", firewall::gcp_firewall;
+    /// A URL list for Google Cloud's Secure Web Proxy
+    GcpUrlList, "gcp-url-list", firewall::gcp_url_list;
+    /// A PowerShell script for Windows Firewall
+    WindowsFirewall, "windows-firewall", firewall::windows;
+    /// A GitHub Actions workflow whose runner blocks the rest
+    HardenRunner, "harden-runner", firewall::harden_runner;
+    /// A table of nftables that holds clients to the list
+    Nftables, "nftables", address::nftables;
+    /// Sets of addresses and ports, for rules of your own
+    Ipset, "ipset", address::ipset;
+    /// Chains of iptables and ip6tables that hold clients to the list
+    Iptables, "iptables", address::iptables;
+    /// A policy of firewalld that holds clients to the list
+    Firewalld, "firewalld", address::firewalld;
+    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
+    Rpz, "rpz", dns::rpz;
+    /// Lines of a hosts file, for hosts behind private endpoints
+    Hosts, "hosts", dns::hosts;
+    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
+    Zone, "zone", dns::zone;
+    /// Answers of dnsmasq, for hosts behind private endpoints
+    Dnsmasq, "dnsmasq", dns::dnsmasq;
+    /// Answers of Unbound, for hosts behind private endpoints
+    Unbound, "unbound", dns::unbound;
     /// Cilium's policy for pods, by name as DNS resolves it
     Cilium, "cilium", cluster::cilium;
     /// Cilium's policy for pods, by name and server name (SNI)
@@ -116,18 +182,14 @@ formats! {
     Istio, "istio", cluster::istio;
     /// GKE's `FQDNNetworkPolicy`, by domain name
     Gke, "gke", cluster::gke;
-    /// Azure Firewall: a rule collection group, as a deployment template
-    AzureFirewall, "azure-firewall", azure::firewall;
-    /// Azure Firewall: a rule collection group, in Bicep
-    AzureFirewallBicep, "azure-firewall-bicep", azure::firewall_bicep;
-    /// Azure Firewall: a rule collection group, in Terraform
-    AzureFirewallTerraform, "azure-firewall-terraform", azure::firewall_terraform;
-    /// A network security group's rules for private endpoints, by azure-cli
-    AzureNsg, "azure-nsg", azure::nsg;
-    /// Records of private endpoints in Azure's private DNS zones, by azure-cli
-    AzurePrivateDns, "azure-private-dns", azure::private_dns;
-    /// Azure DNS security policy: no other registries are looked up, as a deployment template
-    AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
+    /// The file for `az aks` with `--http-proxy-config`
+    Aks, "aks", client::aks;
+    /// Parameters for the ARM template of an AKS cluster
+    AksArm, "aks-arm", client::aks_arm;
+    /// A Bicep file that the one of an AKS cluster imports
+    AksBicep, "aks-bicep", client::aks_bicep;
+    /// Terraform values for the proxy of an AKS cluster
+    AksTerraform, "aks-terraform", client::aks_terraform;
     /// The value of `NO_PROXY`: registries behind Private Link
     NoProxy, "no-proxy", client::no_proxy;
     /// A file of proxy variables for shells, containers and services
@@ -140,74 +202,12 @@ formats! {
     Podman, "podman", client::podman;
     /// Java's system properties for a proxy
     Java, "java", client::java;
-    /// The file for `az aks` with `--http-proxy-config`
-    Aks, "aks", client::aks;
-    /// Parameters for the ARM template of an AKS cluster
-    AksArm, "aks-arm", client::aks_arm;
-    /// A Bicep file that the one of an AKS cluster imports
-    AksBicep, "aks-bicep", client::aks_bicep;
-    /// Terraform values for the proxy of an AKS cluster
-    AksTerraform, "aks-terraform", client::aks_terraform;
+    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
+    Pac, "pac", proxy::pac;
     /// podman's and skopeo's registries.conf: on Azure, the listed registries only
     RegistriesConf, "registries-conf", client::registries_conf;
     /// podman's and skopeo's policy.json: images of the listed registries only
     PolicyJson, "policy-json", client::policy_json;
-    /// A table of nftables that holds clients to the list
-    Nftables, "nftables", address::nftables;
-    /// Sets of addresses and ports, for rules of your own
-    Ipset, "ipset", address::ipset;
-    /// Chains of iptables and ip6tables that hold clients to the list
-    Iptables, "iptables", address::iptables;
-    /// A policy of firewalld that holds clients to the list
-    Firewalld, "firewalld", address::firewalld;
-    /// Lines of a hosts file, for hosts behind private endpoints
-    Hosts, "hosts", dns::hosts;
-    /// The zone `privatelink.azurecr.io`, or that of another cloud, for BIND and Knot DNS
-    Zone, "zone", dns::zone;
-    /// A Response Policy Zone, with which a resolver knows no registry but the listed ones
-    Rpz, "rpz", dns::rpz;
-    /// Answers of dnsmasq, for hosts behind private endpoints
-    Dnsmasq, "dnsmasq", dns::dnsmasq;
-    /// Answers of Unbound, for hosts behind private endpoints
-    Unbound, "unbound", dns::unbound;
-    /// The forward proxy tinyproxy: the file of its filter
-    Tinyproxy, "tinyproxy", proxy::tinyproxy;
-    /// The forward proxy smokescreen: its ACL in YAML
-    Smokescreen, "smokescreen", proxy::smokescreen;
-    /// The forward proxy privoxy: an actions file
-    Privoxy, "privoxy", proxy::privoxy;
-    /// The SOCKS server dante: its rules
-    Dante, "dante", proxy::dante;
-    /// A proxy auto-configuration file (PAC), which takes the listed hosts to a proxy
-    Pac, "pac", proxy::pac;
-    /// A URL list that Palo Alto firewalls fetch
-    PaloAltoEdl, "palo-alto-edl", firewall::palo_alto_edl;
-    /// Set commands for Palo Alto firewalls: URL categories and rules
-    PaloAlto, "palo-alto", firewall::palo_alto;
-    /// CLI commands for FortiGate: addresses, groups and policies
-    Fortigate, "fortigate", firewall::fortigate;
-    /// Suricata rules that pass TLS to exactly these names
-    Suricata, "suricata", firewall::suricata;
-    /// A rule group of Suricata rules for AWS Network Firewall
-    AwsNetworkFirewall, "aws-network-firewall", firewall::aws_network_firewall;
-    /// A rule group of domains for AWS Network Firewall, which denies all other TLS
-    AwsNetworkFirewallList, "aws-network-firewall-list", firewall::aws_network_firewall_list;
-    /// A GitHub Actions workflow whose runner blocks the rest
-    HardenRunner, "harden-runner", firewall::harden_runner;
-    /// A network firewall policy of Google Cloud
-    GcpFirewall, "gcp-firewall", firewall::gcp_firewall;
-    /// A URL list for Google Cloud's Secure Web Proxy
-    GcpUrlList, "gcp-url-list", firewall::gcp_url_list;
-    /// A PowerShell script for Windows Firewall
-    WindowsFirewall, "windows-firewall", firewall::windows;
-    /// Envoy as a forward proxy for CONNECT, configured in full
-    Envoy, "envoy", proxy::envoy;
-    /// Envoy as a transparent proxy by server name (SNI), configured in full
-    EnvoySni, "envoy-sni", proxy::envoy_sni;
-    /// HAProxy as a transparent proxy by server name (SNI), configured in full
-    Haproxy, "haproxy", proxy::haproxy;
-    /// nginx as a transparent proxy by server name (SNI), configured in full
-    Nginx, "nginx", proxy::nginx;
 }
 
 /// A list in some format.

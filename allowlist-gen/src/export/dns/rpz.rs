@@ -16,7 +16,7 @@ use crate::export::{About, Error, Kind, Scope};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "acr.rpz",
-    kind: Kind::Name,
+    kind: Kind::Lookup,
     scope: Scope::Ports,
     takes: &[],
     needs: &[],
