@@ -55,7 +55,7 @@ pub(super) const VETTING: &str = "\
     reached, Envoy tries the name's other addresses, and those it doesn't check; ringfence checks each.";
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
-    let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 3128)));
+    let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3128)));
     let connect = object([
         ("name", "connect".into()),
         ("address", socket_address(listen)),
