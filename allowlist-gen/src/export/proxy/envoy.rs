@@ -449,7 +449,7 @@ fn json_log(sheet: &Sheet<'_>, listener: &str, fields: &[(&str, &str)]) -> Value
     }
     format.insert("listener".into(), listener.into());
     format.insert("ms".into(), json!({ "total": "%DURATION%" }));
-    format.insert("allowlist".into(), sheet.allowlist.hash().into());
+    format.insert("allowlist".into(), sheet.hash().into());
     filter(
         "envoy.access_loggers.stdout",
         "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",

@@ -106,7 +106,7 @@ fn log_format(sheet: &Sheet<'_>) -> String {
         ("state", "%ts"),
     ];
     let texts = texts.map(|(name, value)| format!(r#""{name}":"{value}""#)).join(",");
-    let hash = sheet.allowlist.hash();
+    let hash = sheet.hash();
     format!(
         r#"{{{texts},"sent":%U,"received":%B,"ms":{{"connect":%Tc,"total":%Tt}},"allowlist":"{hash}"}}"#
     )

@@ -98,7 +98,7 @@ stream {{
 
 /// The log's line, in JSON: <https://nginx.org/en/docs/stream/ngx_stream_log_module.html>.
 fn log_format(sheet: &Sheet<'_>) -> String {
-    let hash = sheet.allowlist.hash();
+    let hash = sheet.hash();
     format!(
         r#"{{"ended":"$time_iso8601","id":$connection,"client":"$remote_addr:$remote_port","sni":"$ssl_preread_server_name","status":$status,"address":"$upstream_addr","sent":$bytes_received,"received":$bytes_sent,"seconds":$session_time,"allowlist":"{hash}"}}"#
     )
