@@ -269,9 +269,9 @@ impl Names {
         }
     }
 
-    /// A permission that fits `domain` and all below, on any port.
-    fn below(self, domain: &str) -> Value {
-        let domain = domain.replace('.', "\\.");
+    /// A permission that fits these domains and all below, on any port: those called `labels`, in `parent`.
+    fn below(self, labels: &[&str], parent: &str) -> Value {
+        let domain = format!("({})\\.{}", labels.join("|"), parent.replace('.', "\\."));
         match self {
             Self::Authority => {
                 let regex = format!("(?i)(.*\\.)?{domain}\\.?(:.*)?");
@@ -287,14 +287,24 @@ impl Names {
 
 /// Fits storage of any cloud, but for listed accounts.
 fn storage(sheet: &Sheet<'_>, names: Names) -> Value {
-    let domains: Vec<Value> = guard::storage_domains().map(|domain| names.below(domain)).collect();
+    let domains = guard::storage_domains();
+    let domains: Vec<(&str, &str)> =
+        domains.map(|domain| domain.split_once('.').expect("it is below another")).collect();
+    let regexes = domains
+        .chunk_by(|(_, parent), (_, next)| parent == next)
+        .flat_map(|siblings| siblings.chunks(MOST_LABELS))
+        .map(|siblings| {
+            let labels: Vec<&str> = siblings.iter().map(|(label, _)| *label).collect();
+            names.below(&labels, siblings[0].1)
+        })
+        .collect();
     let own = sheet
         .hosts
         .iter()
         .filter(|host| is_below_storage(host))
         .flat_map(|host| names.of(host))
         .collect();
-    but_for(any_of(domains), own)
+    but_for(any_of(regexes), own)
 }
 
 /// Whether a storage domain is above `host`: then it is an account that the list admits.
@@ -477,6 +487,9 @@ fn cidr(block: IpNet) -> Value {
 
 const CLUSTER: &str = "hosts";
 const BUFFER: u32 = 32_768;
+/// In one expression. What Envoy compiles it to has at most 100 instructions, about one for each character:
+/// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/type/matcher/v3/regex.proto>
+const MOST_LABELS: usize = 4;
 const TUNNELS: u32 = 10_000;
 
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>
