@@ -335,6 +335,12 @@ impl<'a> Sheet<'a> {
 }
 
 impl Host<'_> {
+    /// Whether it is a storage account, which what keeps clients from storage has to spare. Nothing else that a list
+    /// takes is below a domain of storage.
+    pub(super) fn is_account(&self) -> bool {
+        *self.role == Role::StorageAccount
+    }
+
     /// A word or two for a comment: what the host is, or why it is on the list.
     pub(super) fn remark(&self) -> String {
         let what = match &*self.role {

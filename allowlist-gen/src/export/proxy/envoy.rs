@@ -306,16 +306,10 @@ fn storage<'s>(sheet: &'s Sheet<'_>, names: Names) -> Node<'s> {
     let own = sheet
         .hosts
         .iter()
-        .filter(|host| is_below_storage(host))
+        .filter(|host| host.is_account())
         .flat_map(|host| names.of(host))
         .collect();
     but_for(any_of(regexes), own)
-}
-
-/// Whether a storage domain is above `host`: then it is an account that the list admits.
-pub(super) fn is_below_storage(host: &Host<'_>) -> bool {
-    guard::storage_domains()
-        .any(|domain| host.name.as_str() == domain || host.name.is_below(domain))
 }
 
 /// Fits connections whose host was found at an address that it may not have.

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use ringfence_config::{Hostname, address, guard};
 
-use super::envoy;
 use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -126,12 +125,8 @@ fn storage(text: &mut Text, sheet: &Sheet<'_>) {
     let domains: Vec<String> =
         guard::storage_domains().map(|domain| format!(".{domain}")).collect();
     acl(text, "storage", "var(txn.dotted) -m end", &domains);
-    let own: Vec<&Hostname> = sheet
-        .hosts
-        .iter()
-        .filter(|host| envoy::is_below_storage(host))
-        .map(|host| &*host.name)
-        .collect();
+    let own: Vec<&Hostname> =
+        sheet.hosts.iter().filter(|host| host.is_account()).map(|host| &*host.name).collect();
     acl(text, "own", "var(txn.sni) -m str", &own);
     let condition = if own.is_empty() { "storage" } else { "storage !own" };
     refuse(text, "storage_forbidden", condition);

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use ringfence_config::guard;
 
-use super::envoy;
 use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -127,7 +126,7 @@ fn storage(text: &mut Text, sheet: &Sheet<'_>) {
     for domain in guard::storage_domains() {
         text.line(format_args!("        .{domain} storage;"));
     }
-    for host in sheet.hosts.iter().filter(|host| envoy::is_below_storage(host)) {
+    for host in sheet.hosts.iter().filter(|host| host.is_account()) {
         text.line(format_args!("        {} \"\";", host.name));
     }
     text.line("    }");
