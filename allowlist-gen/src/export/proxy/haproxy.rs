@@ -178,10 +178,10 @@ fn found_in(text: &mut Text, name: &str, blocks: impl Iterator<Item = IpNet>) {
     }
 }
 
-/// Defines an access list that fits where `test` finds one of `values`.
-fn acl(text: &mut Text, name: &str, test: &str, values: &[impl ToString]) {
+/// Defines an access list that fits if `sample` is matched by one of `values`.
+fn acl(text: &mut Text, name: &str, sample: &str, values: &[impl ToString]) {
     for values in values.chunks(VALUES) {
-        text.line(format_args!("    acl {name} {test} {}", words(values)));
+        text.line(format_args!("    acl {name} {sample} {}", words(values)));
     }
 }
 
