@@ -2,6 +2,7 @@
 //! all formats share.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub(super) struct Sheet<'a> {
     /// Which issue of it this is.
     pub(super) issue: Issue,
     format: Format,
+    /// The list's hash, once someone asks for it: the whole list is written out for that.
+    hash: OnceCell<String>,
     left_out: Vec<&'a Hostname>,
     /// What there is to say of registries whose data endpoints aren't listed.
     without_layers: Option<String>,
@@ -74,6 +77,7 @@ impl<'a> Sheet<'a> {
             allowlist,
             issue,
             format,
+            hash: OnceCell::new(),
             left_out: Vec::new(),
             without_layers: if is_data { None } else { without_layers(allowlist) },
         };
@@ -171,6 +175,11 @@ impl<'a> Sheet<'a> {
     /// The format.
     pub(super) fn format(&self) -> Format {
         self.format
+    }
+
+    /// The list's hash.
+    pub(super) fn hash(&self) -> &str {
+        self.hash.get_or_init(|| self.allowlist.hash())
     }
 
     /// What is known of the format.
@@ -272,7 +281,7 @@ impl<'a> Sheet<'a> {
         let hosts = if count == 1 { "host" } else { "hosts" };
         let issue = self.issue;
         let issue = if issue.is_empty() { String::new() } else { format!(" ({issue})") };
-        let (format, hash) = (self.format.name(), self.allowlist.hash());
+        let (format, hash) = (self.format.name(), self.hash());
         format!(
             "Written by `allowlist-gen export {format}`: {count} {hosts} of the list {hash}{issue}."
         )
@@ -361,6 +370,12 @@ impl<'a> Sheet<'a> {
 }
 
 impl Host<'_> {
+    /// Whether it is a storage account, which what keeps clients from storage has to spare. Nothing else that a list
+    /// takes is below a domain of storage.
+    pub(super) fn is_account(&self) -> bool {
+        *self.role == Role::StorageAccount
+    }
+
     /// A word or two for a comment: what the host is, or why it is on the list.
     pub(super) fn remark(&self) -> String {
         let what = match &*self.role {
