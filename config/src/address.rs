@@ -229,6 +229,28 @@ impl Pin {
         self.0.contains(&address)
     }
 
+    /// What of the pin a host may really have: the block without the platform addresses in it, for filters that know
+    /// only blocks.
+    pub fn admitted(&self) -> Vec<Self> {
+        let (mut admitted, mut rest) = (Vec::new(), vec![self.0]);
+        while let Some(block) = rest.pop() {
+            let mut inside =
+                forbidden_blocks().filter(|other| block.contains(other) || other.contains(&block));
+            match inside.next() {
+                None => admitted.push(Self(block)),
+                Some(other) if other.contains(&block) => {}
+                Some(_) => {
+                    let halves = block.subnets(block.prefix_len() + 1);
+                    rest.extend(
+                        halves.expect("a block with another inside isn't a single address"),
+                    );
+                }
+            }
+        }
+        admitted.sort_unstable();
+        admitted
+    }
+
     /// The block; of a single address, one of full length.
     pub fn block(&self) -> IpNet {
         self.0
@@ -425,6 +447,29 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+
+    #[test]
+    fn no_platform_address_is_admitted_with_its_neighbours() {
+        let pin: Pin = "100.64.0.0/10".parse().expect("a pin");
+        let admitted = pin.admitted();
+        assert_eq!(admitted.len(), 22);
+        for (address, expected) in [
+            ("100.64.0.0", true),
+            ("100.100.100.199", true),
+            ("100.100.100.200", false),
+            ("100.100.100.201", true),
+            ("100.127.255.255", true),
+            ("100.128.0.0", false),
+        ] {
+            let address = address.parse().expect(address);
+            assert_eq!(admitted.iter().any(|pin| pin.contains(address)), expected, "{address}");
+        }
+        let pin: Pin = "10.20.0.0/16".parse().expect("a pin");
+        assert_eq!(pin.admitted(), [pin]);
+        let pin: Pin = "fd00::/8".parse().expect("a pin");
+        let metadata = "fd00:ec2::254".parse().expect("an address");
+        assert!(pin.contains(metadata) && !pin.admitted().iter().any(|pin| pin.contains(metadata)));
+    }
 
     proptest! {
         #[test]

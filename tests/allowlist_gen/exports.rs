@@ -146,7 +146,7 @@ fn what_an_export_leaves_open_is_said_aloud() {
         (
             "",
             &["export", "hosts", LIST, "--pinned-only"],
-            "warning: Left out, as they have no private address: fabrikam.azurecr.io, ",
+            "warning: `fabrikam.azurecr.io` is left out: it has no private address\n",
         ),
         (
             "schema = 1\n",

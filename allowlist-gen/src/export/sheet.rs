@@ -45,8 +45,8 @@ pub(super) struct Host<'a> {
     pub(super) endpoint: Option<Rc<Endpoint>>,
     pub(super) ports: Cow<'a, Ports>,
     pub(super) role: Cow<'a, Role>,
-    /// The private addresses.
-    pub(super) addresses: &'a [Pin],
+    /// The private addresses, and none of the platform's among them.
+    pub(super) addresses: Cow<'a, [Pin]>,
     pub(super) why: Option<&'a str>,
 }
 
@@ -133,10 +133,10 @@ impl<'a> Sheet<'a> {
         }
         self.hosts.push(Host {
             name: Cow::Borrowed(name),
-            endpoint: entry.role.registry().and_then(|_| name.as_str().parse().ok().map(Rc::new)),
+            endpoint: name.as_str().parse().ok().map(Rc::new),
             ports: Cow::Borrowed(&entry.ports),
             role: Cow::Borrowed(&entry.role),
-            addresses: &entry.addresses,
+            addresses: admitted(&entry.addresses),
             why: entry.why.as_deref(),
         });
         Ok(())
@@ -348,7 +348,11 @@ impl<'a> Sheet<'a> {
     /// What whoever installs the export should know, beyond what it says of itself.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.without_layers.iter().cloned().collect();
-        warnings.extend(self.left_out());
+        warnings.extend(
+            self.left_out
+                .iter()
+                .map(|name| format!("`{name}` is left out: it has no private address")),
+        );
         if self.hosts.is_empty() && self.about().kind.is_filter() {
             warnings.push("there is no host in it, so nothing passes".to_owned());
         }
@@ -412,7 +416,7 @@ impl Host<'_> {
                 role: Cow::Owned(Role::from(&endpoint)),
                 endpoint: Some(Rc::new(endpoint)),
                 ports: Cow::Owned(Ports::https()),
-                addresses: &[],
+                addresses: Cow::Borrowed(&[]),
                 why: None,
             })
             .collect()
@@ -464,7 +468,7 @@ impl<'a> Group<'a> {
     /// The private addresses of the group, each once, in ascending order.
     pub(super) fn addresses(&self) -> Vec<Pin> {
         let mut pins: Vec<Pin> =
-            self.hosts.iter().flat_map(|host| host.addresses).copied().collect();
+            self.hosts.iter().flat_map(|host| host.addresses.iter()).copied().collect();
         pins.sort_unstable();
         pins.dedup();
         pins
@@ -476,6 +480,14 @@ fn pattern_of(entry: &Entry) -> Option<(LoginServer, &Entry)> {
     let HostPattern::Wildcard(_) = &entry.host else { return None };
     let endpoint: Endpoint = entry.host.as_str().replace('*', "any").parse().ok()?;
     Some((endpoint.login_server().clone(), entry))
+}
+
+/// The pins as a filter may have them; nearly always just as they are.
+fn admitted(pins: &[Pin]) -> Cow<'_, [Pin]> {
+    if pins.iter().all(|pin| pin.address().is_some() || pin.admitted() == [*pin]) {
+        return Cow::Borrowed(pins);
+    }
+    pins.iter().flat_map(Pin::admitted).collect()
 }
 
 fn check_settings(format: Format, options: &Options) -> Result<(), Error> {

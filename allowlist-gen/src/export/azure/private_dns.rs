@@ -78,7 +78,7 @@ impl Record {
             v6: Vec::new(),
             remark: host.remark(),
         };
-        for pin in host.addresses {
+        for pin in host.addresses.iter() {
             match pin.address() {
                 Some(IpAddr::V4(address)) => record.v4.push(address.to_string()),
                 Some(IpAddr::V6(address)) => record.v6.push(address.to_string()),

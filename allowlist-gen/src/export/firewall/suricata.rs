@@ -66,7 +66,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 /// The rule that lets TLS to a host pass, from `source`: `startswith` and `endswith` make the name exact, `nocase`
 /// makes it a name.
 pub(super) fn rule(group: &Group<'_>, host: &Host<'_>, source: &str, sids: &mut Sids) -> String {
-    let destination = if host.addresses.is_empty() { "any".into() } else { among(host.addresses) };
+    let destination = if host.addresses.is_empty() { "any".into() } else { among(&host.addresses) };
     let ports = joined(&group.ports, ",");
     let ports = if ports.contains(',') { format!("[{ports}]") } else { ports };
     let (sid, group, host) = (sids.next(host.name.as_str()), &group.name, &host.name);

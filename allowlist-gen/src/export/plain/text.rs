@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn what_a_plain_list_cannot_say_is_not_said() {
         for (entry, why) in [
-            ("host = \"a.example.com\"\nports = [8443]", "has no ports"),
+            ("host = \"a.example.com\"\nports = [8443]", "only port 443"),
             ("host = \"*.data.mcr.microsoft.com\"", "wildcard"),
         ] {
             let text = format!(

@@ -115,8 +115,23 @@ fn clients(text: &mut Text, sheet: &Sheet<'_>) {
     if sheet.options.clients.is_empty() {
         return;
     }
-    acl(text, "clients", "src", &sheet.options.clients);
-    refuse(text, "identity_missing", "!clients");
+    text.line("    # HAProxy compares some IPv6 addresses as the IPv4 ones in them, so families are told apart by their text.");
+    text.line("    acl from_v6 src -m sub :");
+    text.line("    acl from_v4_in_v6 src -m beg ::ffff:");
+    let (v4, v6): (Vec<IpNet>, Vec<IpNet>) =
+        sheet.options.clients.iter().partition(|client| matches!(client, IpNet::V4(_)));
+    for (name, condition, blocks) in [
+        ("clients_v4", "!from_v6 clients_v4 || from_v4_in_v6 clients_v4", v4),
+        ("clients_v6", "from_v6 !from_v4_in_v6 clients_v6", v6),
+    ] {
+        if !blocks.is_empty() {
+            acl(text, name, "src", &blocks);
+            text.line(format_args!(
+                "    tcp-request content set-var(txn.client) bool(true) if {condition}"
+            ));
+        }
+    }
+    refuse(text, "identity_missing", "!{ var(txn.client) -m bool }");
 }
 
 fn storage(text: &mut Text, sheet: &Sheet<'_>) {

@@ -1,7 +1,9 @@
 //! A whole `squid.conf`: squid enforces the list by itself.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 
+use ipnet::{IpNet, Ipv6Net};
 use ringfence_config::{Port, Role, guard};
 
 use crate::export::sheet::{Group, Sheet};
@@ -45,6 +47,10 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         .map_or_else(|| "127.0.0.1:3128".to_owned(), |listen| listen.to_string());
     text.line(format_args!("\nhttp_port {listen}\n"));
     for client in &sheet.options.clients {
+        if crosses_families(client) {
+            let why = "squid takes such a block for addresses of the other family, too; name narrower blocks";
+            return Err(sheet.unsuitable(Setting::Client, why));
+        }
         text.line(format_args!("acl clients src {client}"));
     }
     text.line("acl CONNECT method CONNECT");
@@ -133,3 +139,9 @@ cache deny all
 forwarded_for delete
 httpd_suppress_version_string on
 pinger_enable off"#;
+
+/// Squid keeps IPv4 addresses as IPv6 ones, in ::ffff:0:0/96, and takes a block of length 0 for all there are.
+fn crosses_families(client: &IpNet) -> bool {
+    let mapped = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96));
+    client.prefix_len() == 0 || client.contains(&mapped) || mapped.contains(client)
+}
