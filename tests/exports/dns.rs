@@ -12,11 +12,32 @@ mod zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use allowlist_gen::export::{Error, Format, Kind};
 use ringfence_config::address::Pin;
 use ringfence_config::endpoint;
 
 use crate::lists::{self, List};
 use crate::lookalikes::{LISTED, STRANGERS};
+
+/// A server without an answer of ours would look like one that has them.
+#[test]
+fn a_list_without_private_addresses_is_no_answer() {
+    let gov = lists::all().into_iter().find(|list| list.name == "gov").expect("a list");
+    assert!(pinned(&gov).is_empty());
+    for format in [Format::Hosts, Format::Zone, Format::Dnsmasq, Format::Unbound] {
+        let why = "no host on the list has a private address";
+        assert_eq!(gov.export(format), Err(Error::Empty { format: format.name(), why }));
+    }
+}
+
+/// People keep them side by side.
+#[test]
+fn no_two_answers_have_the_same_file_name() {
+    let mut files = BTreeSet::new();
+    for format in Format::ALL.iter().filter(|format| format.about().kind == Kind::Answer) {
+        assert!(files.insert(format.about().file), "{}", format.about().file);
+    }
+}
 
 /// The list that an export was written of, whatever became of the export since: its header has the list's hash.
 #[track_caller]

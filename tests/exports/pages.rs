@@ -4,7 +4,10 @@
 //! `UPDATE_EXPECT=1 cargo test -p allowlist-gen --test exports pages` writes them anew.
 
 use std::fmt::Write;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use allowlist_gen::export::{Format, Kind, Page};
 use expect_test::expect_file;
@@ -82,6 +85,97 @@ fn every_format_says_what_a_person_needs() {
         }
     }
 }
+
+/// A page's commands may be pasted as a whole: what fails, a check above all, ends them.
+#[test]
+fn a_failed_command_of_a_page_stops_those_after_it() {
+    const FORMATS: [Format; 12] = [
+        Format::Squid,
+        Format::Haproxy,
+        Format::Nginx,
+        Format::Dante,
+        Format::Envoy,
+        Format::EnvoySni,
+        Format::Tinyproxy,
+        Format::Privoxy,
+        Format::Dnsmasq,
+        Format::Unbound,
+        Format::Zone,
+        Format::Rpz,
+    ];
+    for format in FORMATS {
+        let whole = commands_run(format, None);
+        assert!(whole.len() > 1, "{}: {whole:?}", format.name());
+        for failing in 1..=whole.len() {
+            let (run, rest) = whole.split_at(failing);
+            assert_eq!(
+                commands_run(format, Some(failing)),
+                run,
+                "{}: and not {rest:?}",
+                format.name()
+            );
+        }
+        // What replaces a whole configuration is put there after the copy that a note tells of.
+        let about = format.about();
+        for copy in whole.iter().filter(|command| command.starts_with("cp ")) {
+            let kept = copy.rsplit(' ').next().expect("a file");
+            assert!(about.notes.iter().any(|note| note.contains(kept)), "{copy}");
+        }
+    }
+}
+
+/// The commands that a page runs, of which the one of that number, counted from 1, fails: programs of the same names that
+/// write down what they were told, and no more.
+fn commands_run(format: Format, failing: Option<usize>) -> Vec<String> {
+    let apply = format.about().apply;
+    assert!(!apply.contains(">/") && !apply.contains("> /"), "it would write to this machine");
+    let folder = tempfile::tempdir().expect("a folder");
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    std::fs::write(folder.path().join(format.about().file), "").expect("a file");
+    let stand_in = "#!/bin/sh\necho \"${0##*/} $*\" >>commands\n\
+        n=0; while read -r line; do n=$((n + 1)); done <commands\n\
+        test \"$n\" -ne \"$FAILING\"\n";
+    for program in PROGRAMS {
+        let file = bin.join(program);
+        std::fs::write(&file, stand_in).expect("a program");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a program");
+    }
+    // Nothing else is to be found; `cat` is a function, which isn't written down.
+    let script = format!("cat() {{ /bin/cat \"$@\"; }}\n{apply}\n");
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .current_dir(folder.path())
+        .env("PATH", &bin)
+        .env("FAILING", failing.unwrap_or(0).to_string());
+    let output = shell.arg("-c").arg(script).output().expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.is_empty(), "{}: {said}", format.name());
+    assert_eq!(output.status.success(), failing.is_none(), "{}", format.name());
+    let commands = std::fs::read_to_string(folder.path().join("commands")).expect("commands");
+    let here = folder.path().display().to_string();
+    commands.lines().map(|line| line.replace(&here, "HERE")).collect()
+}
+
+/// What the pages run.
+const PROGRAMS: [&str; 16] = [
+    "squid",
+    "haproxy",
+    "nginx",
+    "danted",
+    "envoy",
+    "privoxy",
+    "dnsmasq",
+    "unbound-checkconf",
+    "unbound-control",
+    "named-checkzone",
+    "rndc",
+    "rec_control",
+    "systemctl",
+    "install",
+    "cp",
+    "sed",
+];
 
 fn folder() -> PathBuf {
     lists::tests().join("../docs/exports")

@@ -39,7 +39,7 @@ fn dnsmasq_answers_for_the_listed_hosts_and_asks_for_all_others() -> Result<()> 
 
 fn examine(text: &str) -> Result<usize> {
     let lab = Lab::new(&[])?;
-    let file = lab.file("acr.conf", text)?;
+    let file = lab.file(Format::Dnsmasq.about().file, text)?;
     consumer::run(Command::new("dnsmasq").arg("--test").arg("-C").arg(&file))
         .map_err(anyhow::Error::msg)?;
     let _running = programs::dnsmasq(&lab, text)?;

@@ -123,9 +123,7 @@ fn leading_elsewhere() -> [Alias; 2] {
 }
 
 fn bind(lab: &Lab, zone: &str) -> Result<Running> {
-    let options = configuration("options { ");
-    let policy = options.strip_prefix("options { ").and_then(|rest| rest.strip_suffix(" };"));
-    bind_with(lab, zone, policy.expect("options in braces"))
+    bind_with(lab, zone, &configuration("response-policy "))
 }
 
 fn bind_with(lab: &Lab, zone: &str, policy: &str) -> Result<Running> {

@@ -38,7 +38,7 @@ fn unbound_answers_for_the_listed_hosts_and_asks_for_all_others() -> Result<()> 
 
 fn examine(text: &str) -> Result<usize> {
     let lab = Lab::new(&[])?;
-    let file = lab.file("acr.conf", text)?;
+    let file = lab.file(Format::Unbound.about().file, text)?;
     consumer::run(Command::new("unbound-checkconf").arg(&file)).map_err(anyhow::Error::msg)?;
     let rest = format!("include: \"{}\"\n", file.display());
     let _running = programs::unbound(&lab, "", &rest)?;

@@ -132,7 +132,7 @@ fn what_is_no_record_of_the_one_zone_is_refused() {
         (
             ["contoso.azurecr.io", "contoso.azurecr.us"],
             "contoso.azurecr.us",
-            "a file is one zone; this one is `privatelink.azurecr.io`, and the host belongs into \
+            "a file is one zone; this one is `privatelink.azurecr.io`, and the host belongs in \
              `privatelink.azurecr.us`: keep a list for each cloud",
         ),
         (

@@ -56,6 +56,22 @@ fn squid_accepts_its_configuration_and_lets_exactly_the_list_pass() {
     let tunnels = log.iter().filter(|line| line["status"] == 200 && line["method"] == "CONNECT");
     assert_eq!(tunnels.count(), 3 * LISTED.len(), "{log:#?}");
     assert!(log.len() >= probes.len() + refused.len(), "{log:#?}");
+    // What the notes say of the fields.
+    let tunnel = log.iter().find(|line| line["status"] == 200).expect("a tunnel");
+    assert_eq!(tunnel["client"].as_str(), Some("10.10.0.7"), "{tunnel}");
+    assert!(tunnel["ms"].is_number(), "{tunnel}");
+    let denied = log.iter().filter(|line| line["host"] == "evil.azurecr.io");
+    let denied: Vec<&Value> = denied.filter(|line| line["method"] == "CONNECT").collect();
+    assert!(!denied.is_empty(), "{log:#?}");
+    for line in denied {
+        assert_eq!(
+            (&line["status"], &line["result"]),
+            (&403.into(), &"TCP_DENIED".into()),
+            "{line}"
+        );
+        assert!(line["reason"].is_null() && line["allowlist"].is_null(), "{line}");
+        assert!(line["client_port"].is_string() && line["error"].is_string(), "{line}");
+    }
     let version = consumer::debian_version("squid");
     let judgement = judgement.with_probes(asked + refused.len());
     matrix::record(Format::Squid, "squid", &version, judgement);

@@ -3,15 +3,16 @@
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-use allowlist_gen::export::Format;
+use allowlist_gen::export::{self, Error, Format};
 use anyhow::{Context, Result};
+use ringfence_config::{Allowlist, Entry, Issue, Role};
 use serde_json::Value;
 use test_support::{Program, Running, require_program};
 
 use super::world::{PINNED, PLATFORM, PUBLIC, World};
 use super::{probes, widened};
 use crate::consumer::{self, Mutation, Verdict};
-use crate::matrix;
+use crate::{lists, matrix};
 
 #[test]
 fn haproxy_accepts_its_configuration_and_obeys() -> Result<()> {
@@ -74,6 +75,27 @@ fn haproxy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
 fn haproxy_takes_a_long_list() -> Result<()> {
     if require_program("haproxy") {
         check(&widened::long(Format::Haproxy)?).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+/// It would find no address for such a host, and nobody would know why.
+#[test]
+fn haproxy_has_no_words_for_a_host_with_ipv6_addresses_alone() -> Result<()> {
+    let export = |addresses: &[&str]| -> Result<_> {
+        let mut entry = Entry::new("packages.example".parse()?, Role::Other);
+        for address in addresses {
+            entry.addresses.push(address.parse()?);
+        }
+        let (list, options) = (Allowlist::new([entry])?, lists::options(Format::Haproxy));
+        Ok(export::render(Format::Haproxy, &list, Issue::default(), &options))
+    };
+    let (host, format) = ("packages.example".to_owned(), "haproxy");
+    let why = "it is IPv4 only, and all private addresses of this host are IPv6".into();
+    let refused = Err(Error::Unrepresentable { host, format, why });
+    assert_eq!(export(&["fd00:20::5", "fd00:20::/64"])?, refused);
+    for addresses in [&[][..], &["10.20.0.5"], &["10.20.0.5", "fd00:20::5"]] {
+        assert!(export(addresses)?.is_ok(), "{addresses:?}");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
 pub(in crate::export) const ABOUT: About = About {
-    file: "acr.conf",
+    file: "acr-dnsmasq.conf",
     kind: Kind::Answer,
     scope: Scope::Pinned,
     takes: &[Setting::PinnedOnly],
@@ -24,15 +24,16 @@ pub(in crate::export) const ABOUT: About = About {
          `local=/azurecr.io/`, and no other one exists.",
         "Questions for the name of an address are answered, too.",
     ],
-    apply: "\
-dnsmasq --test --conf-file=acr.conf
-install -m 644 acr.conf /etc/dnsmasq.d/acr.conf
-systemctl restart dnsmasq",
+    apply: r"
+dnsmasq --test --conf-file=acr-dnsmasq.conf && \
+  install -m 644 acr-dnsmasq.conf /etc/dnsmasq.d/acr-dnsmasq.conf && \
+  systemctl restart dnsmasq",
     validator: "`dnsmasq --test`, and questions to a running dnsmasq",
     sources: &["https://thekelleys.org.uk/dnsmasq/docs/dnsmasq-man.html"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    sheet.not_empty()?;
     let mut text = Text::new(sheet.header("# "));
     for group in sheet.groups() {
         text.line(format_args!("\n# {}", group.describe()));

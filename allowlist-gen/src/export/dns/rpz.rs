@@ -35,27 +35,30 @@ pub(in crate::export) const ABOUT: About = About {
         super::SERIAL_NOTE,
     ],
     apply: r#"
-named-checkzone acr.rpz acr.rpz
-
-# BIND; once, in named.conf:
-#   options { response-policy { zone "acr.rpz"; } qname-wait-recurse no break-dnssec yes; };
+# BIND. Once, in named.conf; the first time, `rndc reconfig` stands in the place of `rndc reload`:
+#   # inside options { … }:
+#   response-policy { zone "acr.rpz"; } qname-wait-recurse no break-dnssec yes;
+#   # outside:
 #   zone "acr.rpz" { type primary; file "/etc/bind/acr.rpz"; allow-query { none; }; };
-install -m 644 acr.rpz /etc/bind/acr.rpz
-rndc reload acr.rpz
+named-checkzone acr.rpz acr.rpz && \
+  install -m 644 acr.rpz /etc/bind/acr.rpz && \
+  rndc reload acr.rpz
 
-# Unbound; once, in unbound.conf:
+# Or Unbound. Once, in unbound.conf; the first time, `unbound-control reload` instead of the last command:
 #   server:
 #     module-config: "respip validator iterator"
 #   rpz:
 #     name: "acr.rpz"
 #     zonefile: "/etc/unbound/acr.rpz"
-install -m 644 acr.rpz /etc/unbound/acr.rpz
-unbound-control auth_zone_reload acr.rpz
+# named-checkzone acr.rpz acr.rpz && \
+#   install -m 644 acr.rpz /etc/unbound/acr.rpz && \
+#   unbound-control auth_zone_reload acr.rpz
 
-# PowerDNS Recursor; once, in the file that lua-config-file names:
+# Or PowerDNS Recursor. Once, in the file that lua-config-file names:
 #   rpzFile("/etc/powerdns/acr.rpz", { policyName = "acr.rpz" })
-install -m 644 acr.rpz /etc/powerdns/acr.rpz
-rec_control reload-lua-config"#,
+# named-checkzone acr.rpz acr.rpz && \
+#   install -m 644 acr.rpz /etc/powerdns/acr.rpz && \
+#   rec_control reload-lua-config"#,
     validator: "`named-checkzone`, `kzonecheck`, and questions to a running BIND, Unbound and PowerDNS Recursor",
     sources: &[
         "https://datatracker.ietf.org/doc/html/draft-vixie-dnsop-dns-rpz-00",

@@ -7,7 +7,7 @@ use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
 pub(in crate::export) const ABOUT: About = About {
-    file: "acr.conf",
+    file: "acr-unbound.conf",
     kind: Kind::Answer,
     scope: Scope::Pinned,
     takes: &[Setting::PinnedOnly],
@@ -17,15 +17,17 @@ pub(in crate::export) const ABOUT: About = About {
         "What is asked about these hosts is never asked of another server. All other names are, as before, and those \
          below these hosts, too.",
     ],
-    apply: "\
-unbound-checkconf acr.conf
-install -m 644 acr.conf /etc/unbound/unbound.conf.d/acr.conf
-unbound-control reload",
+    apply: r"
+unbound-checkconf acr-unbound.conf && \
+  install -m 644 acr-unbound.conf /etc/unbound/unbound.conf.d/acr-unbound.conf && \
+  unbound-checkconf && \
+  unbound-control reload",
     validator: "`unbound-checkconf`, and questions to a running Unbound",
     sources: &["https://unbound.docs.nlnetlabs.nl/en/latest/manpages/unbound.conf.html"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    sheet.not_empty()?;
     let mut text = Text::new(sheet.header("# "));
     text.line("\nserver:");
     for group in sheet.groups() {

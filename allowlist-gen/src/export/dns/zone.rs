@@ -27,10 +27,11 @@ pub(in crate::export) const ABOUT: About = About {
         super::SERIAL_NOTE,
     ],
     apply: r#"
-named-checkzone privatelink.azurecr.io privatelink.azurecr.io.zone
-install -m 644 privatelink.azurecr.io.zone /etc/bind/
-# Once, in named.conf: zone "privatelink.azurecr.io" { type primary; file "/etc/bind/privatelink.azurecr.io.zone"; };
-rndc reload privatelink.azurecr.io"#,
+# Once, in named.conf; the first time, `rndc reconfig` stands in the place of `rndc reload`:
+#   zone "privatelink.azurecr.io" { type primary; file "/etc/bind/privatelink.azurecr.io.zone"; };
+named-checkzone privatelink.azurecr.io privatelink.azurecr.io.zone && \
+  install -m 644 privatelink.azurecr.io.zone /etc/bind/privatelink.azurecr.io.zone && \
+  rndc reload privatelink.azurecr.io"#,
     validator: "`named-checkzone`, `kzonecheck`, and questions to a running BIND",
     sources: &[
         "https://learn.microsoft.com/azure/container-registry/container-registry-private-link",
@@ -52,7 +53,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
             let zone = zone.get_or_insert_with(|| its_zone.clone());
             if *zone != its_zone {
                 let why = format!(
-                    "a file is one zone; this one is `{zone}`, and the host belongs into `{its_zone}`: keep a \
+                    "a file is one zone; this one is `{zone}`, and the host belongs in `{its_zone}`: keep a \
                      list for each cloud"
                 );
                 return Err(sheet.unrepresentable(host.name.as_str(), why));

@@ -16,16 +16,19 @@ pub(in crate::export) const ABOUT: About = About {
     notes: &[
         "Dante compares addresses, too: a client that asks for a listed host's address, or for another name that has \
          it, passes. Use it for registries behind private endpoints, whose addresses are theirs alone.",
+        "It replaces dante's whole configuration. The commands on its page keep the \
+         one before in /etc/danted.conf.before.",
         "`external`, the address or interface that dante connects from, is missing: dante refuses to start without, \
          and nobody else knows it. Put it in front.",
         "It doesn't look into what passes.",
         "A name with a trailing dot passes like the name itself.",
     ],
-    apply: "\
-{ echo 'external: eth0'; cat danted-rules.conf; } >danted.conf
-danted -V -f danted.conf
-install -m 644 danted.conf /etc/danted.conf
-systemctl restart danted",
+    apply: r"
+{ echo 'external: eth0' && cat danted-rules.conf; } >danted.conf && \
+  danted -V -f danted.conf && \
+  cp -a /etc/danted.conf /etc/danted.conf.before && \
+  install -m 644 danted.conf /etc/danted.conf && \
+  systemctl restart danted",
     validator: "`danted -V`, and SOCKS5 requests to a running danted",
     sources: &["https://www.inet.no/dante/doc/1.4.x/config/server.html"],
 };

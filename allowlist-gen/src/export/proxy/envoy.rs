@@ -36,9 +36,9 @@ pub(in crate::export) const ABOUT: About = About {
          (`--file-flush-interval-msec`). The fields that ringfence also has carry the same names; `rule` is \
          `not_in_policy` for what isn't listed, and the flag NR says that no client or no server name fits.",
     ],
-    apply: "\
-envoy --mode validate --config-path envoy.yaml
-envoy --config-path envoy.yaml",
+    apply: r"
+envoy --mode validate --config-path envoy.yaml && \
+  envoy --config-path envoy.yaml",
     validator: "`envoy --mode validate`, and CONNECT requests to a running Envoy with ClientHellos in them",
     sources: &[
         "https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/network_filters/\

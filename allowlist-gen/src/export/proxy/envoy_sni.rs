@@ -29,9 +29,9 @@ pub(in crate::export) const ABOUT: About = About {
          which the fields that ringfence also has carry the same names; the flag NR says that no listed name or no client fits.",
         "Envoy's documentation calls its SNI proxy alpha.",
     ],
-    apply: "\
-envoy --mode validate --config-path envoy-sni.yaml
-envoy --config-path envoy-sni.yaml",
+    apply: r"
+envoy --mode validate --config-path envoy-sni.yaml && \
+  envoy --config-path envoy-sni.yaml",
     validator: "`envoy --mode validate`, and ClientHellos to a running Envoy",
     sources: &[
         "https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/network_filters/\

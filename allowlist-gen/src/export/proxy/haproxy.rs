@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use ringfence_config::address::Pin;
 use ringfence_config::{Hostname, address, guard};
 
 use crate::export::sheet::Sheet;
@@ -18,25 +19,31 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "None of HAProxy's own. It read a file of 2000 hosts in half a second, and one of 100 000 not within a \
              minute.",
     notes: &[
+        "It replaces HAProxy's whole configuration. The commands on its page keep the \
+         one before in /etc/haproxy/haproxy.cfg.before.",
         "HAProxy 2.6 or newer. Send the clients' connections to port 443 here, by a redirect or by what DNS tells \
          them; the name server given here must know the hosts' real addresses.",
         "HAProxy reads the server name (SNI) of the ClientHello, in any case, resolves it itself and connects to port \
          443 there. What has no server name, isn't TLS, or ends its name with a dot is closed. A second ClientHello \
          isn't looked at; ringfence does that.",
         "It connects only to a public address, or to a private one that is pinned for that host.",
+        "IPv4 only: HAProxy is told to look up no other addresses. A host whose private addresses are all IPv6 is an \
+         error, and a public one that has no IPv4 address can't be reached.",
         "Storage domains are refused, but for listed accounts, even if the file is widened by hand.",
         "Each connection has a line of JSON on stdout, in which the fields that ringfence also has carry the same \
          names; `-` is what wasn't known, and `rule` is the access list that fits.",
     ],
-    apply: "\
-haproxy -c -f haproxy.cfg
-install -m 644 haproxy.cfg /etc/haproxy/haproxy.cfg
-systemctl reload haproxy",
+    apply: r"
+haproxy -c -f haproxy.cfg && \
+  cp -a /etc/haproxy/haproxy.cfg /etc/haproxy/haproxy.cfg.before && \
+  install -m 644 haproxy.cfg /etc/haproxy/haproxy.cfg && \
+  systemctl reload haproxy",
     validator: "`haproxy -c`, and ClientHellos to a running HAProxy",
     sources: &["https://docs.haproxy.org/2.6/configuration.html"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    reachable(sheet)?;
     let resolver = sheet.resolver()?;
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 443)));
     let mut text = Text::new(sheet.header("# "));
@@ -89,6 +96,18 @@ backend hosts
     server host 0.0.0.0:0",
     );
     Ok(text.into_string())
+}
+
+/// An error if a host has private addresses, and none that HAProxy is told to look up.
+fn reachable(sheet: &Sheet<'_>) -> Result<(), Error> {
+    for host in &sheet.hosts {
+        let mut blocks = host.addresses.iter().map(Pin::block);
+        if !host.addresses.is_empty() && blocks.all(|block| matches!(block, IpNet::V6(_))) {
+            let why = "it is IPv4 only, and all private addresses of this host are IPv6";
+            return Err(sheet.unrepresentable(host.name.as_str(), why));
+        }
+    }
+    Ok(())
 }
 
 /// The log's line, in JSON: <https://docs.haproxy.org/2.6/configuration.html#8.2.4>.

@@ -16,6 +16,8 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[Setting::Resolver],
     limits: "",
     notes: &[
+        "It replaces nginx's whole configuration, websites among it. The commands on its page keep the \
+         one before in /etc/nginx/nginx.conf.before.",
         "It needs nginx's stream module with ssl_preread: Debian's package libnginx-mod-stream, Fedora's \
          nginx-mod-stream; nginx.org's packages have it built in. The first lines load it wherever it is.",
         "Send the clients' connections to port 443 here, by a redirect or by what DNS tells them; the name server \
@@ -29,10 +31,11 @@ pub(in crate::export) const ABOUT: About = About {
          has carry the same names; `status` is 403 for a client and 500 for a name that isn't listed, which the \
          error log calls an upstream without a host.",
     ],
-    apply: "\
-nginx -t -c \"$PWD/nginx.conf\"
-install -m 644 nginx.conf /etc/nginx/nginx.conf
-systemctl reload nginx",
+    apply: r#"
+nginx -t -c "$PWD/nginx.conf" && \
+  cp -a /etc/nginx/nginx.conf /etc/nginx/nginx.conf.before && \
+  install -m 644 nginx.conf /etc/nginx/nginx.conf && \
+  systemctl reload nginx"#,
     validator: "`nginx -t`, and ClientHellos to a running nginx",
     sources: &[
         "https://nginx.org/en/docs/stream/ngx_stream_ssl_preread_module.html",

@@ -12,16 +12,16 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[
+        "The commands on its page replace privoxy's whole configuration. They keep the one before in /etc/privoxy/config.before.",
         "It has to be the last actions file, and best the only one: later ones win. Without `enforce-blocks 1`, \
          clients can pass a block of plain HTTP by asking for that.",
         "Privoxy compares the name in CONNECT. It doesn't look into the tunnel and doesn't vet addresses.",
         "Plain HTTP to a listed host passes, too, on a listed port; on port 80, where it is usual, it doesn't.",
         "A name with a trailing dot passes like the name itself.",
     ],
-    apply: "\
-install -m 644 allowlist.action /etc/privoxy/allowlist.action
+    apply: r#"
 # permit-access has your clients: without it, whoever reaches privoxy is one.
-cat >/etc/privoxy/config <<'END'
+cat >privoxy.config <<'END'
 confdir /etc/privoxy
 actionsfile allowlist.action
 listen-address :8118
@@ -36,8 +36,14 @@ debug 1
 debug 1024
 debug 4096
 END
-privoxy --config-test /etc/privoxy/config
-systemctl restart privoxy",
+# The check is of the actions as they are here, and leaves no log of root's where privoxy writes its own.
+sed -e "s|^actionsfile .*|actionsfile $PWD/allowlist.action|" -e "s|^logdir .*|logdir $PWD|" \
+  privoxy.config >privoxy.test && \
+  privoxy --config-test privoxy.test && \
+  cp -a /etc/privoxy/config /etc/privoxy/config.before && \
+  install -m 644 allowlist.action /etc/privoxy/allowlist.action && \
+  install -m 644 privoxy.config /etc/privoxy/config && \
+  systemctl restart privoxy"#,
     validator: "`privoxy --config-test`, and CONNECT requests to a running privoxy",
     sources: &["https://www.privoxy.org/user-manual/actions-file.html"],
 };

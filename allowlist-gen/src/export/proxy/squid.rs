@@ -18,19 +18,30 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[
+        "It replaces squid's whole configuration. The commands on its page keep the \
+         one before in /etc/squid/squid.conf.before.",
         "Only CONNECT passes. Squid compares the name in it and doesn't look into the tunnel, so a client may send \
          another server name (SNI) there.",
         "Squid doesn't vet the addresses that a name resolves to: whoever answers its DNS questions decides where a \
          tunnel ends.",
         "A name with a trailing dot passes like the name itself.",
-        "The access log has a JSON object a line, written when a tunnel ends: `time` is of the end, `ms` how long it \
-         took, `sent` and `received` count bytes with the heads of request and response, what isn't known is `-`, and \
-         what isn't plain ASCII is %-encoded.",
+        "Storage domains are refused, but for listed accounts, even if the file is widened by hand: by names in its \
+         `hosts` lists, or by rules below the one that refuses storage. `accounts` and rules above that one let pass \
+         what they say.",
+        "The access log has a JSON object a line, written when a tunnel ends. What isn't known is `-` or 0, and what \
+         isn't plain ASCII is %-encoded.",
+        "Of the log's fields, `time`, `client`, `host`, `port`, `address`, `sent`, `received` and `ms` have the names \
+         of ringfence's, but `time` is of the end, `client` has no port, `ms` is the total alone, and bytes are \
+         counted with the heads of request and response.",
+        "`client_port`, `method`, `status`, `result` and `error` are squid's own: what the list refuses has the status \
+         403 and the result TCP_DENIED. There is no `reason`, and no `allowlist`: the hash is in this file's header \
+         alone.",
     ],
-    apply: "\
-squid -k parse -f squid.conf
-install -m 644 squid.conf /etc/squid/squid.conf
-squid -k reconfigure",
+    apply: r"
+squid -k parse -f squid.conf && \
+  cp -a /etc/squid/squid.conf /etc/squid/squid.conf.before && \
+  install -m 644 squid.conf /etc/squid/squid.conf && \
+  squid -k reconfigure",
     validator: "`squid -k parse`, and CONNECT requests to a running squid",
     sources: &[
         "http://www.squid-cache.org/Doc/config/acl/",

@@ -14,28 +14,31 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "A line has 511 bytes; the longest host takes 380.",
     notes: &[
+        "The commands on its page replace tinyproxy's whole configuration. They keep the one before in /etc/tinyproxy/tinyproxy.conf.before: tinyproxy has no check, and if it doesn't start, put that back.",
         "The filter means what it says only with `FilterType ere`, `FilterDefaultDeny Yes` and without `FilterURLs`, \
          and CONNECT reaches only port 443 only with `ConnectPort 443`.",
         "Tinyproxy has no way to refuse plain HTTP: a request for `http://` passes to a listed host, on any port.",
         "It doesn't look into the tunnel and doesn't vet addresses.",
         "A name with a trailing dot is refused.",
     ],
-    apply: "\
-install -m 644 allowlist.filter /etc/tinyproxy/allowlist.filter
+    apply: r#"
 # Allow has your clients: without it, whoever reaches tinyproxy is one.
-cat >/etc/tinyproxy/tinyproxy.conf <<'END'
+cat >tinyproxy.conf <<'END'
 User tinyproxy
 Group tinyproxy
 Port 8888
 Timeout 600
 Allow 10.10.0.0/16
 ConnectPort 443
-Filter \"/etc/tinyproxy/allowlist.filter\"
+Filter "/etc/tinyproxy/allowlist.filter"
 FilterType ere
 FilterDefaultDeny Yes
 DisableViaHeader Yes
 END
-systemctl restart tinyproxy",
+cp -a /etc/tinyproxy/tinyproxy.conf /etc/tinyproxy/tinyproxy.conf.before && \
+  install -m 644 allowlist.filter /etc/tinyproxy/allowlist.filter && \
+  install -m 644 tinyproxy.conf /etc/tinyproxy/tinyproxy.conf && \
+  systemctl restart tinyproxy"#,
     validator: "CONNECT requests to a running tinyproxy, which has no other check",
     sources: &["https://tinyproxy.github.io/"],
 };

@@ -4,6 +4,8 @@
 // A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 // The listed hosts, and no others, go to the proxy, whatever the port: what isn't listed is for the
 // proxy to refuse. If it can't be reached they fail, and don't go around it.
+// Registries behind Private Link go to the proxy like all others, where `no-proxy` lets clients go
+// to them directly: use one or the other.
 // Everything else goes directly, as without this file. Where it has to go through another proxy,
 // put that in the place of DIRECT.
 // Engines and builders of containers read no PAC files; browsers, desktops and programs on Windows
