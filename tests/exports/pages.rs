@@ -5,11 +5,12 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 use allowlist_gen::export::{Format, Kind, Page};
 use expect_test::expect_file;
 
-use crate::lists;
+use crate::{consumer, lists};
 
 #[test]
 fn every_format_has_the_page_that_the_program_prints() {
@@ -81,6 +82,16 @@ fn every_format_says_what_a_person_needs() {
         for note in about.notes {
             assert!(note.ends_with('.') && !note.contains("  ") && !note.contains('\n'), "{note}");
         }
+    }
+}
+
+/// Commands are pasted: a line that isn't whole would swallow what comes after it.
+#[test]
+fn every_block_of_commands_is_whole() {
+    for &format in Format::ALL {
+        let mut shell = Command::new("bash");
+        let verdict = consumer::run(shell.args(["-n", "-c", format.about().apply]));
+        assert_eq!(verdict, Ok(()), "{}", format.name());
     }
 }
 
