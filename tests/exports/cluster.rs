@@ -362,6 +362,21 @@ fn a_policy_for_pods_needs_its_namespace() {
     }
 }
 
+/// There is the DNS that all other pods need.
+#[test]
+fn the_namespace_of_the_clusters_dns_is_an_error() {
+    let list = lists::contoso();
+    let takes_one = |format: &&Format| format.about().takes.contains(&Setting::Namespace);
+    for &format in Format::ALL.iter().filter(takes_one) {
+        let namespace = Some("kube-system".parse().expect("a label"));
+        let options = Options { namespace, ..lists::options(format) };
+        let error = export::render(format, &list.allowlist, list.issue, &options);
+        let is_refused =
+            matches!(error, Err(Error::Unsuitable { setting: Setting::Namespace, .. }));
+        assert!(is_refused, "{}: {error:?}", format.name());
+    }
+}
+
 /// Cilium allows private addresses beside the names: those of the list, on their ports.
 #[test]
 fn cilium_lets_exactly_the_private_addresses_pass() {

@@ -74,7 +74,12 @@ impl List {
     /// The list in `format`, which is told an example of everything it takes; hosts without private addresses are
     /// left out where they must be.
     pub(crate) fn export(&self, format: Format) -> Result<Export, Error> {
-        export::render(format, &self.allowlist, self.issue, &options(format))
+        let mut options = options(format);
+        // A host there is IPv6 alone, as must be a client that reaches it.
+        if self.name == "ports" && GO_BY_FAMILY.contains(&format) {
+            options.clients.push("fd00:10::/64".parse().expect("a block"));
+        }
+        export::render(format, &self.allowlist, self.issue, &options)
     }
 
     /// The exact hosts.
@@ -82,6 +87,15 @@ impl List {
         self.allowlist.entries().iter().map(|entry| entry.host.as_str().to_owned()).collect()
     }
 }
+
+/// Formats whose rules join clients to addresses.
+const GO_BY_FAMILY: [Format; 5] = [
+    Format::Suricata,
+    Format::AwsNetworkFirewall,
+    Format::Nftables,
+    Format::Iptables,
+    Format::Firewalld,
+];
 
 /// An example of everything that `format` takes.
 pub(crate) fn options(format: Format) -> Options {

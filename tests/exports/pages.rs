@@ -12,7 +12,7 @@ use std::process::Command;
 use allowlist_gen::export::{Format, Kind, Page};
 use expect_test::expect_file;
 
-use crate::lists;
+use crate::{consumer, lists};
 
 #[test]
 fn every_format_has_the_page_that_the_program_prints() {
@@ -176,6 +176,16 @@ const PROGRAMS: [&str; 16] = [
     "cp",
     "sed",
 ];
+
+/// Commands are pasted: a line that isn't whole would swallow what comes after it.
+#[test]
+fn every_block_of_commands_is_whole() {
+    for &format in Format::ALL {
+        let mut shell = Command::new("bash");
+        let verdict = consumer::run(shell.args(["-n", "-c", format.about().apply]));
+        assert_eq!(verdict, Ok(()), "{}", format.name());
+    }
+}
 
 fn folder() -> PathBuf {
     lists::tests().join("../docs/exports")

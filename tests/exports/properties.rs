@@ -30,6 +30,24 @@ fn an_export_has_every_host_and_no_other() {
     }
 }
 
+/// Who reads only the file learns that an address of a shared front end reaches more than the list.
+#[test]
+fn what_goes_by_address_says_so_in_the_file() {
+    let goes_by_address =
+        |format: &&Format| matches!(format.about().kind, Kind::Resolved | Kind::Address);
+    for &format in Format::ALL.iter().filter(goes_by_address) {
+        for list in lists::all() {
+            let Ok(export) = list.export(format) else { continue };
+            let marks = ['#', '/', ';', ' '];
+            let lines: Vec<&str> =
+                export.text.lines().map(|line| line.trim_start_matches(marks)).collect();
+            let said = lines.join(" ").replace("&apos;", "'");
+            let meaning = format.about().kind.meaning();
+            assert!(said.contains(meaning), "{} of {}: {said}", format.name(), list.name);
+        }
+    }
+}
+
 #[test]
 fn the_order_of_the_entries_does_not_matter() {
     for list in lists::all() {

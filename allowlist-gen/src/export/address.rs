@@ -10,6 +10,7 @@ use ringfence_config::Port;
 use ringfence_config::address::Pin;
 
 use super::sheet::{Host, Sheet};
+use super::{Error, Setting};
 
 /// An address or a block, on one port, that clients may reach.
 struct Target<'s, 'a> {
@@ -85,6 +86,24 @@ impl Family {
             Self::Ipv4 => "ipv4",
             Self::Ipv6 => "ipv6",
         }
+    }
+}
+
+/// Refuses clients none of whom could reach some host, which would be on the list and in no rule that works: who has an
+/// address of one family alone reaches addresses of that family alone.
+pub(super) fn clients_reach_all(sheet: &Sheet<'_>) -> Result<(), Error> {
+    let clients = &sheet.options.clients;
+    let reaches =
+        |pin: &Pin| clients.iter().any(|client| Family::of(*client) == Family::of(pin.block()));
+    let is_out_of_reach = |host: &&Host<'_>| {
+        !clients.is_empty() && !host.addresses.is_empty() && !host.addresses.iter().any(reaches)
+    };
+    match sheet.hosts.iter().find(is_out_of_reach) {
+        Some(host) => {
+            let why = format!("no client is of the family of `{}`'s addresses", host.name);
+            Err(sheet.unsuitable(Setting::Client, why))
+        }
+        None => Ok(()),
     }
 }
 

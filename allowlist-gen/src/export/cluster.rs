@@ -18,10 +18,10 @@ use ringfence_config::allowlist::Ports;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Error;
 use super::quote;
 use super::sheet::{Group, Host, Sheet};
 use super::text::Text;
+use super::{Error, Setting};
 
 /// Where an object is.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,19 @@ fn namespace<'a>(sheet: &'a Sheet<'_>) -> &'a str {
     namespace.expect("formats for pods need it, which Sheet::new checked").as_str()
 }
 
+/// Refuses the namespace of the cluster's DNS: each policy for pods selects all of its namespace, and DNS that couldn't
+/// ask anybody would answer nobody.
+fn check_namespace(sheet: &Sheet<'_>) -> Result<(), Error> {
+    if sheet.options.namespace.as_ref().is_some_and(|namespace| namespace.as_str() == SYSTEM) {
+        let why = "the policy would hold every pod there to the list, the cluster's DNS first, which all others need";
+        return Err(sheet.unsuitable(Setting::Namespace, why));
+    }
+    Ok(())
+}
+
 /// The file: a header, a line for each host, and the objects, each a document.
 fn file(sheet: &Sheet<'_>, objects: Vec<Value>) -> Result<String, Error> {
+    check_namespace(sheet)?;
     let mut text = Text::new(sheet.header("# "));
     for group in sheet.groups() {
         text.line(format_args!("#\n# {}, {}", group.name, group.describe()));
@@ -105,7 +116,7 @@ fn short(name: &str, most: usize) -> String {
 /// <https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/>
 fn dns_pods() -> Value {
     json!({
-        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } },
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": SYSTEM } },
         "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } },
     })
 }
@@ -137,6 +148,9 @@ fn blocks(group: &Group<'_>) -> Vec<String> {
 
 /// What every object is named after.
 const NAME: &str = "acr-allowlist";
+
+/// Where a cluster has its DNS, and more that it can't do without.
+const SYSTEM: &str = "kube-system";
 
 /// How much an API server stores as one object: <https://etcd.io/docs/v3.5/dev-guide/limit/>
 const MAX_OBJECT: usize = 1_500_000;

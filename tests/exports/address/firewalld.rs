@@ -61,7 +61,6 @@ fn probe() -> Result<usize> {
     let open = gateway.open()?;
 
     let apply = Format::Firewalld.about().apply.replace("/etc/firewalld", "firewalld");
-    let apply = apply.replace("--check-config", "--system-config=firewalld --check-config");
     let bus = format!("export DBUS_SYSTEM_BUS_ADDRESS={}", daemon.bus);
     gateway.run(&format!("{bus}\n{apply}"))?;
     let probes = gateway.holds_to_the_list(From::Client)? + gateway.leaves_others_alone()?;

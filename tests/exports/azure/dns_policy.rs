@@ -1,6 +1,7 @@
 //! Azure DNS security policies: Azure's schemas and azure-cli judge, and the rules are followed as its page says.
 
 use allowlist_gen::export::{self, Error, Format, Options};
+use ringfence_config::endpoint;
 use ringfence_config::{Allowlist, Entry, Issue, Role};
 use serde_json::{Map, Value, json};
 
@@ -40,7 +41,8 @@ fn azure_cli_deploys_the_template() {
         ],
         |text| {
             let files = json!({ "azure-dns-policy.json": text });
-            az.run(FORMAT.about().apply, &files, &json!({}), &Map::new())?.check()
+            let variables = json!({ "RESOURCE_GROUP": "rg-dns", "POLICY": "dnspol" });
+            az.run(FORMAT.about().apply, &files, &variables, &Map::new())?.check()
         },
     );
     matrix::record(FORMAT, "azure-cli", &az.version(), judgement);
@@ -55,12 +57,24 @@ fn other_registries_are_not_looked_up() {
     let template: Value = serde_json::from_str(&text).expect("JSON");
     for probe in lookalikes::probes() {
         let host = probe.host.to_ascii_lowercase();
-        let is_registry = ["azurecr.io", "azurecr.us", "azurecr.cn"]
-            .iter()
-            .any(|domain| host == *domain || host.ends_with(&format!(".{domain}")));
+        let is_registry = endpoint::domains()
+            .any(|domain| host == domain || host.ends_with(&format!(".{domain}")));
         let is_below_listed = LISTED.iter().any(|listed| host.ends_with(&format!(".{listed}")));
-        let expected = probe.passes || is_below_listed || !is_registry;
+        // Which is where the listed host leads.
+        let is_private = host == "contoso.privatelink.azurecr.io";
+        let expected = probe.passes || is_below_listed || is_private || !is_registry;
         assert_eq!(is_looked_up(&template, &host), expected, "{host}");
+    }
+    for (host, expected) in [
+        ("contoso.privatelink.azurecr.io", true),
+        ("contoso.eastus.data.privatelink.azurecr.io", true),
+        ("contoso.northeurope.data.privatelink.azurecr.io", false),
+        ("adatum.privatelink.azurecr.io", false),
+        ("contoso.privatelink.azurecr.cn", false),
+        ("privatelink.azurecr.io", false),
+        ("contoso.azurecr.de", false),
+    ] {
+        assert_eq!(is_looked_up(&template, host), expected, "{host}");
     }
 }
 
@@ -80,9 +94,10 @@ fn long_lists_are_split_and_other_hosts_are_an_error() {
     let template: Value = serde_json::from_str(&text).expect("JSON");
     let lists = domain_lists(&template);
     let lengths: Vec<usize> = lists.iter().map(|(_, domains)| domains.len()).collect();
-    assert_eq!(lengths, [1_000, 1_000, 1, 4]);
+    assert_eq!(lengths, [1_000, 1_000, 1_000, 1_000, 2, 5]);
     assert!(is_looked_up(&template, "registry2000.azurecr.io"));
     assert!(!is_looked_up(&template, "registry2001.azurecr.io"));
+    assert!(matches!(of(50_000), Err(Error::TooMany { limit: 100_000, .. })));
     assert!(matches!(of(0), Err(Error::Empty { .. })));
     let hostile = lists::written("hostile").export(FORMAT);
     assert!(matches!(hostile, Err(Error::Unrepresentable { .. })), "{hostile:?}");

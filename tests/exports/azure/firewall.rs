@@ -44,7 +44,8 @@ fn azure_cli_deploys_the_template() {
         |text| {
             let apply = Format::AzureFirewall.about().apply;
             let files = json!({ "azure-firewall.json": text });
-            let run = az.run(apply, &files, &json!({}), &Map::new())?;
+            let variables = json!({ "RESOURCE_GROUP": "rg-hub", "FIREWALL_POLICY": "fwpol" });
+            let run = az.run(apply, &files, &variables, &Map::new())?;
             let [.., last] = run.requests.as_slice() else { return Err("nothing is sent".into()) };
             let sent = &last.body["properties"]["template"];
             assert_eq!(sent, &serde_json::from_str::<Value>(text).expect("JSON"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use allowlist_gen::export::{self, Error, Format, Options, Setting, Unpinned};
+use allowlist_gen::export::{self, Error, Format, Options};
 use ringfence_config::allowlist::Ports;
 use ringfence_config::{Allowlist, Entry, Issue, Port, Role};
 use serde_json::{Map, Value, json};
@@ -42,6 +42,7 @@ fn the_rules_are_those_of_the_list() {
     }
     probes += without_clients(&mut az);
     probes += replaces_what_is_there(&mut az);
+    denies_the_rest(&mut az);
     matrix::record(FORMAT, "azure-cli", &az.version(), judgement.with_probes(probes));
 }
 
@@ -117,15 +118,20 @@ fn rules_stay_within_what_a_group_takes() {
     assert!(matches!(of(0), Err(Error::Empty { .. })));
 }
 
-/// An address that no client could reach would be on the list and in no rule.
-#[test]
-fn clients_of_the_other_family_are_an_error() {
+/// The page's rule that denies the rest is one that Azure takes, and another run leaves it where it is.
+fn denies_the_rest(az: &mut Az) {
     let list = lists::contoso();
-    let clients = vec!["fd00::/64".parse().expect("a block")];
-    let options = Options { clients, unpinned: Unpinned::LeftOut, ..Options::default() };
-    let result = export::render(FORMAT, &list.allowlist, list.issue, &options).map(drop);
-    let is_client = |e: &Error| matches!(e, Error::Unsuitable { setting: Setting::Client, .. });
-    assert!(result.as_ref().is_err_and(is_client), "{result:?}");
+    let text = list.export(FORMAT).expect("the list can be written").text;
+    let script = FORMAT.about().apply.replace("\n#   ", "\n");
+    let first = run(az, &script, &text, []).expect("a run");
+    assert_eq!((first.check(), priorities(&first)), (Ok(()), Ok(())));
+    let is_denied = |run: &Run| {
+        rules(run)
+            .values()
+            .any(|rule| rule["name"] == "deny-the-rest" && rule["properties"]["access"] == "Deny")
+    };
+    let second = apply(az, &text, rules(&first)).expect("a run");
+    assert_eq!((is_denied(&first), is_denied(&second)), (true, true));
 }
 
 /// Runs the script by the command on the format's page.
@@ -134,12 +140,22 @@ fn apply(
     text: &str,
     rules: impl IntoIterator<Item = (String, Value)>,
 ) -> Result<Run, String> {
+    run(az, FORMAT.about().apply, text, rules)
+}
+
+fn run(
+    az: &mut Az,
+    script: &str,
+    text: &str,
+    rules: impl IntoIterator<Item = (String, Value)>,
+) -> Result<Run, String> {
+    let variables = json!({ "RESOURCE_GROUP": "rg-build", "NSG": "nsg-build" });
     let mut state: Map<String, Value> = rules.into_iter().collect();
     state.insert(
         GROUP.into(),
         json!({ "name": "nsg-build", "properties": { "securityRules": [] } }),
     );
-    az.run(FORMAT.about().apply, &json!({ "azure-nsg.sh": text }), &json!({}), &state)
+    az.run(script, &json!({ "azure-nsg.sh": text }), &variables, &state)
 }
 
 /// The rules that are there after a run.
@@ -148,7 +164,7 @@ fn rules(run: &Run) -> Map<String, Value> {
     rules.map(|(path, rule)| (path.clone(), rule.clone())).collect()
 }
 
-/// The group that the command on the format's page names.
+/// The group that the variables in the command on the format's page name.
 const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-build/providers/\
                      Microsoft.Network/networkSecurityGroups/nsg-build";
 

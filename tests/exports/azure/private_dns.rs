@@ -93,7 +93,8 @@ fn a_zone_has_only_so_many_records() {
 
 /// Runs the script by the command on the format's page.
 fn apply(az: &mut Az, text: &str, state: &Map<String, Value>) -> Result<Run, String> {
-    az.run(FORMAT.about().apply, &json!({ "azure-private-dns.sh": text }), &json!({}), state)
+    let variables = json!({ "RESOURCE_GROUP": "rg-dns" });
+    az.run(FORMAT.about().apply, &json!({ "azure-private-dns.sh": text }), &variables, state)
 }
 
 /// Every list, the hostile one without what is no registry's.

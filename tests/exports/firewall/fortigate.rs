@@ -1,8 +1,8 @@
 //! FortiGate: the schema of FortiOS, as Fortinet's Ansible modules have it.
 
-use allowlist_gen::export::Format;
+use allowlist_gen::export::{Error, Format};
 
-use super::accepts_unusual;
+use super::{accepts_unusual, entry, export_text};
 use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
 use crate::{lists, matrix};
@@ -43,6 +43,18 @@ fn the_schema_of_fortios_takes_the_commands() {
     let consumer =
         "Fortinet's Ansible modules, their schema; lengths and references by our own reader";
     matrix::record(Format::Fortigate, consumer, &ansible_version(), judgement);
+}
+
+/// The policies are those of IPv4: what has no such address would be on the list and in no rule that works.
+#[test]
+fn a_host_of_ipv6_alone_is_an_error() {
+    let of = |pins: &str| {
+        let entries = entry("host.example", &format!("addresses = [{pins}]\n"));
+        export_text("pins", &entries, Format::Fortigate).map(drop)
+    };
+    assert_eq!(of("\"10.60.0.4\", \"fd00:60::4\""), Ok(()));
+    let error = of("\"fd00:60::4\"");
+    assert!(matches!(error, Err(Error::Unrepresentable { .. })), "{error:?}");
 }
 
 /// The version of the package that the modules came in.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use allowlist_gen::export::Format;
 
-use super::accepts_unusual;
+use super::{accepts_unusual, entry, export_text};
 use crate::checker::Checker;
 use crate::consumer::{self, Mutation};
 use crate::{lists, matrix};
@@ -59,6 +59,18 @@ fn the_network_security_library_takes_the_url_list() {
     matrix::record(Format::GcpUrlList, consumer, &version, judgement);
 }
 
+/// However many registries there are, what the policy says of itself fits, and says what it goes by.
+#[test]
+fn a_long_description_is_cut_where_it_says_the_least() {
+    let hosts = |n: usize| entry(&format!("{}{n}.azurecr.io", "registry".repeat(5)), "");
+    let many: String = (0..40).map(hosts).collect();
+    let text = export_text("many", &many, Format::GcpFirewall).expect("a list").text;
+    let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let description = policy["description"].as_str().expect("a text");
+    assert!(description.chars().count() <= 2_048, "{description}");
+    assert!(description.contains(Format::GcpFirewall.about().kind.meaning()), "{description}");
+}
+
 /// The page says how the name is filled in, and that is what comes of it.
 #[test]
 fn sed_fills_in_the_project_and_the_location() {
@@ -67,7 +79,7 @@ fn sed_fills_in_the_project_and_the_location() {
     let file = folder.path().join(about.file);
     let text = lists::contoso().export(Format::GcpUrlList).expect("a list").text;
     std::fs::write(&file, &text).expect("a file");
-    let fill_in = about.apply.lines().next().expect("a command");
+    let (fill_in, _) = about.apply.split_once(" && ").expect("a command before the others");
     let mut shell = Command::new("sh");
     shell.args(["-c", fill_in]).current_dir(folder.path());
     consumer::run(shell.envs([("PROJECT", "lists"), ("LOCATION", "us-east1")])).expect("sed runs");

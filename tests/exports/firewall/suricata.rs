@@ -43,6 +43,43 @@ fn suricata_takes_the_rules_and_drops_all_but_the_list() {
     matrix::record(Format::Suricata, "suricata", &version, judgement.with_probes(probes));
 }
 
+/// Debian's configuration, with the line that the page tells to add and without a file that isn't there, loads the
+/// rules; without that line it doesn't.
+#[test]
+fn suricata_loads_the_file_that_its_configuration_names() {
+    if !require_program("suricata") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("acr.rules");
+    let text = lists::contoso().export(Format::Suricata).expect("a list").text;
+    std::fs::write(&file, &text).expect("a file");
+    let file = file.to_string_lossy();
+    let apply = Format::Suricata.about().apply.replace("/etc/suricata/rules/acr.rules", &file);
+    let (_, lines) = apply.split_once("#   rule-files:\n#   ").expect("the line to add");
+    let line = lines.lines().next().expect("a line");
+    let debian = std::fs::read_to_string("/etc/suricata/suricata.yaml").expect("a configuration");
+    assert!(debian.contains("\nrule-files:\n  - suricata.rules\n"));
+    assert!(debian.contains("\ndefault-rule-path: /var/lib/suricata/rules\n"));
+    let ours = debian.replace("\n  - suricata.rules\n", &format!("\n{line}\n"));
+    let config = folder.path().join("suricata.yaml");
+    std::fs::write(&config, ours).expect("a file");
+    let said = first_words(folder.path(), &config);
+    let rules = text.lines().filter(|line| line.starts_with("pass ")).count();
+    let loaded = format!("{rules} rules successfully loaded, 0 rules failed");
+    assert!(said.contains(&loaded), "{said}");
+    std::fs::write(&config, debian).expect("a file");
+    assert!(!first_words(folder.path(), &config).contains(&loaded));
+}
+
+/// What Suricata says of its configuration when it tries it.
+fn first_words(folder: &Path, config: &Path) -> String {
+    let mut command = Command::new("suricata");
+    command.args(["-T", "-v", "-c"]).arg(config).arg("-l").arg(folder);
+    let output = command.output().expect("it runs");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
 /// Whether Suricata loads `rules`, all of them.
 pub(super) fn test(rules: &str) -> Verdict {
     let folder = tempfile::tempdir().expect("a folder");

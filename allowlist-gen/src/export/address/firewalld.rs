@@ -24,14 +24,22 @@ pub(in crate::export) const ABOUT: About = About {
         "What this machine itself opens isn't touched, nor what goes to it.",
         "What clients need beside it, a name server say, is accepted by a policy whose priority is below -100.",
         "There is a rule for each address, port and client: for thousands of them, `nftables` is faster.",
-        "An address of a family that no client has gets no rule.",
+        "An address of a family that no client has gets no rule; a host with no other address is an error.",
         "Clients are known by their addresses: give all that they have, of both families, and see that the network \
          lets them take no others.",
     ],
     apply: "\
-install -m 644 acr-allow.xml /etc/firewalld/policies/acr-allow.xml
-firewall-offline-cmd --check-config
-firewall-cmd --reload",
+# A copy of the configuration is checked before the policy goes into the configuration itself.
+(
+  set -e
+  trial=$(mktemp -d)
+  trap 'rm -r \"$trial\"' EXIT
+  cp -a /etc/firewalld/. \"$trial\"
+  install -D -m 644 acr-allow.xml \"$trial/policies/acr-allow.xml\"
+  firewall-offline-cmd --system-config \"$trial\" --check-config
+  install -D -m 644 acr-allow.xml /etc/firewalld/policies/acr-allow.xml
+  firewall-cmd --reload
+)",
     validator: "`firewall-offline-cmd --check-config`, and connections through a gateway on which firewalld has loaded it",
     sources: &[
         "https://firewalld.org/documentation/man-pages/firewalld.policy.html",
@@ -41,6 +49,7 @@ firewall-cmd --reload",
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
+    super::clients_reach_all(sheet)?;
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     write(&mut writer, sheet).expect("memory takes what it gets");
     let mut text = String::from_utf8(writer.into_inner()).expect("what went in was UTF-8");

@@ -11,17 +11,30 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PinnedPorts,
     takes: &[Setting::PinnedOnly],
     needs: &[],
-    limits: "1,048,576 elements in each set, as it is made; more are an error",
+    limits: "1 048 576 elements in each set, as it is made: more is an error",
     notes: &[
         "The sets `acr-allow-v4` and `acr-allow-v6` are made, or exchanged for new ones in one step. One that has no \
          element is made, too, so that rules can name both.",
         "A set refuses nothing by itself: that takes rules, which say whose traffic is held to it.",
+        "Sets and rules are gone after a restart, unless they are saved: Debian's packages ipset-persistent and \
+         iptables-persistent restore at boot what `netfilter-persistent save` wrote.",
     ],
     apply: "\
-ipset restore < acr-allow.ipset
-# Once, for clients in 10.10.0.0/16 and fd00:10::/64: what they send elsewhere is refused.
-iptables -I FORWARD -s 10.10.0.0/16 -m conntrack --ctdir ORIGINAL -m set ! --match-set acr-allow-v4 dst,dst -j REJECT
-ip6tables -I FORWARD -s fd00:10::/64 -m conntrack --ctdir ORIGINAL -m set ! --match-set acr-allow-v6 dst,dst -j REJECT",
+(
+  set -e
+  ipset restore < acr-allow.ipset
+  # For clients in 10.10.0.0/16 and fd00:10::/64: what they send elsewhere is refused.
+  hold() {
+    \"$@\" -C FORWARD $rule 2>/dev/null || \"$@\" -I FORWARD $rule
+  }
+  rule='-s 10.10.0.0/16 -m conntrack --ctdir ORIGINAL -m set ! --match-set acr-allow-v4 dst,dst -j REJECT'
+  hold iptables
+  rule='-s fd00:10::/64 -m conntrack --ctdir ORIGINAL -m set ! --match-set acr-allow-v6 dst,dst -j REJECT'
+  hold ip6tables
+)
+
+# For after a restart (Debian, with the packages ipset-persistent and iptables-persistent):
+#   netfilter-persistent save",
     validator: "`ipset restore`, and connections through a gateway that has loaded it",
     sources: &["https://ipset.netfilter.org/ipset.man.html"],
 };

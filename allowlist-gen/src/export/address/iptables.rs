@@ -20,22 +20,32 @@ pub(in crate::export) const ABOUT: About = About {
          it came from.",
         "It takes a jump from FORWARD, or from OUTPUT on a machine that is a client itself. What clients need beside \
          it, a name server say, is accepted in rules before the jump.",
+        "The chains are gone after a restart, unless they are saved: Debian's package iptables-persistent restores at \
+         boot what `netfilter-persistent save` wrote.",
         "Every rule is looked at in turn: for thousands of addresses, `nftables` and `ipset` are faster.",
         "Clients are known by their addresses: give all that they have, of both families, and see that the network \
          lets them take no others.",
     ],
     apply: "\
-for tables in iptables ip6tables; do
-  $tables-restore --test --noflush acr-allow.rules
-  $tables-restore --noflush acr-allow.rules
-  $tables -C FORWARD -j ACR-ALLOW 2>/dev/null || $tables -I FORWARD -j ACR-ALLOW
-done",
+(
+  set -e
+  iptables-restore --test --noflush acr-allow.rules
+  ip6tables-restore --test --noflush acr-allow.rules
+  iptables-restore --noflush acr-allow.rules
+  ip6tables-restore --noflush acr-allow.rules
+  iptables -C FORWARD -j ACR-ALLOW 2>/dev/null || iptables -I FORWARD -j ACR-ALLOW
+  ip6tables -C FORWARD -j ACR-ALLOW 2>/dev/null || ip6tables -I FORWARD -j ACR-ALLOW
+)
+
+# For after a restart (Debian, with the package iptables-persistent):
+#   netfilter-persistent save",
     validator: "`iptables-restore --test` and `ip6tables-restore --test`, and connections through a gateway that has loaded it",
     sources: &["https://manpages.debian.org/stable/iptables/iptables.8.en.html"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
+    super::clients_reach_all(sheet)?;
     let mut text = Text::new(sheet.header("# "));
     // A chain that is declared is emptied; all others stay, as long as it is done with `--noflush`.
     text.line("\n*filter\n:ACR-ALLOW - [0:0]\n:ACR-ALLOW-LIST - [0:0]\n");

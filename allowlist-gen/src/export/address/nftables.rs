@@ -23,18 +23,25 @@ pub(in crate::export) const ABOUT: About = About {
         "Other tables can refuse what this one lets pass, but not let pass what this one refuses. A name server \
          beyond this machine takes a rule after each load: \
          `nft insert rule inet acr_allow egress ip daddr 10.0.0.53 udp dport 53 accept`.",
+        "The table is gone after a restart, and after a `flush ruleset`, with which Debian's /etc/nftables.conf begins, \
+         unless that file includes it.",
         "Clients are known by their addresses: give all that they have, of both families, and see that the network \
          lets them take no others.",
     ],
     apply: "\
-nft -c -f acr-allow.nft
-nft -f acr-allow.nft",
+nft -c -f acr-allow.nft && nft -f acr-allow.nft
+
+# For after a restart (Debian): nftables.service loads /etc/nftables.conf, which has to include a copy.
+#   install -m 644 acr-allow.nft /etc/nftables-acr-allow.nft
+# Once:
+#   echo 'include \"/etc/nftables-acr-allow.nft\"' >> /etc/nftables.conf && systemctl enable nftables.service",
     validator: "`nft -c`, and connections through a gateway that has loaded it",
     sources: &["https://www.netfilter.org/projects/nftables/manpage.html"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
+    super::clients_reach_all(sheet)?;
     let mut text = Text::new(sheet.header("# "));
     // The first line makes sure that there is something to delete; what the file does happens all at once.
     text.line("\ntable inet acr_allow\ndelete table inet acr_allow\ntable inet acr_allow {");

@@ -4,7 +4,7 @@
 //! long as nothing can be below the domain, which holds for the hosts of registries and for no others: those are
 //! refused.
 
-use ringfence_config::endpoint::Cloud;
+use ringfence_config::endpoint::{self, Endpoint};
 use serde_json::{Value, json};
 
 use crate::export::sheet::Sheet;
@@ -16,17 +16,20 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[],
     needs: &[],
-    limits: "1 000 domains a list, so long ones are split; 100 000 domains: beyond is an error",
+    limits: "1 000 domains a list, and longer ones are split; 100 000 domains, two for each host: more is an error",
     notes: &[
         "A domain covers the names below it, too. No registry has any, but what asks for one is not refused; hosts that \
          aren't a registry's are an error for that reason.",
+        "A rule for a domain also counts for names elsewhere that lead (CNAME) to it, as Azure documents. With a private \
+         endpoint, a host leads to its name in the private zone, `<registry>.privatelink.azurecr.io` for example, which \
+         is allowed with it. That hasn't been tried in Azure: try it on one network first.",
         "Names outside the domains of registries are looked up as before, and DNS has no ports.",
         "The policy must exist, in the region of the resource group, and be linked to the networks. Rules of other \
          lists in it come before or after these by their priorities.",
     ],
     apply: "\
-az deployment group create --resource-group rg-dns --template-file azure-dns-policy.json \\
-  --parameters policyName=dnspol --no-prompt",
+az deployment group create --resource-group \"$RESOURCE_GROUP\" --template-file azure-dns-policy.json \\
+  --parameters policyName=\"$POLICY\" --no-prompt",
     validator: "Azure's published schemas, made strict, and azure-cli with its requests recorded",
     sources: &[
         "https://learn.microsoft.com/azure/dns/dns-security-policy",
@@ -40,10 +43,11 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         let why = "a domain covers all names below it, and below this one they may be anybody's";
         return Err(sheet.unrepresentable(host.name.as_str(), why));
     }
-    sheet.at_most(MOST_DOMAINS, "domains", sheet.hosts.len())?;
 
-    let listed: Vec<String> = sheet.hosts.iter().map(|host| format!("{}.", host.name)).collect();
-    let all = Cloud::ALL.map(|cloud| format!("{}.", cloud.suffix()));
+    let listed: Vec<String> =
+        sheet.hosts.iter().filter_map(|host| host.endpoint.as_deref()).flat_map(names).collect();
+    let all: Vec<String> = endpoint::domains().map(|domain| format!("{domain}.")).collect();
+    sheet.at_most(MOST_DOMAINS, "domains", listed.len() + all.len())?;
     let parts: Vec<&[String]> = listed.chunks(MOST_IN_A_LIST).collect();
     let names: Vec<String> = (1..=parts.len()).map(part_name).collect();
 
@@ -70,6 +74,13 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         },
         "resources": resources,
     })))
+}
+
+/// The host, and its name in the private zone, which is the same registry's and nobody else's: the zone has a name for
+/// each host of a registry, made from the host's own.
+fn names(endpoint: &Endpoint) -> [String; 2] {
+    let zone = endpoint.login_server().cloud().private_zone();
+    [format!("{endpoint}."), format!("{}.{zone}.", endpoint.private_record())]
 }
 
 fn parameter(kind: &str, what: &str, default: Option<Value>) -> Value {

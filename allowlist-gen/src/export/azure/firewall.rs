@@ -17,8 +17,8 @@ pub(in crate::export) const ABOUT: About = About {
     limits: LIMITS,
     notes: NOTES,
     apply: "\
-az deployment group create --resource-group rg-hub --template-file azure-firewall.json \\
-  --parameters firewallPolicyName=fwpol --no-prompt",
+az deployment group create --resource-group \"$RESOURCE_GROUP\" --template-file azure-firewall.json \\
+  --parameters firewallPolicyName=\"$FIREWALL_POLICY\" --no-prompt",
     validator: "Azure's published schemas, made strict, and azure-cli with its requests recorded",
     sources: SOURCES,
 };

@@ -20,8 +20,8 @@ pub(in crate::export) const ABOUT: About = About {
     limits: LIMITS,
     notes: NOTES,
     apply: "\
-az deployment group create --resource-group rg-hub --template-file azure-firewall.bicep \\
-  --parameters firewallPolicyName=fwpol --no-prompt",
+az deployment group create --resource-group \"$RESOURCE_GROUP\" --template-file azure-firewall.bicep \\
+  --parameters firewallPolicyName=\"$FIREWALL_POLICY\" --no-prompt",
     validator: "pycep-parser, and the template that it stands for by Azure's published schemas",
     sources: SOURCES,
 };

@@ -22,7 +22,7 @@ pub(super) const NOTES: &[&str] = &[
 ];
 
 pub(super) const LIMITS: &str = "1 MB of rules (policies made since July 2022 take 2 MB), 20 000 pairs of a client and a \
-     private address, ports up to 64000, no IPv6: beyond is an error";
+     private address, ports up to 64 000, no IPv6: anything else is an error";
 
 pub(super) const SOURCES: &[&str] = &[
     "https://learn.microsoft.com/azure/templates/microsoft.network/firewallpolicies/rulecollectiongroups",

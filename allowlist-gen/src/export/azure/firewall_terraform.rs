@@ -20,10 +20,10 @@ pub(in crate::export) const ABOUT: About = About {
     limits: LIMITS,
     notes: NOTES,
     apply: "\
-policy=$(az resource show --resource-group rg-hub --name fwpol --resource-type Microsoft.Network/firewallPolicies \\
-  --query id --output tsv)
-terraform plan -var firewall_policy_id=\"$policy\" -out acr.plan
-terraform apply acr.plan",
+policy=$(az resource show --resource-group \"$RESOURCE_GROUP\" --name \"$FIREWALL_POLICY\" \\
+  --resource-type Microsoft.Network/firewallPolicies --query id --output tsv) && \\
+  terraform plan -var firewall_policy_id=\"$policy\" -out acr.plan && \\
+  terraform apply acr.plan",
     validator: "python-hcl2, and the argument types of the provider azurerm",
     sources: &[
         "https://registry.terraform.io/providers/hashicorp/azurerm/latest/docs/resources/firewall_policy_rule_collection_group",

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::object_name;
+use crate::export::address::clients_reach_all;
 use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -15,15 +16,24 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PinnedPorts,
     takes: &[Setting::Client, Setting::PinnedOnly],
     needs: &[],
-    limits: "1 000 rules a group with priorities from 100 to 4096, 4 000 addresses: beyond is an error",
+    limits: "1 000 rules a group with priorities from 100 to 4 096, 4 000 addresses: more is an error",
     notes: &[
         "The rules allow, and by default everything else is allowed, too: the group needs a rule after them that denies \
-         what goes out to the virtual network and the internet.",
+         what goes out to the virtual network and the internet. Its name mustn't begin with `allowlist-`.",
+        "The rules have priorities from 200 on, or from what the variable FIRST_PRIORITY says: rules before them are \
+         looked at first, and one that denies the rest has a greater number than the last of them.",
         "Rules whose names begin with `allowlist-` are this script's: it deletes those that aren't on the list, and \
          those that change their priority are gone for a moment.",
         "Clients reach only addresses of their own family, so no rule joins an IPv4 client to an IPv6 address.",
     ],
-    apply: "RESOURCE_GROUP=rg-build NSG=nsg-build bash azure-nsg.sh",
+    apply: "\
+RESOURCE_GROUP=\"$RESOURCE_GROUP\" NSG=\"$NSG\" bash azure-nsg.sh
+
+# Once, what denies the rest. What else the machines need, name servers of your own first, takes rules before it.
+#   az network nsg rule create --resource-group \"$RESOURCE_GROUP\" --nsg-name \"$NSG\" --name deny-the-rest \\
+#     --priority 4096 --direction Outbound --access Deny --protocol '*' \\
+#     --source-address-prefixes '*' --source-port-ranges '*' \\
+#     --destination-address-prefixes '*' --destination-port-ranges '*'",
     validator: "Bash, with azure-cli's requests recorded and held to Azure's published schemas",
     sources: &[
         "https://learn.microsoft.com/cli/azure/network/nsg/rule",
@@ -34,11 +44,11 @@ pub(in crate::export) const ABOUT: About = About {
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
+    clients_reach_all(sheet)?;
     let mut rules = Vec::new();
     for group in sheet.groups() {
         let of_group: Vec<Rule> =
             Family::ALL.iter().filter_map(|family| Rule::new(sheet, &group, *family)).collect();
-        reaches_all(sheet, &group)?;
         rules.extend(of_group);
     }
     sheet.at_most(MOST_RULES, "rules", rules.len())?;
@@ -117,18 +127,6 @@ impl Rule {
             ports: group.ports.iter().map(|port| port.to_string()).collect(),
         })
     }
-}
-
-/// Refuses a host that no client could reach: it would be on the list and in no rule.
-fn reaches_all(sheet: &Sheet<'_>, group: &Group<'_>) -> Result<(), Error> {
-    for host in &group.hosts {
-        let reaches = |family| !clients(sheet, family).is_empty();
-        if !host.addresses.iter().any(|pin| reaches(Family::of(pin.block()))) {
-            let why = format!("no client is of the family of `{}`'s addresses", host.name);
-            return Err(sheet.unsuitable(Setting::Client, why));
-        }
-    }
-    Ok(())
 }
 
 fn clients(sheet: &Sheet<'_>, family: Family) -> Vec<String> {

@@ -13,7 +13,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Pinned,
     takes: &[Setting::PinnedOnly],
     needs: &[],
-    limits: "20 addresses a record set, 25 000 record sets a zone: beyond is an error",
+    limits: "20 addresses a record set, 25 000 record sets a zone: more is an error",
     notes: &[
         "For zones that are kept by hand: a private endpoint with a DNS zone group writes its records itself.",
         "The zones must exist, and be linked to the networks that ask. Each record gets exactly the addresses of the \
@@ -21,7 +21,7 @@ pub(in crate::export) const ABOUT: About = About {
         "Unless a zone's link falls back to the internet, a name that the zone doesn't have doesn't exist: every registry \
          that is reached through Private Link needs all its hosts in it.",
     ],
-    apply: "RESOURCE_GROUP=rg-dns bash azure-private-dns.sh",
+    apply: "RESOURCE_GROUP=\"$RESOURCE_GROUP\" bash azure-private-dns.sh",
     validator: "Bash, with azure-cli's requests recorded and held to Azure's published schemas",
     sources: &[
         "https://learn.microsoft.com/cli/azure/network/private-dns/record-set/a",

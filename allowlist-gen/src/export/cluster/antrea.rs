@@ -16,7 +16,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "1.5 MB an object, which is some thousand hosts, and more is an error",
+    limits: "1.5 MB an object, which is some thousand hosts: more is an error",
     notes: &[
         PULLS,
         "It applies to every pod of the namespace, and its last rule drops whatever else they send, in the cluster or \
@@ -27,8 +27,8 @@ pub(in crate::export) const ABOUT: About = About {
          need their own rule.",
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f antrea.yaml
-kubectl apply --server-side -f antrea.yaml",
+kubectl apply --server-side --dry-run=server -f antrea.yaml && \\
+  kubectl apply --server-side -f antrea.yaml",
     validator: "the CRD of Antrea as JSON Schema, and checks of the order of the rules",
     sources: &[
         "https://antrea.io/docs/main/docs/antrea-network-policy/#fqdn-based-filtering",

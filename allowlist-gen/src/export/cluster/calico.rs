@@ -16,7 +16,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PinnedPorts,
     takes: &[Setting::Namespace, Setting::PinnedOnly],
     needs: &[Setting::Namespace],
-    limits: "63 characters a label, and longer names end in a hash; 1.5 MB an object, and more is an error",
+    limits: "63 characters a label, and longer names end in a hash; 1.5 MB an object: more is an error",
     notes: &[
         PULLS,
         "The policy selects every pod of the namespace for egress, and what no policy allows is denied: whatever \

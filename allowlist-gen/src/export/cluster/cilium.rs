@@ -13,8 +13,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "40 ports in a list of ports, which is split; 1.5 MB an object, which is some thousand hosts, and more \
-             is an error",
+    limits: "40 ports in a list of ports, which is split; 1.5 MB an object, which is some thousand hosts: more is \
+             an error",
     notes: &[
         PULLS,
         DEFAULT_DENY,
@@ -23,8 +23,8 @@ pub(in crate::export) const ABOUT: About = About {
         "On AKS it takes Azure CNI powered by Cilium with Advanced Container Networking Services.",
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f cilium.yaml
-kubectl apply --server-side -f cilium.yaml",
+kubectl apply --server-side --dry-run=server -f cilium.yaml && \\
+  kubectl apply --server-side -f cilium.yaml",
     validator: "the JSON Schema of Cilium's CRD, `@kubernetes-models/cilium`, and checks of what only the agent \
                 refuses",
     sources: &[

@@ -14,7 +14,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PinnedPorts,
     takes: &[Setting::PinnedOnly],
     needs: &[],
-    limits: "40 ports in a list of ports, which is split; 1.5 MB an object, and more is an error",
+    limits: "40 ports in a list of ports, which is split; 1.5 MB an object: more is an error",
     notes: &[
         "Image pulls are made by the node, so this is the policy that they meet. It takes Cilium's host firewall, \
          which has no DNS rules, and so only addresses.",
@@ -23,8 +23,8 @@ pub(in crate::export) const ABOUT: About = About {
         "Cilium 1.16 or later: one before it knows no enableDefaultDeny, and kubectl refuses the policy there.",
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f cilium-node.yaml
-kubectl apply --server-side -f cilium-node.yaml",
+kubectl apply --server-side --dry-run=server -f cilium-node.yaml && \\
+  kubectl apply --server-side -f cilium-node.yaml",
     validator: "the JSON Schema of Cilium's CRD, `@kubernetes-models/cilium`, and checks of what only the agent \
                 refuses",
     sources: &[

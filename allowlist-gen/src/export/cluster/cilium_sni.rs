@@ -25,8 +25,8 @@ pub(in crate::export) const ABOUT: About = About {
         "On AKS, see first that the managed Cilium knows serverNames: kubectl refuses the policy if it doesn't.",
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f cilium-sni.yaml
-kubectl apply --server-side -f cilium-sni.yaml",
+kubectl apply --server-side --dry-run=server -f cilium-sni.yaml && \\
+  kubectl apply --server-side -f cilium-sni.yaml",
     validator: cilium::ABOUT.validator,
     sources: &[
         "https://docs.cilium.io/en/stable/security/policy/language/",

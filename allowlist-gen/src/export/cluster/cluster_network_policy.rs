@@ -16,8 +16,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "25 names a rule, 25 rules a policy and 25 ports a rule: more become more rules, and more policies with \
-             priorities from 500 on, up to 1000",
+    limits: "25 names a rule, 25 rules a policy and 25 ports a rule, and more become more rules; more policies with \
+             priorities from 500 to 1 000: beyond that is an error",
     notes: &[
         PULLS,
         "It is v1alpha2, and names are in its experimental channel: see that the network plugin enforces domainNames. \
@@ -28,8 +28,8 @@ pub(in crate::export) const ABOUT: About = About {
         RESOLVERS,
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f cluster-network-policy.yaml
-kubectl apply --server-side -f cluster-network-policy.yaml",
+kubectl apply --server-side --dry-run=server -f cluster-network-policy.yaml && \\
+  kubectl apply --server-side -f cluster-network-policy.yaml",
     validator: "the CRD as JSON Schema with its rules in CEL, and checks of the order of the rules",
     sources: &[
         "https://network-policy-api.sigs.k8s.io/api-overview/",

@@ -15,7 +15,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "50 addresses that the names of one policy resolve to, so 10 names a policy; more become more policies",
+    limits: "50 addresses that the names of one policy resolve to, so 10 names a policy, and more become more policies",
     notes: &[
         PULLS,
         "It selects every pod of the namespace: whatever else they send, in the cluster or out of it, needs a policy \
@@ -26,9 +26,9 @@ pub(in crate::export) const ABOUT: About = About {
          `kubectl apply --prune` does that.",
     ],
     apply: "\
-kubectl apply --dry-run=server -f gke.yaml
-kubectl apply -f gke.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
-  --prune-allowlist networking.gke.io/v1alpha1/FQDNNetworkPolicy",
+kubectl apply --dry-run=server -f gke.yaml && \\
+  kubectl apply -f gke.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
+    --prune-allowlist networking.gke.io/v1alpha1/FQDNNetworkPolicy",
     validator: "the JSON Schema of GKE's CRD; `kubernetes-validate --strict` for the policy for DNS",
     sources: &["https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies"],
 };

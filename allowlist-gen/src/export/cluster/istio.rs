@@ -13,7 +13,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "256 hosts an entry, and more become more entries; 256 ports an entry, and more is an error",
+    limits: "256 hosts an entry, and more become more entries; 256 ports an entry: more is an error",
     notes: &[
         PULLS,
         "The sidecar goes by the server name (SNI) of the ClientHello, and connects to addresses that it resolves \
@@ -25,9 +25,9 @@ pub(in crate::export) const ABOUT: About = About {
          `kubectl apply --prune` does that.",
     ],
     apply: "\
-kubectl apply --dry-run=server -f istio.yaml
-kubectl apply -f istio.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
-  --prune-allowlist networking.istio.io/v1/ServiceEntry",
+kubectl apply --dry-run=server -f istio.yaml && \\
+  kubectl apply -f istio.yaml --namespace builds --prune --selector app.kubernetes.io/managed-by=allowlist-gen \\
+    --prune-allowlist networking.istio.io/v1/ServiceEntry",
     validator: "the JSON Schemas of Istio's CRDs with their rules in CEL, and `@kubernetes-models/istio`",
     sources: &[
         "https://istio.io/latest/docs/reference/config/networking/service-entry/",

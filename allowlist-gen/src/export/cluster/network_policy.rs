@@ -13,7 +13,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PinnedPorts,
     takes: &[Setting::Namespace, Setting::PinnedOnly],
     needs: &[Setting::Namespace],
-    limits: "1.5 MB an object, and more is an error",
+    limits: "1.5 MB an object: more is an error",
     notes: &[
         PULLS,
         "It selects every pod of the namespace and isolates it for egress: whatever else they send, in the cluster \
@@ -22,8 +22,8 @@ pub(in crate::export) const ABOUT: About = About {
         "It takes a network plugin that enforces policies: without one, Kubernetes stores it and nothing happens.",
     ],
     apply: "\
-kubectl apply --server-side --dry-run=server -f network-policy.yaml
-kubectl apply --server-side -f network-policy.yaml",
+kubectl apply --server-side --dry-run=server -f network-policy.yaml && \\
+  kubectl apply --server-side -f network-policy.yaml",
     validator: "`kubernetes-validate --strict`: Kubernetes' own schema",
     sources: &["https://kubernetes.io/docs/concepts/services-networking/network-policies/"],
 };

@@ -13,20 +13,21 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Namespace],
     needs: &[Setting::Namespace],
-    limits: "8 000 rules, two of which deny the rest, so 7 998 hosts; more is an error",
+    limits: "8 000 rules, two of which deny the rest, so 7 998 hosts: more is an error",
     notes: &[
         PULLS,
         "A namespace has one EgressFirewall, which must be called default: this one replaces another, unless you \
-         put its rules in front of the other's Deny.",
+         put its rules in front of the other's Deny. What is there before stays in `egress-firewall.before.yaml`.",
         "Its last rules deny whatever else leaves the cluster, also what goes to the API server, to nodes and to a \
          name server outside: what pods need of that goes in front. Traffic between pods isn't looked at.",
         "OVN-Kubernetes resolves the names itself, again when their time to live is over. A pod that asks another \
          name server, or asks first, may get an address that isn't allowed yet.",
     ],
     apply: "\
-kubectl get egressfirewall default --namespace builds
-kubectl apply --server-side --dry-run=server -f egress-firewall.yaml
-kubectl apply --server-side -f egress-firewall.yaml",
+# A copy of the one that is there, if there is one; then the new one.
+kubectl get egressfirewall default --namespace builds --ignore-not-found --output yaml > egress-firewall.before.yaml && \\
+  kubectl apply --server-side --dry-run=server -f egress-firewall.yaml && \\
+  kubectl apply --server-side -f egress-firewall.yaml",
     validator: "the CRD of OVN-Kubernetes as JSON Schema, and checks of the order of the rules",
     sources: &[
         "https://ovn-kubernetes.io/features/network-security-controls/egress-firewall/",

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::export::address::clients_reach_all;
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting, quote};
 
@@ -13,8 +14,9 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Client],
     needs: &[],
-    limits: "8 192 characters a rule, its variables counted with it, 2 000 000 characters of rules, and a capacity of 30 000 rules, which a policy's groups share. A group's \
-             capacity is for life, so it is written as twice what the list takes, 100 at least. All of these are enforced.",
+    limits: "8 192 characters a rule, its variables counted with it, 2 000 000 characters of rules, and a capacity of \
+             30 000 rules, which a policy's groups share: more is an error; a group's capacity is for life, so it is \
+             written as twice what the list takes, 100 at least",
     notes: &[
         "Rules that pass deny nothing: the firewall policy, a Classic one, has to have the strict order, as the group \
          has, and the default action `aws:drop_established_app_layer_to_server`. `aws:drop_established` would drop a \
@@ -26,11 +28,15 @@ pub(in crate::export) const ABOUT: About = About {
          in the policy keeps the others to addresses that Route 53 gave for some name.",
     ],
     apply: "\
-aws network-firewall create-rule-group --dry-run --cli-input-json file://acr-rule-group.json
-aws network-firewall create-rule-group --cli-input-json file://acr-rule-group.json
-# Later: --update-token from describe-rule-group; capacity and order can't be changed.
-aws network-firewall update-rule-group --type STATEFUL --rule-group-name acr-allowlist \\
-  --rule-group \"$(jq .RuleGroup acr-rule-group.json)\" --update-token \"$TOKEN\"",
+aws network-firewall create-rule-group --dry-run --cli-input-json file://acr-rule-group.json && \\
+  aws network-firewall create-rule-group --cli-input-json file://acr-rule-group.json
+
+# Instead, when the group is there; its capacity and its order can't be changed.
+#   TOKEN=$(aws network-firewall describe-rule-group --type STATEFUL --rule-group-name acr-allowlist \\
+#     --query UpdateToken --output text) && \\
+#     jq --arg token \"$TOKEN\" 'del(.Capacity) + {UpdateToken: $token}' acr-rule-group.json > update.json && \\
+#     aws network-firewall update-rule-group --dry-run --cli-input-json file://update.json && \\
+#     aws network-firewall update-rule-group --cli-input-json file://update.json",
     validator: "botocore's own model of the call, with its patterns and maxima; the rules by `suricata -T`",
     sources: &[
         "https://docs.aws.amazon.com/network-firewall/latest/APIReference/API_CreateRuleGroup.html",
@@ -42,6 +48,7 @@ aws network-firewall update-rule-group --type STATEFUL --rule-group-name acr-all
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
+    clients_reach_all(sheet)?;
     let mut rules = String::new();
     let mut sids = Sids::default();
     // The value of a variable counts as part of each rule that has it.
@@ -60,11 +67,16 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         }
     }
     sheet.at_most(MOST_CHARACTERS, "characters of rules", rules.len())?;
-    rule_group(sheet, sheet.hosts.len(), json!({ "RulesString": rules }))
+    rule_group(sheet, "acr-allowlist", sheet.hosts.len(), json!({ "RulesString": rules }))
 }
 
-/// A request for a group of `rules` rules, which come from `source`.
-pub(super) fn rule_group(sheet: &Sheet<'_>, rules: usize, source: Value) -> Result<String, Error> {
+/// A request for a group called `name` of `rules` rules, which come from `source`.
+pub(super) fn rule_group(
+    sheet: &Sheet<'_>,
+    name: &str,
+    rules: usize,
+    source: Value,
+) -> Result<String, Error> {
     sheet.at_most(MOST_CAPACITY, "rules", rules)?;
     let capacity = (2 * rules).next_multiple_of(100).min(MOST_CAPACITY);
     let mut group = serde_json::Map::new();
@@ -81,7 +93,7 @@ pub(super) fn rule_group(sheet: &Sheet<'_>, rules: usize, source: Value) -> Resu
     group.insert("RulesSource".into(), source);
     group.insert("StatefulRuleOptions".into(), json!({ "RuleOrder": "STRICT_ORDER" }));
     Ok(quote::json(&json!({
-        "RuleGroupName": "acr-allowlist",
+        "RuleGroupName": name,
         "Type": "STATEFUL",
         "Description": sheet.origin(),
         "Capacity": capacity,

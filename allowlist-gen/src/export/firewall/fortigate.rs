@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use ringfence_config::Hostname;
+use ringfence_config::address::Pin;
 
 use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
@@ -18,7 +19,7 @@ pub(in crate::export) const ABOUT: About = About {
     takes: &[Setting::Client],
     needs: &[],
     limits: "79 characters for the name of an address or a group, and 35 for that of a policy; longer ones are cut, \
-             with a hash of the whole. A group has 300 members at most here, and a larger one is split.",
+             with a hash of the whole; 300 members a group here, and a larger one is split",
     notes: &[
         "The FortiGate has to ask the name server that its clients ask, or it allows other addresses than they find: \
          for private endpoints that means the private zone.",
@@ -26,11 +27,12 @@ pub(in crate::export) const ABOUT: About = About {
          where, and move them before those that deny.",
         "When the file is run again, objects and groups change, and a policy of the same name is refused and stays \
          as it is. The group and the policy of a registry that left the list stay, too.",
-        "The objects are those of IPv4: what a name resolves to in IPv6 isn't allowed.",
+        "The objects are those of IPv4: what a name resolves to in IPv6 isn't allowed. A host whose private addresses are \
+         all IPv6 is an error.",
     ],
     apply: "\
 # Asks for the password. Or upload it: System > Config Scripts.
-ssh admin@fortigate < acr-allowlist.fortios.conf",
+ssh \"admin@$FIREWALL\" < acr-allowlist.fortios.conf",
     validator: "the schema of FortiOS in Fortinet's Ansible modules, and our own reader for references and lengths; no FortiGate runs here",
     sources: &[
         "https://docs.fortinet.com/document/fortigate/7.4.0/cli-reference/84620/config-firewall-address",
@@ -43,6 +45,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let groups: Vec<Group<'_>> =
         sheet.groups().into_iter().flat_map(|group| group.parts(MOST_MEMBERS)).collect();
+    has_ipv4(sheet)?;
     let clients = clients(sheet)?;
     let mut text = Text::new(sheet.header("# "));
     addresses(&mut text, sheet, &clients);
@@ -50,6 +53,18 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     services(&mut text, &groups);
     policies(&mut text, &groups, &clients);
     Ok(text.into_string())
+}
+
+/// Refuses a host that has no address of the family that is written.
+fn has_ipv4(sheet: &Sheet<'_>) -> Result<(), Error> {
+    let is_ipv6 = |pin: &Pin| matches!(pin.block(), IpNet::V6(_));
+    for host in &sheet.hosts {
+        if !host.addresses.is_empty() && host.addresses.iter().all(is_ipv6) {
+            let why = "the policies are those of IPv4, and all its addresses are IPv6";
+            return Err(sheet.unrepresentable(host.name.as_str(), why));
+        }
+    }
+    Ok(())
 }
 
 /// The clients, by the name of their address.

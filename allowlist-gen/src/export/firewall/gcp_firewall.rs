@@ -11,8 +11,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Client],
     needs: &[],
-    limits: "100 names a rule: a registry with more is split. 32 addresses of each family a name: the firewall leaves \
-             out the rest.",
+    limits: "100 names a rule, and a registry with more is split; 32 addresses of each family a name, and the firewall \
+             leaves out the rest; 2 048 characters of description",
     notes: &[
         "The rules allow and deny nothing: egress that no rule matches is allowed in Google Cloud, so a rule that \
          denies it has to stand behind them, in this policy or another.",
@@ -23,14 +23,20 @@ pub(in crate::export) const ABOUT: About = About {
          theirs.",
     ],
     apply: "\
-gcloud compute network-firewall-policies create acr-allowlist --global --project \"$PROJECT\"
-jq --compact-output '.rules[]' acr-firewall-policy.json | while read -r rule; do
-  curl --fail --request POST --header \"Authorization: Bearer $(gcloud auth print-access-token)\" \\
-    --header 'Content-Type: application/json' --data \"$rule\" \\
-    \"https://compute.googleapis.com/compute/v1/projects/$PROJECT/global/firewallPolicies/acr-allowlist/addRule\"
-done
-gcloud compute network-firewall-policies associations create --firewall-policy acr-allowlist --network \"$NETWORK\" \\
-  --global-firewall-policy --project \"$PROJECT\"",
+(
+  set -e
+  description=$(jq --raw-output .description acr-firewall-policy.json)
+  rules=$(jq --compact-output '.rules[]' acr-firewall-policy.json)
+  token=$(gcloud auth print-access-token)
+  gcloud compute network-firewall-policies create acr-allowlist --global --project \"$PROJECT\" \\
+    --description \"$description\"
+  printf '%s\\n' \"$rules\" | while read -r rule; do
+    curl --fail --header \"Authorization: Bearer $token\" --header 'Content-Type: application/json' --data \"$rule\" \\
+      \"https://compute.googleapis.com/compute/v1/projects/$PROJECT/global/firewallPolicies/acr-allowlist/addRule\"
+  done
+  gcloud compute network-firewall-policies associations create --firewall-policy acr-allowlist \\
+    --network \"$NETWORK\" --global-firewall-policy --project \"$PROJECT\"
+)",
     validator: "Google's own client library (`google-cloud-compute`), strictly, and our own reader for values",
     sources: &[
         "https://cloud.google.com/firewall/docs/fqdn-objects-overview",
@@ -47,9 +53,23 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         .collect();
     Ok(quote::json(&json!({
         "name": "acr-allowlist",
-        "description": sheet.origin(),
+        "description": description(sheet),
         "rules": rules,
     })))
+}
+
+/// What the file says of itself. Of many registries it doesn't fit, and the rules name them anyway.
+fn description(sheet: &Sheet<'_>) -> String {
+    let summary = sheet.summary();
+    if summary.chars().count() <= MOST_OF_DESCRIPTION {
+        return summary;
+    }
+    let about = sheet.about();
+    let said = [sheet.origin(), about.kind.meaning().to_owned()];
+    said.into_iter()
+        .chain(about.notes.iter().map(ToString::to_string))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn rule(sheet: &Sheet<'_>, group: &Group<'_>, priority: u32) -> Value {
@@ -73,6 +93,7 @@ fn rule(sheet: &Sheet<'_>, group: &Group<'_>, priority: u32) -> Value {
     })
 }
 
+const MOST_OF_DESCRIPTION: usize = 2_048;
 const MOST_NAMES: usize = 100;
 const MOST_OF_NAME: usize = 63;
 const FIRST_PRIORITY: u32 = 1_000;

@@ -14,13 +14,14 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[
         "PROJECT and LOCATION in its name are yours to fill in.",
-        "It has no ports, and does nothing until a rule of the proxy's policy uses it; the rule says the port: \
+        "It has no ports, and does nothing until a rule of the proxy's policy uses it; the rule has to hold the port: \
          `inUrlList(host(), 'projects/PROJECT/locations/LOCATION/urlLists/acr-allowlist') && destination.port == 443`.",
         "An entry without a star is that name and none below it.",
     ],
     apply: "\
-sed --in-place \"s|PROJECT|$PROJECT|; s|LOCATION|$LOCATION|\" acr-url-list.json
-gcloud network-security url-lists import acr-allowlist --source acr-url-list.json --project \"$PROJECT\" --location \"$LOCATION\"",
+sed --in-place \"s|PROJECT|$PROJECT|; s|LOCATION|$LOCATION|\" acr-url-list.json && \\
+  gcloud network-security url-lists import acr-allowlist --source acr-url-list.json \\
+    --project \"$PROJECT\" --location \"$LOCATION\"",
     validator: "Google's own client library (`google-cloud-network-security`), strictly, and our own reader for values",
     sources: &["https://cloud.google.com/secure-web-proxy/docs/url-list-syntax-reference"],
 };

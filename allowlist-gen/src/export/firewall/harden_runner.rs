@@ -12,13 +12,17 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[
-        "The first step of the job is what counts: copy it to the front of yours, and pin it to a commit.",
+        "A workflow of this step alone protects nothing: copy the step to the front of the steps of every job, with the \
+         action pinned to a commit.",
         "What else the job needs, `github.com:443` say, has to be added: an audit run lists it.",
         "It blocks on hosted runners; on self-hosted ones, or in a job that runs as a container, only with the \
          vendor's agent on the machine.",
         "Whoever is root on the runner can stop it.",
     ],
-    apply: "install -m 644 acr-egress.yml .github/workflows/acr-egress.yml",
+    apply: "\
+# The commit to pin the action to: `uses: step-security/harden-runner@<commit>`.
+git ls-remote https://github.com/step-security/harden-runner 'refs/tags/v2*'
+# Then copy the step to the front of the steps of every job, by hand.",
     validator: "`action-validator`, and our own reader for the endpoints",
     sources: &["https://github.com/step-security/harden-runner"],
 };

@@ -14,8 +14,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[Setting::Client],
     needs: &[],
-    limits: "31 characters for the name of a URL category and 63 for that of a rule; longer ones are cut, with a hash \
-             of the whole.",
+    limits: "31 characters for the name of a URL category and 63 for that of a rule, and longer ones are cut, with a \
+             hash of the whole",
     notes: &[
         "The rules are written for any zone and go to the end of the rulebase: say from which zones to which, and \
          move them before those that deny.",
@@ -23,11 +23,15 @@ pub(in crate::export) const ABOUT: About = About {
          before they are run, and so does the rule of a registry that left.",
         "The firewall lets packets pass until it has seen the server name (SNI), and believes the client what it \
          says there, whatever the address.",
-        "If the traffic log shows another application than ssl for a registry, the rule needs that one, too.",
+        "The rules allow the application ssl, which TLS is that the firewall doesn't decrypt. If the traffic log shows \
+         another one for a registry, the rule needs that, too.",
+        "The commands leave what they write in the candidate configuration: nothing is in force before a commit.",
     ],
     apply: "\
-# Asks for the password; the commands are for configuration mode.
-{ echo 'set cli scripting-mode on'; echo configure; cat acr-allowlist.panos.txt; echo commit; } | ssh admin@firewall",
+# Asks for the password; the commands are for configuration mode. Nothing is committed.
+{ echo 'set cli scripting-mode on'; echo configure; cat acr-allowlist.panos.txt; echo 'validate full'; } | \\
+  ssh \"admin@$FIREWALL\"
+# Then, on the firewall: edit zones and order, look at `show config diff`, and in configuration mode `commit`.",
     validator: "what `pan-os-python` writes for the same objects, and our own reader for values and lengths; no firewall runs here",
     sources: &[
         "https://docs.paloaltonetworks.com/pan-os/11-1/pan-os-web-interface-help/objects/objects-custom-objects-url-category",
@@ -81,7 +85,6 @@ fn rule(text: &mut Text, sheet: &Sheet<'_>, group: &Group<'_>) {
     text.line(format_args!("{path} destination any"));
     text.line(format_args!("{path} category {}", category_name(group)));
     text.line(format_args!("{path} application ssl"));
-    text.line(format_args!("{path} application web-browsing"));
     text.line(format_args!("{path} service {}", service_name(group)));
     text.line(format_args!("{path} action allow"));
     text.line(format_args!("{path} log-end yes"));

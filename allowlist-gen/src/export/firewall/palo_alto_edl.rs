@@ -10,13 +10,14 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Https,
     takes: &[],
     needs: &[],
-    limits: "50 000 URLs in all lists of a firewall, which the smallest models take; beyond that the firewall skips \
-             entries, and the export is refused. 255 characters an entry, which no host name reaches.",
+    limits: "50 000 URLs in all lists of a firewall, which the smallest models take: more is an error, as the firewall \
+             would skip entries; 255 characters an entry, which no host name reaches",
     notes: &[
         "The list has the type URL List. A list of domains is for sinkholing, and can't allow anything.",
         "Every entry ends in a slash: without it, a firewall that doesn't append one takes \
          `contoso.azurecr.io.evil.example` for the entry `contoso.azurecr.io`.",
-        "It has no ports: the security rule that uses it as a URL category says service-https, application ssl.",
+        "It has no ports: the security rule that uses it as a URL category has to hold the port, with a service for TCP \
+         on 443, and the application ssl.",
         "The firewall lets packets pass until it has seen the server name (SNI), and believes the client what it \
          says there, whatever the address.",
         "A URL list has no comments, so the file says nothing of itself.",

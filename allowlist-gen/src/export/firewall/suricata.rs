@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::export::address::clients_reach_all;
 use crate::export::sheet::{Group, Host, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -22,12 +23,19 @@ pub(in crate::export) const ABOUT: About = About {
          ports on the list.",
         "Suricata believes the client what it says in the server name (SNI), whatever the address it talks to. Only \
          for hosts with private addresses on the list, the rule has these addresses, too.",
+        "Suricata loads the file only if `rule-files` in its configuration names it. Debian's names \
+         /var/lib/suricata/rules/suricata.rules alone, which is suricata-update's: where there is none, take it out, or the \
+         last check fails.",
         "TLS without a server name matches no rule, and neither does a name with a trailing dot.",
     ],
     apply: "\
-suricata -T -S acr.rules -c /etc/suricata/suricata.yaml -l /tmp
-install -m 644 acr.rules /etc/suricata/rules/acr.rules
-suricatasc -c reload-rules",
+# Once, in /etc/suricata/suricata.yaml, as Debian's own list of files has no file in that folder:
+#   rule-files:
+#     - /etc/suricata/rules/acr.rules
+suricata -T -S acr.rules -c /etc/suricata/suricata.yaml -l /tmp && \\
+  install -D -m 644 acr.rules /etc/suricata/rules/acr.rules && \\
+  suricata -T -c /etc/suricata/suricata.yaml -l /tmp && \\
+  suricatasc -c reload-rules",
     validator: "`suricata -T`, and TLS hellos in a capture that Suricata reads as it would inline",
     sources: &[
         "https://docs.suricata.io/en/suricata-7.0.10/rules/tls-keywords.html#tls-sni",
@@ -36,6 +44,7 @@ suricatasc -c reload-rules",
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    clients_reach_all(sheet)?;
     let mut text = Text::new(sheet.header("# "));
     let source = match sheet.options.clients.as_slice() {
         [] => "$HOME_NET".to_owned(),

@@ -12,19 +12,20 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[],
     needs: &[],
-    limits: "A rule has 100 keywords at most here: a registry with more is split.",
+    limits: "100 keywords a rule here, and a registry with more is split",
     notes: &[
         "The rules allow and deny nothing: outbound traffic has to be blocked by default, with rules for whatever \
          else the machine needs, its DNS first.",
         "Windows learns the addresses from DNS questions that it sees: Microsoft Defender Antivirus has to be on, \
          with network protection, and names that are looked up over HTTPS, by a proxy or in a cache stay unknown.",
-        "The script can be run again: it removes the rules of its group and its keywords before it makes them anew.",
+        "The script can be run again: it removes all rules of its group, and the keywords of the hosts that are on the \
+         list, before it makes them anew. The keywords of hosts that left the list stay, and no rule of its uses them.",
     ],
     apply: "\
 # As administrator, in PowerShell:
 #   powershell.exe -ExecutionPolicy Bypass -File acr-allowlist.ps1
-#   Set-NetFirewallProfile -All -DefaultOutboundAction Block
-scp acr-allowlist.ps1 administrator@machine:",
+#   if ($LASTEXITCODE -eq 0) { Set-NetFirewallProfile -All -DefaultOutboundAction Block }
+scp acr-allowlist.ps1 \"administrator@$MACHINE:\"",
     validator: "the grammar `tree-sitter-powershell`, and our own check that each argument is a literal; no PowerShell runs here",
     sources: &[
         "https://learn.microsoft.com/windows/security/operating-system-security/network-security/windows-firewall/dynamic-keywords",

@@ -6,7 +6,10 @@
 # By address: the target knows no names, so only the addresses of private endpoints are written. The
 # public front ends are shared between registries: an address of theirs also reaches other people's.
 # The rules allow, and by default everything else is allowed, too: the group needs a rule after them
-# that denies what goes out to the virtual network and the internet.
+# that denies what goes out to the virtual network and the internet. Its name mustn't begin with
+# `allowlist-`.
+# The rules have priorities from 200 on, or from what the variable FIRST_PRIORITY says: rules before
+# them are looked at first, and one that denies the rest has a greater number than the last of them.
 # Rules whose names begin with `allowlist-` are this script's: it deletes those that aren't on the
 # list, and those that change their priority are gone for a moment.
 # Clients reach only addresses of their own family, so no rule joins an IPv4 client to an IPv6

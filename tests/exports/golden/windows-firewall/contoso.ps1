@@ -8,8 +8,9 @@
 # Windows learns the addresses from DNS questions that it sees: Microsoft Defender Antivirus has to
 # be on, with network protection, and names that are looked up over HTTPS, by a proxy or in a cache
 # stay unknown.
-# The script can be run again: it removes the rules of its group and its keywords before it makes
-# them anew.
+# The script can be run again: it removes all rules of its group, and the keywords of the hosts that
+# are on the list, before it makes them anew. The keywords of hosts that left the list stay, and no
+# rule of its uses them.
 
 $ErrorActionPreference = 'Stop'
 Remove-NetFirewallRule -Group 'acr-allowlist' -ErrorAction 'SilentlyContinue'
