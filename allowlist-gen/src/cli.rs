@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
-use allowlist_gen::export::{CaError, Error as ExportError, Format, Options as ExportOptions};
+use allowlist_gen::export::{CaError, Error as ExportError, Format};
 use allowlist_gen::{DataEndpoints, Error, Generated, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::issue::{Moment, Serial};
@@ -240,8 +240,7 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
             Ok(Answer::No)
         }
         Action::Write(format, destination) => {
-            let none = ExportOptions::default();
-            export::write(*format, &generated.allowlist, options.issue, &none, destination)
+            export::write_derived(*format, &generated.allowlist, options.issue, destination)
         }
     }
 }
@@ -309,6 +308,11 @@ fn describe(document: Description) -> Result<Answer, Failure> {
         Description::Powershell => Shell::PowerShell,
     };
     generate(shell, &mut command, name, &mut out);
+    if shell == Shell::Bash {
+        // Its generator takes the hyphen in our name for a subcommand, in one of two places.
+        let script = String::from_utf8(out).expect("a script is text");
+        out = script.replace("allowlist__subcmd__gen", "allowlist__gen").into_bytes();
+    }
     print(&out)?;
     Ok(Answer::Yes)
 }
@@ -378,6 +382,13 @@ enum Failure {
     Check(#[from] document::Error),
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error(
+        "{1}\n  help: write the list first, and then `allowlist-gen export {name}` from it, which takes settings",
+        name = .0.name()
+    )]
+    NeedsExport(Format, ExportError),
+    #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
+    Json(String),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
 }

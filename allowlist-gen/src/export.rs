@@ -30,7 +30,7 @@ use std::borrow::Cow;
 
 use ringfence_config::{Allowlist, Issue};
 
-pub use self::about::{About, Kind, Page, Scope};
+pub use self::about::{About, Kind, Overview, Page, Scope};
 pub use self::options::{Ca, CaError, Options, ProxyUrl, ProxyUrlError, Setting, Unpinned};
 use self::sheet::Sheet;
 
@@ -245,7 +245,10 @@ pub enum Error {
         limit: usize,
     },
     /// The format can't do without a setting.
-    #[error("{format} needs {setting}: {purpose}", setting = .setting.flag(), purpose = .setting.purpose())]
+    #[error(
+        "{format} needs `{flag}`, {purpose}, as in `{flag} {example}`",
+        flag = .setting.flag(), purpose = .setting.purpose(), example = .setting.example()
+    )]
     Needs {
         /// The format.
         format: &'static str,
@@ -253,7 +256,7 @@ pub enum Error {
         setting: Setting,
     },
     /// A setting that the format has no place for.
-    #[error("{setting} means nothing to {format}, which takes {takes}", setting = .setting.flag())]
+    #[error("`{setting}` means nothing to {format}, which takes {takes}", setting = .setting.flag())]
     NotTaken {
         /// The format.
         format: &'static str,
@@ -263,7 +266,7 @@ pub enum Error {
         takes: String,
     },
     /// A setting with a value that the target would refuse.
-    #[error("{setting} won't do for {format}: {why}", setting = .setting.flag())]
+    #[error("`{setting}` won't do for {format}: {why}", setting = .setting.flag())]
     Unsuitable {
         /// The format.
         format: &'static str,
@@ -280,6 +283,11 @@ pub enum Error {
         /// Why nothing is left.
         why: &'static str,
     },
+}
+
+/// Writes a list that was derived from metadata, as the proxy reads it and as it is checked for changes later.
+pub fn derived(allowlist: &Allowlist, issue: Issue) -> Export {
+    Export { text: plain::toml::derived(allowlist, issue), warnings: Vec::new() }
 }
 
 /// Writes this issue of `allowlist`, byte for byte the same for the same entries and options.

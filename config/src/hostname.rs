@@ -1,6 +1,7 @@
 //! Decides what a host name is and what a port is. Whether a host may be reached is decided elsewhere.
 
 use std::fmt;
+use std::iter;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
@@ -76,6 +77,11 @@ impl Hostname {
     /// The leftmost label.
     pub fn first_label(&self) -> &str {
         self.0.split('.').next().unwrap_or_default()
+    }
+
+    /// The domains that it lies below, the nearest first.
+    pub fn parents(&self) -> impl Iterator<Item = &str> {
+        iter::successors(Some(self.as_str()), |name| Some(name.split_once('.')?.1)).skip(1)
     }
 
     /// Whether this name lies below `domain`, by whole labels; a name is not below itself.

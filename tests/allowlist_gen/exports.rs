@@ -61,7 +61,7 @@ fn what_cannot_be_written_is_an_error_that_says_why() {
         (
             &port[..],
             &["export", "text", "-"][..],
-            "`login.microsoftonline.com` can't be written as text: it has no ports",
+            "can't be written as text: it knows only port 443, and this host is listed for 8443",
         ),
         (pattern, &["export", "squid", "-"], "consumers disagree on what a wildcard spans"),
         (wide, &["export", "json", "-"], "blob.core.windows.net"),
@@ -74,10 +74,17 @@ fn what_cannot_be_written_is_an_error_that_says_why() {
         (
             "",
             &["export", "json", LIST, "--client", "10.0.0.0/16"],
-            "--client means nothing to json, which takes nothing",
+            "`--client` means nothing to json, which takes nothing",
         ),
         ("", &["export", "squid", LIST, "--client", "10.0.0.1/16"], "10.0.0.0/16"),
         ("", &["export", "squid", LIST, "--listen", "3128"], "invalid value '3128'"),
+        ("", &["export", "squid", LIST, "--listen", "127.0.0.1:0"], "write an address and a port"),
+        (
+            "",
+            &["export", "squid", LIST, "--listen", "[fe80::1%2]:443"],
+            "write an address and a port",
+        ),
+        ("", &["export", "cilium", LIST, "--namespace", "Builds_1"], "a namespace is made of"),
         ("", &["export", "squid", LIST, "--ca", LIST], "is not a file of certificates"),
         (
             "",
@@ -101,4 +108,61 @@ fn the_formats_describe_themselves() {
     snapshot("help-export", &program(b"", &["export", "--help"]));
     snapshot("formats", &program(b"", &["formats"]));
     snapshot("formats-squid", &program(b"", &["formats", "squid"]));
+}
+
+/// What pressing tab offers, as bash itself finds it.
+#[test]
+fn bash_completes_formats() {
+    let script = program(b"", &["--generate", "bash"]).stdout;
+    for (words, offered) in [
+        (&["export", "cili"][..], &["cilium", "cilium-sni", "cilium-node"][..]),
+        (&["formats", "rp"], &["rpz"]),
+        (&["generate", "--format", "cs"], &["csv"]),
+        (&["aks-kit", "--fut"], &["--future-region"]),
+    ] {
+        let line = [&["allowlist-gen"], words].concat();
+        let last = line.len() - 1;
+        let ask = format!(
+            "{script}\nCOMP_WORDS=({words})\nCOMP_CWORD={last}\n_allowlist__gen allowlist-gen {current} {previous}\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            words = line.join(" "),
+            current = line[last],
+            previous = line[last - 1],
+        );
+        let output = std::process::Command::new("bash").args(["-c", &ask]).output().expect("bash");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.lines().collect::<Vec<_>>(), offered, "{words:?}: {output:?}");
+    }
+}
+
+#[test]
+fn what_an_export_leaves_open_is_said_aloud() {
+    for (stdin, arguments, phrase) in [
+        (
+            "",
+            &["export", "squid", LIST][..],
+            "warning: without `--client` it is for whoever reaches the target\n",
+        ),
+        (
+            "",
+            &["export", "hosts", LIST, "--pinned-only"],
+            "warning: Left out, as they have no private address: fabrikam.azurecr.io, ",
+        ),
+        (
+            "schema = 1\n",
+            &["export", "squid", "-", "--client", "10.0.0.0/8"],
+            "warning: there is no host in it, so nothing passes\n",
+        ),
+    ] {
+        let run = program(stdin.as_bytes(), arguments);
+        assert_eq!(run.code, 0, "{run}");
+        assert!(run.stderr.contains(phrase), "{run}");
+    }
+    let run = program(b"", &["generate", "constructed/acr-show.gov.json", "--format", "haproxy"]);
+    assert!(run.stderr.contains("`allowlist-gen export haproxy`") && run.code == 2, "{run}");
+    let run = program(b"{\"name\": \"contoso\"}", &["export", "squid", "-"]);
+    assert!(
+        run.stderr.contains("<stdin> is JSON, and no list: `allowlist-gen generate` makes one"),
+        "{run}"
+    );
 }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use allowlist_gen::export::{self, Ca, Format, Options, Page, ProxyUrl, Unpinned};
+use allowlist_gen::export::{
+    self, Ca, Export, Format, Options, Overview, Page, ProxyUrl, Unpinned,
+};
 use clap::Args;
 use ipnet::IpNet;
 use ringfence_config::address::{BlockError, parse_block};
@@ -15,8 +17,8 @@ use super::{Answer, Failure};
 
 /// Write a list for a firewall, a proxy, a name server, a cluster or a client
 ///
-/// An export has every entry of the list, or fails and says which one the format can't say. What else must be true
-/// for it to work stands in its header, and in `allowlist-gen formats FORMAT`.
+/// An export has every entry of the list, or fails and says which one the format can't say. What a format leaves out
+/// on purpose, and what else must be true for it to work, is told by `allowlist-gen formats FORMAT`.
 ///
 /// Exit codes: 0 written; 2 it couldn't be.
 #[derive(Args)]
@@ -38,15 +40,15 @@ pub(super) struct ExportArguments {
     #[arg(long = "client", value_name = "CIDR", value_parser = parse_client)]
     clients: Vec<IpNet>,
 
-    /// Where the proxy listens, as in 0.0.0.0:3128
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Where the proxy listens, as in 127.0.0.1:3128
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
 
     /// The name server that the target asks, on port 53 unless it says another
     #[arg(long, value_name = "ADDRESS", value_parser = parse_resolver)]
     resolver: Option<SocketAddr>,
 
-    /// The proxy that clients use, as in <http://proxy.corp.example:3128>
+    /// The proxy that clients use, as in `http://proxy.corp.example:3128`
     #[arg(long, value_name = "URL")]
     proxy: Option<ProxyUrl>,
 
@@ -55,7 +57,7 @@ pub(super) struct ExportArguments {
     ca: Option<PathBuf>,
 
     /// The namespace that a cluster's policy is for
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_namespace)]
     namespace: Option<Label>,
 
     /// A region that the registries behind Private Link will have, as often as needed
@@ -112,6 +114,11 @@ pub(super) fn read_lists(files: &[PathBuf]) -> Result<(Allowlist, Issue), Failur
     let mut documents = Vec::new();
     for file in files {
         let (name, text) = read_text(file)?;
+        let is_json = text.trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        if is_json {
+            return Err(Failure::Json(name));
+        }
         documents.push(Document::parse(&name, &text)?);
     }
     Ok((document::merge(&documents)?, issue_of(&documents)))
@@ -125,7 +132,25 @@ pub(super) fn write(
     options: &Options,
     destination: &Destination,
 ) -> Result<Answer, Failure> {
-    let export = export::render(format, list, issue, options)?;
+    tell_and_write(&export::render(format, list, issue, options)?, destination)
+}
+
+/// Writes what was derived from metadata, in a format that needs no settings.
+pub(super) fn write_derived(
+    format: Format,
+    list: &Allowlist,
+    issue: Issue,
+    destination: &Destination,
+) -> Result<Answer, Failure> {
+    let export = match export::render(format, list, issue, &Options::default()) {
+        _ if format == Format::Toml => export::derived(list, issue),
+        Ok(export) => export,
+        Err(error) => return Err(Failure::NeedsExport(format, error)),
+    };
+    tell_and_write(&export, destination)
+}
+
+fn tell_and_write(export: &Export, destination: &Destination) -> Result<Answer, Failure> {
     for warning in &export.warnings {
         tell(&format_args!("warning: {warning}\n"));
     }
@@ -137,7 +162,7 @@ pub(super) fn write(
 pub(super) fn formats(raw: &FormatsArguments) -> Result<Answer, Failure> {
     let text = match raw.format {
         Some(format) => Page(format).to_string(),
-        None => Format::ALL.iter().map(|format| format.in_brief()).collect(),
+        None => Overview.to_string(),
     };
     print(text.as_bytes())?;
     Ok(Answer::Yes)
@@ -162,9 +187,25 @@ fn parse_client(text: &str) -> Result<IpNet, BlockError> {
     parse_block(text)
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    parse_socket(text).ok_or("write an address and a port, as in 127.0.0.1:3128 or [::1]:3128")
+}
+
+fn parse_namespace(text: &str) -> Result<Label, &'static str> {
+    text.parse()
+        .map_err(|_| "a namespace is made of lower-case letters, digits and hyphens, 63 at most")
+}
+
 fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     let alone = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-    alone.or_else(|_| text.parse()).map_err(|_| {
+    alone.ok().or_else(|| parse_socket(text)).ok_or_else(|| {
         "write an address, as in 10.20.0.53 or fd00::53, or one with a port, as in 10.20.0.53:5353".to_owned()
     })
+}
+
+/// An address and a port that a file can hold: no port that the system chooses, no scope of this machine's.
+fn parse_socket(text: &str) -> Option<SocketAddr> {
+    let socket: SocketAddr = text.parse().ok()?;
+    let has_scope = matches!(socket, SocketAddr::V6(v6) if v6.scope_id() != 0);
+    (socket.port() != 0 && !has_scope).then_some(socket)
 }

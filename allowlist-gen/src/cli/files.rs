@@ -80,11 +80,21 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     // A list is no secret, and its reader is often another user; the umask has the last word.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut new = builder.tempfile_in(directory)?;
+    let mut new = builder.tempfile_in(directory).map_err(|error| in_folder(&error, directory))?;
     new.write_all(bytes)?;
     new.as_file().sync_all()?;
     new.persist(&file)?;
     Ok(())
+}
+
+/// Why nothing can be made in `folder`, without the name of what was tried: nobody asked for that.
+fn in_folder(error: &io::Error, folder: &Path) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::other(format!("the folder `{}` doesn't exist", folder.display()))
+        }
+        kind => io::Error::other(format!("in the folder `{}`: {kind}", folder.display())),
+    }
 }
 
 /// Puts all of `files` into `folder`, which is new or empty, in one step: whoever finds one finds all.

@@ -50,6 +50,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, those that keep most out first.
+    pub const ALL: [Self; 7] = [
+        Self::Name,
+        Self::Resolved,
+        Self::Address,
+        Self::Lookup,
+        Self::Answer,
+        Self::Client,
+        Self::Data,
+    ];
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +72,11 @@ impl Kind {
             Self::Lookup => "lookup",
             Self::Client => "client",
         }
+    }
+
+    /// Whether what isn't in the export is kept out.
+    pub fn is_filter(self) -> bool {
+        matches!(self, Self::Name | Self::Resolved | Self::Address)
     }
 
     /// What that means for whoever relies on it.
@@ -153,9 +169,7 @@ impl fmt::Display for Page {
         writeln!(f, "| kind | {} |", about.kind.name())?;
         writeln!(f, "| says | {} |", about.scope.meaning())?;
         writeln!(f, "| takes | {} |", Setting::list(about.takes, about.needs))?;
-        let limits =
-            if about.limits.is_empty() { "None that a list would meet." } else { about.limits };
-        writeln!(f, "| limits | {limits} |")?;
+        writeln!(f, "| limits | {} |", about.limits_or_none())?;
         writeln!(f, "| validated by | {} |", about.validator)?;
         for source in about.sources {
             writeln!(f, "| described at | <{source}> |")?;
@@ -174,32 +188,61 @@ impl fmt::Display for Page {
     }
 }
 
-impl Format {
-    /// What it is, its kind, its limits and what it is validated by, in a few lines.
-    pub fn in_brief(self) -> String {
-        let about = self.about();
-        let limits =
-            if about.limits.is_empty() { "none that a list would meet" } else { about.limits };
-        let (name, kind) = (self.name(), about.kind.name());
-        let mut text = format!("{name} ({kind})\n    {}\n", self.summary());
-        for (word, line) in [("limits", limits), ("validated by", about.validator)] {
-            let options =
-                textwrap::Options::new(110).initial_indent("    ").subsequent_indent("        ");
-            let line = format!("{word}: {line}").replace('`', "");
-            text.push_str(&textwrap::fill(&line, options));
-            text.push('\n');
-        }
-        text
-    }
+/// All formats by their kinds, each with its limits and what it is validated by, in a few lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Overview;
 
+impl fmt::Display for Overview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            writeln!(f, "{}", kind.name().to_ascii_uppercase())?;
+            writeln!(f, "{}\n", filled("", kind.meaning()))?;
+            for format in Format::ALL.iter().filter(|format| format.about().kind == kind) {
+                let about = format.about();
+                writeln!(f, "  {}: {}", format.name(), format.summary().replace('`', ""))?;
+                writeln!(f, "{}", filled("    limits: ", about.limits_or_none()))?;
+                writeln!(f, "{}", filled("    validated by: ", about.validator))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `text` for a terminal, behind `word`.
+fn filled(word: &str, text: &str) -> String {
+    let indent = " ".repeat(word.len() - word.trim_start().len() + 2);
+    let options = textwrap::Options::new(110)
+        .initial_indent(word)
+        .subsequent_indent(if word.is_empty() { "" } else { &indent })
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(&text.replace('`', ""), options)
+}
+
+impl About {
+    fn limits_or_none(&self) -> &'static str {
+        if self.limits.is_empty() { "none that a list would meet" } else { self.limits }
+    }
+}
+
+impl Format {
     /// The command that writes it, with an example of each setting that it needs.
     fn export_command(self) -> String {
         let about = self.about();
         let mut command = format!("allowlist-gen export {}", self.name());
-        for setting in about.needs {
+        // Rules for everyone are rarely meant.
+        let is_shown =
+            |setting: &&Setting| about.needs.contains(setting) || **setting == Setting::Client;
+        for setting in about.takes.iter().filter(is_shown) {
             let _ = write!(command, " {} {}", setting.flag(), setting.example());
         }
-        let _ = write!(command, " allowlist.toml --output {}", about.file);
+        // A list isn't written over itself.
+        let lists =
+            if about.file == "allowlist.toml" { "derived.toml own.toml" } else { "allowlist.toml" };
+        let _ = write!(command, " {lists} --output {}", about.file);
         command
     }
 }

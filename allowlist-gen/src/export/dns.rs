@@ -51,8 +51,7 @@ fn serial(sheet: &Sheet<'_>) -> u32 {
     let number = sheet.issue.serial.map(|serial| serial.number() % (1 << 32));
     let number = number.and_then(|number| u32::try_from(number).ok());
     number.unwrap_or_else(|| {
-        let hash = sheet.allowlist.hash();
-        let digits = hash.trim_start_matches("sha256:").get(..8).expect("64 digits");
+        let digits = sheet.hash().trim_start_matches("sha256:").get(..8).expect("64 digits");
         u32::from_str_radix(digits, 16).expect("digits in hex")
     })
 }

@@ -94,12 +94,27 @@ impl Setting {
         match self {
             Self::Client => "the addresses whose traffic the rules are for",
             Self::Listen => "the address and port that the proxy listens on",
-            Self::Resolver => "the name server that the target asks",
+            Self::Resolver => "the name server that it asks",
             Self::Proxy => "the proxy that clients use",
             Self::Ca => "the certificates that clients of the proxy trust",
             Self::Namespace => "the namespace that the policy is for",
             Self::FutureRegion => "regions that the registries will have",
             Self::PinnedOnly => "leave out hosts that have no private address",
+        }
+    }
+
+    /// What holds where it isn't given.
+    pub fn absence(self) -> &'static str {
+        match self {
+            Self::Client => "whoever reaches the target",
+            Self::Listen => {
+                "the format's usual port: of the machine itself for forward proxies, of all addresses for transparent ones"
+            }
+            Self::Resolver => "the machine's own",
+            Self::Proxy | Self::Namespace => "an error",
+            Self::Ca => "the system's",
+            Self::FutureRegion => "the regions on the list",
+            Self::PinnedOnly => "a host without a private address is an error",
         }
     }
 
@@ -117,16 +132,31 @@ impl Setting {
         }
     }
 
-    /// `takes`, with those that are needed marked; `nothing` if there are none.
+    /// `takes`, with what holds without each; `nothing` if there are none.
     pub(super) fn list(takes: &[Self], needs: &[Self]) -> String {
         let words: Vec<String> = takes
             .iter()
             .map(|setting| {
-                let needed = if needs.contains(setting) { " (needed)" } else { "" };
-                format!("`{}`{needed}", setting.flag())
+                let without = if needs.contains(setting) {
+                    "needed".to_owned()
+                } else {
+                    format!("without it: {}", setting.absence())
+                };
+                format!("`{}` ({without})", setting.flag())
             })
             .collect();
-        if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+        if words.is_empty() { "nothing".to_owned() } else { words.join("; ") }
+    }
+
+    /// The flags of `takes`, in words.
+    pub(super) fn flags(takes: &[Self]) -> String {
+        let flags: Vec<String> =
+            takes.iter().map(|setting| format!("`{}`", setting.flag())).collect();
+        match flags.as_slice() {
+            [] => "nothing".to_owned(),
+            [one] => one.clone(),
+            [some @ .., last] => format!("{} and {last}", some.join(", ")),
+        }
     }
 
     pub(super) fn is_given(self, options: &Options) -> bool {
@@ -167,7 +197,7 @@ pub enum ProxyUrlError {
     #[error("write http://host:port, or https:// if the proxy itself speaks TLS")]
     Scheme,
     /// A user or a password.
-    #[error("a proxy's credentials don't belong into a file that many can read")]
+    #[error("a proxy's credentials don't belong in a file that many can read")]
     Credentials,
     /// No port, or no number.
     #[error("clients disagree on a proxy's port if none is written: write http://host:port")]
@@ -222,9 +252,14 @@ impl FromStr for ProxyUrl {
         let (host, port) = authority.split_at(port_at.ok_or(ProxyUrlError::Port)?);
         let port = port[1..].parse().map_err(|_| ProxyUrlError::Port)?;
         let host = if let Ok(SocketAddr::V6(v6)) = format!("{host}:1").parse() {
+            if v6.scope_id() != 0 {
+                return Err(ProxyUrlError::Host);
+            }
             format!("[{}]", v6.ip())
         } else if let Ok(v4) = host.parse::<std::net::Ipv4Addr>() {
             v4.to_string()
+        } else if is_number(host) {
+            return Err(ProxyUrlError::Host);
         } else if let Ok(label) = host.to_ascii_lowercase().parse::<Label>() {
             // A short name is somebody's `search` domain away.
             label.to_string()
@@ -234,6 +269,15 @@ impl FromStr for ProxyUrl {
             name.to_string()
         };
         Ok(Self { is_tls, host, port })
+    }
+}
+
+/// What many clients take for an address in one number: `2130706433`, `0x7f000001`.
+fn is_number(host: &str) -> bool {
+    let digits = host.strip_prefix("0x").or(host.strip_prefix("0X"));
+    match digits {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => host.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
@@ -319,6 +363,9 @@ mod tests {
             ("http://[fd00::1]", Err(ProxyUrlError::Port)),
             ("http://:3128", Err(ProxyUrlError::Host)),
             ("http://a b:3128", Err(ProxyUrlError::Host)),
+            ("http://2130706433:3128", Err(ProxyUrlError::Host)),
+            ("http://0x7f000001:3128", Err(ProxyUrlError::Host)),
+            ("http://[fe80::1%2]:3128", Err(ProxyUrlError::Host)),
             ("http://$(id):3128", Err(ProxyUrlError::Host)),
             ("http://proxy:3128/x", Err(ProxyUrlError::Path)),
             ("http://proxy:3128?x", Err(ProxyUrlError::Path)),

@@ -5,6 +5,7 @@ pub(super) mod envoy;
 pub(super) mod envoy_sni;
 pub(super) mod haproxy;
 pub(super) mod nginx;
+mod node;
 pub(super) mod pac;
 pub(super) mod privoxy;
 pub(super) mod smokescreen;

@@ -2,6 +2,7 @@
 //! all formats share.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub(super) struct Sheet<'a> {
     /// Which issue of it this is.
     pub(super) issue: Issue,
     format: Format,
+    /// The list's hash, once someone asks for it: the whole list is written out for that.
+    hash: OnceCell<String>,
     left_out: Vec<&'a Hostname>,
     /// What there is to say of registries whose data endpoints aren't listed.
     without_layers: Option<String>,
@@ -74,6 +77,7 @@ impl<'a> Sheet<'a> {
             allowlist,
             issue,
             format,
+            hash: OnceCell::new(),
             left_out: Vec::new(),
             without_layers: if is_data { None } else { without_layers(allowlist) },
         };
@@ -81,7 +85,7 @@ impl<'a> Sheet<'a> {
             sheet.take(entry)?;
         }
         if sheet.about().scope == Scope::PrivateLink {
-            sheet.keep_private_link();
+            sheet.keep_private_link()?;
         }
         Ok(sheet)
     }
@@ -103,7 +107,11 @@ impl<'a> Sheet<'a> {
             return Ok(());
         }
         if scope == Scope::Https && entry.ports != Ports::https() {
-            let why = "it has no ports, and means 443";
+            let ports: Vec<String> = entry.ports.iter().map(|port| port.to_string()).collect();
+            let why = format!(
+                "it knows only port 443, and this host is listed for {}",
+                ports.join(" and ")
+            );
             return Err(self.unrepresentable(name.as_str(), why));
         }
         if matches!(scope, Scope::Pinned | Scope::PinnedPorts) && entry.addresses.is_empty() {
@@ -111,8 +119,16 @@ impl<'a> Sheet<'a> {
                 self.left_out.push(name);
                 return Ok(());
             }
-            let why = "it holds private addresses, and this host has none on the list; `--pinned-only` leaves \
-                       out such hosts";
+            let is_unpinned = |entry: &&Entry| entry.addresses.is_empty();
+            let others = match self.allowlist.entries().iter().filter(is_unpinned).count() {
+                0 | 1 => String::new(),
+                2 => ", like one other,".to_owned(),
+                count => format!(", like {} others,", count - 1),
+            };
+            let why = format!(
+                "it holds private addresses, and this host{others} has none on the list; `export \
+                 --pinned-only` leaves such hosts out"
+            );
             return Err(self.unrepresentable(name.as_str(), why));
         }
         self.hosts.push(Host {
@@ -127,25 +143,43 @@ impl<'a> Sheet<'a> {
     }
 
     /// Keeps all hosts of the registries that have a private address anywhere, and adds those of the regions to come.
-    fn keep_private_link(&mut self) {
+    fn keep_private_link(&mut self) -> Result<(), Error> {
         let mut by_registry: BTreeMap<LoginServer, Vec<Host<'a>>> = BTreeMap::new();
         for host in self.hosts.drain(..) {
             if let Some(endpoint) = &host.endpoint {
                 by_registry.entry(endpoint.login_server().clone()).or_default().push(host);
             }
         }
-        by_registry.retain(|_, hosts| hosts.iter().any(|host| !host.addresses.is_empty()));
+        let patterns = self.allowlist.entries().iter().filter_map(pattern_of).collect::<Vec<_>>();
+        let is_pinned = |entry: &Entry| !entry.addresses.is_empty();
+        by_registry.retain(|registry, hosts| {
+            let mut patterns = patterns.iter().filter(|(of, _)| of == registry);
+            hosts.iter().any(|host| !host.addresses.is_empty())
+                || patterns.any(|(_, entry)| is_pinned(entry))
+        });
+        if let Some((_, entry)) =
+            patterns.iter().find(|(of, entry)| by_registry.contains_key(of) || is_pinned(entry))
+        {
+            let why = "clients disagree on what a wildcard spans; list the exact hosts";
+            return Err(self.unrepresentable(entry.host.as_str(), why));
+        }
         for (registry, hosts) in &mut by_registry {
             for region in &self.options.future_regions {
                 hosts.extend(Host::to_come(registry, region, hosts));
             }
         }
         self.hosts = by_registry.into_values().flatten().collect();
+        Ok(())
     }
 
     /// The format.
     pub(super) fn format(&self) -> Format {
         self.format
+    }
+
+    /// The list's hash.
+    pub(super) fn hash(&self) -> &str {
+        self.hash.get_or_init(|| self.allowlist.hash())
     }
 
     /// What is known of the format.
@@ -247,7 +281,7 @@ impl<'a> Sheet<'a> {
         let hosts = if count == 1 { "host" } else { "hosts" };
         let issue = self.issue;
         let issue = if issue.is_empty() { String::new() } else { format!(" ({issue})") };
-        let (format, hash) = (self.format.name(), self.allowlist.hash());
+        let (format, hash) = (self.format.name(), self.hash());
         format!(
             "Written by `allowlist-gen export {format}`: {count} {hosts} of the list {hash}{issue}."
         )
@@ -259,15 +293,18 @@ impl<'a> Sheet<'a> {
         if about.takes.contains(&Setting::Client) {
             paragraphs.push(self.clients());
         }
-        if !self.left_out.is_empty() {
-            let names = self.left_out.iter().map(|name| name.as_str());
-            let names = some(names.collect(), "hosts");
-            paragraphs.push(format!("Left out, as they have no private address: {names}."));
-        }
+        paragraphs.extend(self.left_out().map(|left_out| format!("{left_out}.")));
         paragraphs.push(about.kind.meaning().to_owned());
         paragraphs.extend(about.notes.iter().map(ToString::to_string));
         paragraphs.extend(self.without_layers.clone());
         paragraphs
+    }
+
+    fn left_out(&self) -> Option<String> {
+        let names = self.left_out.iter().map(|name| name.as_str()).collect::<Vec<_>>();
+        let is_any = !names.is_empty();
+        is_any
+            .then(|| format!("Left out, as they have no private address: {}", some(names, "hosts")))
     }
 
     fn registries(&self) -> String {
@@ -311,6 +348,13 @@ impl<'a> Sheet<'a> {
     /// What whoever installs the export should know, beyond what it says of itself.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.without_layers.iter().cloned().collect();
+        warnings.extend(self.left_out());
+        if self.hosts.is_empty() && self.about().kind.is_filter() {
+            warnings.push("there is no host in it, so nothing passes".to_owned());
+        }
+        if self.about().takes.contains(&Setting::Client) && self.options.clients.is_empty() {
+            warnings.push("without `--client` it is for whoever reaches the target".to_owned());
+        }
         if self.about().scope == Scope::PrivateLink {
             warnings.extend(self.hosts.iter().filter(|host| host.addresses.is_empty()).map(|host| {
                 format!(
@@ -326,6 +370,12 @@ impl<'a> Sheet<'a> {
 }
 
 impl Host<'_> {
+    /// Whether it is a storage account, which what keeps clients from storage has to spare. Nothing else that a list
+    /// takes is below a domain of storage.
+    pub(super) fn is_account(&self) -> bool {
+        *self.role == Role::StorageAccount
+    }
+
     /// A word or two for a comment: what the host is, or why it is on the list.
     pub(super) fn remark(&self) -> String {
         let what = match &*self.role {
@@ -421,12 +471,19 @@ impl<'a> Group<'a> {
     }
 }
 
+/// The registry that a pattern's hosts are of.
+fn pattern_of(entry: &Entry) -> Option<(LoginServer, &Entry)> {
+    let HostPattern::Wildcard(_) = &entry.host else { return None };
+    let endpoint: Endpoint = entry.host.as_str().replace('*', "any").parse().ok()?;
+    Some((endpoint.login_server().clone(), entry))
+}
+
 fn check_settings(format: Format, options: &Options) -> Result<(), Error> {
     let (about, name) = (format.about(), format.name());
     for setting in Setting::ALL {
         let is_given = setting.is_given(options);
         if is_given && !about.takes.contains(&setting) {
-            let takes = Setting::list(about.takes, about.needs);
+            let takes = Setting::flags(about.takes);
             return Err(Error::NotTaken { format: name, setting, takes });
         }
         if !is_given && about.needs.contains(&setting) {

@@ -2,6 +2,8 @@
 //!
 //! <https://thekelleys.org.uk/dnsmasq/docs/dnsmasq-man.html>
 
+use std::collections::BTreeSet;
+
 use ringfence_config::{HostPattern, Hostname};
 
 use crate::export::sheet::Sheet;
@@ -55,13 +57,14 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 
 /// The hosts without addresses that are below hosts with some: what is said of those must not reach these.
 fn asked_for_below<'a>(sheet: &'a Sheet<'_>) -> Vec<&'a str> {
+    let pinned: BTreeSet<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
     let unpinned = sheet.allowlist.entries().iter().filter(|entry| entry.addresses.is_empty());
     let names = unpinned.filter_map(|entry| match &entry.host {
         HostPattern::Exact(name) => Some(name),
         HostPattern::Wildcard(_) => None,
     });
     names
-        .filter(|name| sheet.hosts.iter().any(|host| name.is_below(host.name.as_str())))
+        .filter(|name| name.parents().any(|parent| pinned.contains(parent)))
         .map(Hostname::as_str)
         .collect()
 }

@@ -112,10 +112,7 @@ fn parents(host: &Hostname) -> Vec<&str> {
     let Some(domain) = endpoint::domains().find(|domain| host.is_below(domain)) else {
         return Vec::new();
     };
-    std::iter::successors(Some(host.as_str()), |name| Some(name.split_once('.')?.1))
-        .skip(1)
-        .take_while(|parent| parent.len() >= domain.len())
-        .collect()
+    host.parents().take_while(|parent| parent.len() >= domain.len()).collect()
 }
 
 /// What the policy zone is called in our examples.

@@ -13,7 +13,9 @@ pub(in crate::export) const ABOUT: About = About {
     takes: &[],
     needs: &[],
     limits: "",
-    notes: &[],
+    notes: &[
+        "`purpose` is the entry's role, and `private_ip` has its addresses, with spaces between.",
+    ],
     apply: "python3 -c 'import csv; print(*(row[\"host\"] for row in csv.DictReader(open(\"allowlist.csv\"))))'",
     validator: "Python's csv module",
     sources: &["https://www.rfc-editor.org/rfc/rfc4180"],

@@ -26,7 +26,7 @@ pub(in crate::export) const ABOUT: About = About {
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     Ok(quote::json(&JsonDocument {
         schema: SCHEMA,
-        hash: sheet.allowlist.hash(),
+        hash: sheet.hash(),
         serial: sheet.issue.serial,
         not_after: sheet.issue.not_after,
         entries: sheet.allowlist.entries().iter().map(JsonEntry::from).collect(),
@@ -37,7 +37,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 struct JsonDocument<'a> {
     schema: u32,
     /// Of the TOML document's entries, which is what the proxy reports.
-    hash: String,
+    hash: &'a str,
     serial: Option<Serial>,
     not_after: Option<Moment>,
     entries: Vec<JsonEntry<'a>>,

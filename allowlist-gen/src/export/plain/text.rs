@@ -18,7 +18,7 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[],
-    apply: "while read -r host; do echo \"$host\"; done < hosts.txt",
+    apply: "grep -v '^#' hosts.txt | while read -r host; do echo \"$host\"; done",
     validator: "a strict reader in Python",
     sources: &[],
 };

@@ -1,5 +1,7 @@
 //! The document itself, as `ringfence` reads it.
 
+use ringfence_config::{Allowlist, Issue};
+
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope};
 
@@ -10,14 +12,19 @@ pub(in crate::export) const ABOUT: About = About {
     takes: &[],
     needs: &[],
     limits: "",
-    notes: &[],
+    notes: &["It has the entries of all lists that it was made of, and none of their comments."],
     apply: "ringfence check --allowlist allowlist.toml\nringfence run --allowlist allowlist.toml",
     validator: "`ringfence check`, and the proxy",
     sources: &["https://toml.io/en/v1.0.0"],
 };
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
-    Ok(HEADER.to_owned() + &sheet.allowlist.to_toml_issue(sheet.issue))
+    Ok(sheet.header("# ") + "\n" + &sheet.allowlist.to_toml_issue(sheet.issue))
+}
+
+/// The document of a list that was derived from metadata, which says so.
+pub(in crate::export) fn derived(allowlist: &Allowlist, issue: Issue) -> String {
+    HEADER.to_owned() + &allowlist.to_toml_issue(issue)
 }
 
 const HEADER: &str = "\

@@ -34,7 +34,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let mut text = Text::new(sheet.header("# "));
     let (address, port) = match sheet.options.listen {
         Some(listen) => (listen.ip().to_string(), listen.port()),
-        None => ("0.0.0.0".to_owned(), 1080),
+        None => ("127.0.0.1".to_owned(), 1080),
     };
     text.line(format_args!("\ninternal: {address} port = {port}"));
     text.line(

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use ringfence_config::{Port, address, guard};
 use serde_json::{Map, Value, json};
 
+use super::node::{Node, object};
 use crate::export::sheet::{Host, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting, quote};
 
@@ -55,11 +56,11 @@ pub(super) const VETTING: &str = "\
     reached, Envoy tries the name's other addresses, and those it doesn't check; ringfence checks each.";
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
-    let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 3128)));
+    let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3128)));
     let connect = object([
         ("name", "connect".into()),
-        ("address", socket_address(listen)),
-        ("per_connection_buffer_limit_bytes", BUFFER.into()),
+        ("address", socket_address(listen).into()),
+        ("per_connection_buffer_limit_bytes", json!(BUFFER).into()),
         ("access_log", vec![refused_clients(sheet)].into()),
         ("filter_chains", vec![filter_chain(sheet)].into()),
     ]);
@@ -71,7 +72,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let internal = filter(
         "envoy.bootstrap.internal_listener",
         "envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
-        json!({}),
+        [],
     );
     let document = object([
         ("bootstrap_extensions", vec![internal].into()),
@@ -82,10 +83,10 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 
 /// Looks into the tunnels to a port: what was asked for with CONNECT is one thing, and what the client says there
 /// another. It has no address, and only the cluster of the same name leads to it.
-fn tunnel_listener(sheet: &Sheet<'_>, port: Port) -> Value {
+fn tunnel_listener<'s>(sheet: &'s Sheet<'_>, port: Port) -> Node<'s> {
     let hosts = sheet.hosts.iter().filter(|host| host.ports.contains(port));
     let names: Vec<&str> = hosts.map(|host| host.name.as_str()).collect();
-    let place = ("internal_listener", json!({}));
+    let place = ("internal_listener", json!({}).into());
     tls_listener(sheet, &tunnels_to(port), place, chain_match(&[], &names), port)
 }
 
@@ -107,17 +108,17 @@ fn tunnels_to(port: Port) -> String {
 }
 
 /// A listener for TLS that `chain_match` fits, which it carries to `port` of the server name that the client says.
-pub(super) fn tls_listener(
-    sheet: &Sheet<'_>,
+pub(super) fn tls_listener<'s>(
+    sheet: &'s Sheet<'_>,
     name: &str,
-    place: (&str, Value),
-    chain_match: Value,
+    place: (&'static str, Node<'s>),
+    chain_match: Node<'s>,
     port: Port,
-) -> Value {
+) -> Node<'s> {
     let inspector = filter(
         "envoy.filters.listener.tls_inspector",
         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-        json!({}),
+        [],
     );
     let filter_chain = object([
         ("name", "listed".into()),
@@ -125,9 +126,9 @@ pub(super) fn tls_listener(
         ("filters", tls_filters(sheet, port).into()),
     ]);
     object([
-        ("name", name.into()),
+        ("name", name.to_owned().into()),
         place,
-        ("per_connection_buffer_limit_bytes", BUFFER.into()),
+        ("per_connection_buffer_limit_bytes", json!(BUFFER).into()),
         ("listener_filters_timeout", "5s".into()),
         ("listener_filters", vec![inspector].into()),
         ("access_log", vec![json_log(sheet, name, &TLS_FIELDS)].into()),
@@ -135,24 +136,24 @@ pub(super) fn tls_listener(
     ])
 }
 
-fn tls_filters(sheet: &Sheet<'_>, port: Port) -> Vec<Value> {
-    let rbac = |name: &str, reason: &str, permission| {
-        let config = object([("stat_prefix", name.into()), ("rules", deny(reason, permission))]);
+fn tls_filters<'s>(sheet: &'s Sheet<'_>, port: Port) -> Vec<Node<'s>> {
+    let rbac = |name: &'static str, reason, permission| {
+        let config = [("stat_prefix", name.into()), ("rules", deny(reason, permission))];
         filter(name, "envoy.extensions.filters.network.rbac.v3.RBAC", config)
     };
     let names = filter(
         "envoy.filters.network.sni_dynamic_forward_proxy",
         "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
-        json!({
-            "port_value": port.number(),
-            "save_upstream_address": true,
-            "dns_cache_config": dns_cache(sheet),
-        }),
+        [
+            ("port_value", json!(port.number()).into()),
+            ("save_upstream_address", json!(true).into()),
+            ("dns_cache_config", dns_cache(sheet).into()),
+        ],
     );
     let tcp_proxy = filter(
         "envoy.filters.network.tcp_proxy",
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        json!({ "stat_prefix": CLUSTER, "cluster": CLUSTER }),
+        [("stat_prefix", CLUSTER.into()), ("cluster", CLUSTER.into())],
     );
     vec![
         rbac("storage", "storage_forbidden", storage(sheet, Names::Sni)),
@@ -162,26 +163,26 @@ fn tls_filters(sheet: &Sheet<'_>, port: Port) -> Vec<Value> {
     ]
 }
 
-pub(super) fn resources(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
+pub(super) fn resources(listeners: Vec<Node<'_>>, clusters: Vec<Value>) -> Node<'_> {
     object([("listeners", listeners.into()), ("clusters", clusters.into())])
 }
 
-fn filter_chain(sheet: &Sheet<'_>) -> Value {
+fn filter_chain<'s>(sheet: &'s Sheet<'_>) -> Node<'s> {
     let router = "envoy.extensions.filters.http.router.v3.Router";
     let http_filters = vec![
         http_rbac("storage", "storage_forbidden", storage(sheet, Names::Authority)),
-        filter("envoy.filters.http.router", router, json!({})),
+        filter("envoy.filters.http.router", router, []),
     ];
-    let manager = object([
+    let manager = [
         ("stat_prefix", "connect".into()),
         ("codec_type", "HTTP1".into()),
         // Or a header of the client's would say who it is.
-        ("use_remote_address", true.into()),
+        ("use_remote_address", json!(true).into()),
         ("request_headers_timeout", "10s".into()),
         ("access_log", vec![json_log(sheet, "connect", &REQUEST_FIELDS)].into()),
         ("http_filters", http_filters.into()),
         ("route_config", object([("virtual_hosts", virtual_hosts(sheet).into())])),
-    ]);
+    ];
     let manager = filter(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -195,7 +196,7 @@ fn filter_chain(sheet: &Sheet<'_>) -> Value {
 }
 
 /// One for each port of a registry, with its hosts; the last one is for everything else.
-fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
+fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Node<'static>> {
     let mut virtual_hosts = Vec::new();
     for group in sheet.groups() {
         for port in group.ports.iter() {
@@ -214,13 +215,13 @@ fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
             virtual_hosts.push(object([
                 ("name", format!("{}:{port}", group.name).into()),
                 ("domains", domains.into()),
-                ("routes", routes),
+                ("routes", routes.into()),
             ]));
         }
     }
     let refusal =
         |status: u16, body: &str| json!({ "status": status, "body": { "inline_string": body } });
-    virtual_hosts.push(json!({
+    let refused = json!({
         "name": "not_in_policy",
         "domains": ["*"],
         "routes": [
@@ -235,7 +236,8 @@ fn virtual_hosts(sheet: &Sheet<'_>) -> Vec<Value> {
                 "direct_response": refusal(405, "only CONNECT is served here\n"),
             },
         ],
-    }));
+    });
+    virtual_hosts.push(refused.into());
     virtual_hosts
 }
 
@@ -255,23 +257,26 @@ enum Names {
 
 impl Names {
     /// Permissions, one of which fits `host`.
-    fn of(self, host: &Host<'_>) -> Vec<Value> {
+    fn of<'s>(self, host: &'s Host<'_>) -> Vec<Node<'s>> {
         match self {
             Self::Authority => host
                 .ports
                 .iter()
                 .map(|port| {
                     let is = json!({ "exact": authority(host, port), "ignore_case": true });
-                    json!({ "header": { "name": ":authority", "string_match": is } })
+                    json!({ "header": { "name": ":authority", "string_match": is } }).into()
                 })
                 .collect(),
-            Self::Sni => vec![json!({ "requested_server_name": { "exact": host.name.as_str() } })],
+            Self::Sni => {
+                let is = object([("exact", host.name.as_str().into())]);
+                vec![object([("requested_server_name", is)])]
+            }
         }
     }
 
-    /// A permission that fits `domain` and all below, on any port.
-    fn below(self, domain: &str) -> Value {
-        let domain = domain.replace('.', "\\.");
+    /// A permission that fits these domains and all below, on any port: those called `labels`, in `parent`.
+    fn below(self, labels: &[&str], parent: &str) -> Value {
+        let domain = format!("({})\\.{}", labels.join("|"), parent.replace('.', "\\."));
         match self {
             Self::Authority => {
                 let regex = format!("(?i)(.*\\.)?{domain}\\.?(:.*)?");
@@ -286,26 +291,30 @@ impl Names {
 }
 
 /// Fits storage of any cloud, but for listed accounts.
-fn storage(sheet: &Sheet<'_>, names: Names) -> Value {
-    let domains: Vec<Value> = guard::storage_domains().map(|domain| names.below(domain)).collect();
+fn storage<'s>(sheet: &'s Sheet<'_>, names: Names) -> Node<'s> {
+    let domains = guard::storage_domains();
+    let domains: Vec<(&str, &str)> =
+        domains.map(|domain| domain.split_once('.').expect("it is below another")).collect();
+    let regexes = domains
+        .chunk_by(|(_, parent), (_, next)| parent == next)
+        .flat_map(|siblings| siblings.chunks(MOST_LABELS))
+        .map(|siblings| {
+            let labels: Vec<&str> = siblings.iter().map(|(label, _)| *label).collect();
+            names.below(&labels, siblings[0].1).into()
+        })
+        .collect();
     let own = sheet
         .hosts
         .iter()
-        .filter(|host| is_below_storage(host))
+        .filter(|host| host.is_account())
         .flat_map(|host| names.of(host))
         .collect();
-    but_for(any_of(domains), own)
-}
-
-/// Whether a storage domain is above `host`: then it is an account that the list admits.
-pub(super) fn is_below_storage(host: &Host<'_>) -> bool {
-    guard::storage_domains()
-        .any(|domain| host.name.as_str() == domain || host.name.is_below(domain))
+    but_for(any_of(regexes), own)
 }
 
 /// Fits connections whose host was found at an address that it may not have.
-fn addresses(sheet: &Sheet<'_>) -> Value {
-    let pins: Vec<Value> = sheet
+fn addresses<'s>(sheet: &'s Sheet<'_>) -> Node<'s> {
+    let pins: Vec<Node<'_>> = sheet
         .hosts
         .iter()
         .filter(|host| !host.addresses.is_empty())
@@ -319,26 +328,26 @@ fn addresses(sheet: &Sheet<'_>) -> Value {
     any_of(vec![any_of(forbidden), but_for(private, pins)])
 }
 
-fn found_at(block: IpNet) -> Value {
+fn found_at(block: IpNet) -> Node<'static> {
     let matcher = filter(
         "envoy.rbac.matchers.upstream_ip_port",
         "envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher",
-        object([("upstream_ip", cidr(block))]),
+        [("upstream_ip", cidr(block))],
     );
     object([("matcher", matcher)])
 }
 
 /// Fits what one of `rules`, of which there is one, fits.
-fn any_of(rules: Vec<Value>) -> Value {
+fn any_of(rules: Vec<Node<'_>>) -> Node<'_> {
     combine("or_rules", rules)
 }
 
 /// Fits what each of `rules` fits.
-fn all_of(rules: Vec<Value>) -> Value {
+fn all_of(rules: Vec<Node<'_>>) -> Node<'_> {
     combine("and_rules", rules)
 }
 
-fn combine(how: &str, mut rules: Vec<Value>) -> Value {
+fn combine<'s>(how: &'static str, mut rules: Vec<Node<'s>>) -> Node<'s> {
     match rules.len() {
         1 => rules.remove(0),
         _ => object([(how, object([("rules", rules.into())]))]),
@@ -346,7 +355,7 @@ fn combine(how: &str, mut rules: Vec<Value>) -> Value {
 }
 
 /// `rule`, unless one of `exceptions` fits.
-fn but_for(rule: Value, exceptions: Vec<Value>) -> Value {
+fn but_for<'s>(rule: Node<'s>, exceptions: Vec<Node<'s>>) -> Node<'s> {
     if exceptions.is_empty() {
         rule
     } else {
@@ -355,23 +364,18 @@ fn but_for(rule: Value, exceptions: Vec<Value>) -> Value {
 }
 
 /// A filter that refuses what `permission` fits, and calls that `reason` in the log.
-fn http_rbac(name: &str, reason: &str, permission: Value) -> Value {
-    let config = object([("rules", deny(reason, permission))]);
+fn http_rbac<'s>(name: &'static str, reason: &'static str, permission: Node<'s>) -> Node<'s> {
+    let config = [("rules", deny(reason, permission))];
     filter(name, "envoy.extensions.filters.http.rbac.v3.RBAC", config)
 }
 
 /// The rules of such a filter.
-fn deny(reason: &str, permission: Value) -> Value {
+fn deny<'s>(reason: &'static str, permission: Node<'s>) -> Node<'s> {
     let policy = object([
         ("permissions", vec![permission].into()),
-        ("principals", json!([{ "any": true }])),
+        ("principals", json!([{ "any": true }]).into()),
     ]);
     object([("action", "DENY".into()), ("policies", object([(reason, policy)]))])
-}
-
-/// What `json!` would make, without a copy of each value: some hold a hundred thousand hosts.
-pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The cluster that the names are in, once they are found.
@@ -384,7 +388,7 @@ pub(super) fn cluster(sheet: &Sheet<'_>) -> Value {
         "cluster_type": filter(
             "envoy.clusters.dynamic_forward_proxy",
             "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
-            json!({ "dns_cache_config": dns_cache(sheet) }),
+            [("dns_cache_config", dns_cache(sheet).into())],
         ),
     })
 }
@@ -398,13 +402,10 @@ fn circuit_breakers() -> Value {
 
 /// How names are found. Envoy wants it the same in each place.
 fn dns_cache(sheet: &Sheet<'_>) -> Value {
-    let mut resolver = json!({
-        // A listed name is a whole one.
-        "dns_resolver_options": { "no_default_search_domain": true },
-    });
-    if let Some(server) = sheet.options.resolver {
-        resolver["resolvers"] = json!([socket_address(server)]);
-    }
+    // A listed name is a whole one.
+    let whole = ("dns_resolver_options", json!({ "no_default_search_domain": true }).into());
+    let servers = sheet.options.resolver.iter();
+    let servers = servers.map(|server| ("resolvers", json!([socket_address(*server)]).into()));
     let targets: usize = sheet.hosts.iter().map(|host| host.ports.iter().count()).sum();
     json!({
         "name": CLUSTER,
@@ -414,69 +415,76 @@ fn dns_cache(sheet: &Sheet<'_>) -> Value {
         "typed_dns_resolver_config": filter(
             "envoy.network.dns_resolver.cares",
             "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-            resolver,
+            iter::once(whole).chain(servers),
         ),
     })
 }
 
 /// Which connections a chain of filters is for: those of the clients, and of TLS those with one of these names.
-pub(super) fn chain_match(clients: &[IpNet], server_names: &[&str]) -> Value {
-    let mut chain = Map::new();
+pub(super) fn chain_match<'s>(clients: &[IpNet], server_names: &[&'s str]) -> Node<'s> {
+    let mut chain = Vec::new();
     if !server_names.is_empty() {
-        chain.insert("transport_protocol".into(), "tls".into());
-        chain.insert("server_names".into(), server_names.into());
+        chain.push(("transport_protocol", "tls".into()));
+        chain.push(("server_names", server_names.iter().copied().collect()));
     }
     if !clients.is_empty() {
         let clients: BTreeSet<IpNet> = clients.iter().map(IpNet::trunc).collect();
-        let clients = clients.into_iter().map(cidr).collect();
-        chain.insert("source_prefix_ranges".into(), Value::Array(clients));
+        chain.push(("source_prefix_ranges", clients.into_iter().map(cidr).collect()));
     }
-    Value::Object(chain)
+    Node::Object(chain)
 }
 
 /// A log of connections that no chain of filters is for.
 fn refused_clients(sheet: &Sheet<'_>) -> Value {
-    let mut log = json_log(sheet, "connect", &[]);
+    let mut log = json!(json_log(sheet, "connect", &[]));
     log["filter"] = json!({ "response_flag_filter": { "flags": ["NR"] } });
     log
 }
 
 /// A log in the words of ringfence's: of each connection to a listener, and these fields of it beside.
-fn json_log(sheet: &Sheet<'_>, listener: &str, fields: &[(&str, &str)]) -> Value {
+fn json_log(sheet: &Sheet<'_>, listener: &str, fields: &[(&str, &str)]) -> Node<'static> {
     let mut format = Map::new();
     for (name, value) in CONNECTION_FIELDS.iter().chain(fields) {
         format.insert((*name).to_owned(), (*value).into());
     }
     format.insert("listener".into(), listener.into());
     format.insert("ms".into(), json!({ "total": "%DURATION%" }));
-    format.insert("allowlist".into(), sheet.allowlist.hash().into());
+    format.insert("allowlist".into(), sheet.hash().into());
+    let log_format = json!({ "json_format": format, "omit_empty_values": true });
     filter(
         "envoy.access_loggers.stdout",
         "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-        json!({ "log_format": { "json_format": format, "omit_empty_values": true } }),
+        [("log_format", log_format.into())],
     )
 }
 
 /// An extension of Envoy's with its configuration, whose type it is known by.
-fn filter(name: &str, kind: &str, config: Value) -> Value {
-    let mut typed = Map::new();
-    typed.insert("@type".into(), format!("type.googleapis.com/{kind}").into());
-    if let Value::Object(config) = config {
-        typed.extend(config);
-    }
-    object([("name", name.into()), ("typed_config", typed.into())])
+fn filter<'s>(
+    name: &'static str,
+    kind: &str,
+    config: impl IntoIterator<Item = (&'static str, Node<'s>)>,
+) -> Node<'s> {
+    let kind = ("@type", format!("type.googleapis.com/{kind}").into());
+    let typed = iter::once(kind).chain(config).collect();
+    object([("name", name.into()), ("typed_config", Node::Object(typed))])
 }
 
 pub(super) fn socket_address(address: SocketAddr) -> Value {
     json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
 }
 
-fn cidr(block: IpNet) -> Value {
-    json!({ "address_prefix": block.network().to_string(), "prefix_len": block.prefix_len() })
+fn cidr(block: IpNet) -> Node<'static> {
+    object([
+        ("address_prefix", block.network().to_string().into()),
+        ("prefix_len", json!(block.prefix_len()).into()),
+    ])
 }
 
 const CLUSTER: &str = "hosts";
 const BUFFER: u32 = 32_768;
+/// In one expression. What Envoy compiles it to has at most 100 instructions, about one for each character:
+/// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/type/matcher/v3/regex.proto>
+const MOST_LABELS: usize = 4;
 const TUNNELS: u32 = 10_000;
 
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>

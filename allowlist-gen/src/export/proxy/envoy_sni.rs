@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use ringfence_config::Port;
 
-use super::envoy::{self, object};
+use super::envoy;
+use super::node::object;
 use crate::export::sheet::Sheet;
 use crate::export::{About, Error, Kind, Scope, Setting, quote};
 
@@ -44,7 +45,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     sheet.not_empty()?;
     let listen = sheet.options.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 443)));
     let names: Vec<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
-    let place = ("address", envoy::socket_address(listen));
+    let place = ("address", envoy::socket_address(listen).into());
     let chain_match = envoy::chain_match(&sheet.options.clients, &names);
     let listener = envoy::tls_listener(sheet, "sni", place, chain_match, Port::HTTPS);
     let resources = envoy::resources(vec![listener], vec![envoy::cluster(sheet)]);

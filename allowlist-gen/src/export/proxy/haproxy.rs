@@ -1,11 +1,10 @@
 //! A whole `haproxy.cfg`: a transparent proxy that goes by the server name in the ClientHello (SNI).
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use ringfence_config::{address, guard};
+use ringfence_config::{Hostname, address, guard};
 
-use super::envoy;
 use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -106,7 +105,7 @@ fn log_format(sheet: &Sheet<'_>) -> String {
         ("state", "%ts"),
     ];
     let texts = texts.map(|(name, value)| format!(r#""{name}":"{value}""#)).join(",");
-    let hash = sheet.allowlist.hash();
+    let hash = sheet.hash();
     format!(
         r#"{{{texts},"sent":%U,"received":%B,"ms":{{"connect":%Tc,"total":%Tt}},"allowlist":"{hash}"}}"#
     )
@@ -116,23 +115,20 @@ fn clients(text: &mut Text, sheet: &Sheet<'_>) {
     if sheet.options.clients.is_empty() {
         return;
     }
-    for client in &sheet.options.clients {
-        text.line(format_args!("    acl clients src {client}"));
-    }
+    acl(text, "clients", "src", &sheet.options.clients);
     refuse(text, "identity_missing", "!clients");
 }
 
 fn storage(text: &mut Text, sheet: &Sheet<'_>) {
     text.line("\n    # Whatever else this file is made to allow: no storage.");
     text.line("    tcp-request content set-var(txn.dotted) str(.),concat(,txn.sni),rtrim(.)");
-    for domain in guard::storage_domains() {
-        text.line(format_args!("    acl storage var(txn.dotted) -m end .{domain}"));
-    }
-    let mut condition = "storage";
-    for host in sheet.hosts.iter().filter(|host| envoy::is_below_storage(host)) {
-        text.line(format_args!("    acl own var(txn.sni) -m str {}", host.name));
-        condition = "storage !own";
-    }
+    let domains: Vec<String> =
+        guard::storage_domains().map(|domain| format!(".{domain}")).collect();
+    acl(text, "storage", "var(txn.dotted) -m end", &domains);
+    let own: Vec<&Hostname> =
+        sheet.hosts.iter().filter(|host| host.is_account()).map(|host| &*host.name).collect();
+    acl(text, "own", "var(txn.sni) -m str", &own);
+    let condition = if own.is_empty() { "storage" } else { "storage !own" };
     refuse(text, "storage_forbidden", condition);
 }
 
@@ -155,33 +151,42 @@ fn hosts(text: &mut Text, sheet: &Sheet<'_>) {
 /// What isn't public is refused, but for what is pinned.
 fn addresses(text: &mut Text, sheet: &Sheet<'_>) {
     text.line("");
-    for block in address::forbidden_blocks() {
-        text.line(format_args!("    acl forbidden {}", found_in(block)));
-    }
-    for block in address::pinnable_blocks() {
-        text.line(format_args!("    acl private {}", found_in(block)));
-    }
+    found_in(text, "forbidden", address::forbidden_blocks());
+    found_in(text, "private", address::pinnable_blocks());
     for host in &sheet.hosts {
-        for pin in host.addresses {
+        for pins in host.addresses.chunks(VALUES) {
             text.line(format_args!(
                 "    tcp-request content set-var(txn.pinned) bool(true) if {{ var(txn.sni) -m str {} }} \
-                 {{ var(txn.address) -m ip {pin} }}",
-                host.name
+                 {{ var(txn.address) -m ip {} }}",
+                host.name,
+                words(pins)
             ));
         }
     }
     refuse(text, "address_forbidden", "forbidden || private !{ var(txn.pinned) -m bool }");
 }
 
-/// A test for addresses in `block`.
-fn found_in(block: IpNet) -> String {
-    match block {
-        // HAProxy looks for an IPv4 address among the IPv6 blocks, too, in its mapped form.
-        IpNet::V6(v6) if v6.contains(&MAPPED) => {
-            format!("var(txn.address),ipmask(32,{}) -m str {}", v6.prefix_len(), v6.network())
-        }
-        _ => format!("var(txn.address) -m ip {block}"),
+/// Defines an access list that fits addresses in one of `blocks`.
+fn found_in(text: &mut Text, name: &str, blocks: impl Iterator<Item = IpNet>) {
+    // HAProxy looks for an IPv4 address among the IPv6 blocks, too, in its mapped form.
+    let (around, others): (Vec<IpNet>, Vec<IpNet>) =
+        blocks.partition(|block| block.contains(&IpAddr::V6(MAPPED)));
+    acl(text, name, "var(txn.address) -m ip", &others);
+    for block in around {
+        let masked = format!("var(txn.address),ipmask(32,{}) -m str", block.prefix_len());
+        acl(text, name, &masked, &[block.network()]);
     }
+}
+
+/// Defines an access list that fits if `sample` is matched by one of `values`.
+fn acl(text: &mut Text, name: &str, sample: &str, values: &[impl ToString]) {
+    for values in values.chunks(VALUES) {
+        text.line(format_args!("    acl {name} {sample} {}", words(values)));
+    }
+}
+
+fn words(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Ends what `condition` fits, and has the log say why.
@@ -192,6 +197,10 @@ fn refuse(text: &mut Text, reason: &str, condition: &str) {
     text.line(format_args!("    tcp-request content reject if {condition}"));
 }
 
+/// How many values a line has. HAProxy reads 64 words and 2048 bytes of it, and a host may have 253:
+/// <https://docs.haproxy.org/2.6/configuration.html#2.2>.
+const VALUES: usize = 4;
+
 /// The first of the IPv6 addresses that stand for an IPv4 one (RFC 4291, section 2.5.5.2).
 const MAPPED: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0);
 
@@ -201,12 +210,17 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_is_in_no_block_of_the_other_family() {
-        for (block, expected) in [
-            ("10.0.0.0/8", "var(txn.address) -m ip 10.0.0.0/8"),
-            ("fc00::/7", "var(txn.address) -m ip fc00::/7"),
-            ("::/3", "var(txn.address),ipmask(32,3) -m str ::"),
-        ] {
-            assert_eq!(found_in(block.parse().expect("a block")), expected);
-        }
+        let blocks = ["10.0.0.0/8", "::/3", "fc00::/7"];
+        let mut text = Text::default();
+        found_in(
+            &mut text,
+            "private",
+            blocks.map(|block| block.parse().expect("a block")).into_iter(),
+        );
+        assert_eq!(
+            text.into_string(),
+            "    acl private var(txn.address) -m ip 10.0.0.0/8 fc00::/7\n    \
+             acl private var(txn.address),ipmask(32,3) -m str ::\n"
+        );
     }
 }

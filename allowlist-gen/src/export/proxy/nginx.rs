@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use ringfence_config::guard;
 
-use super::envoy;
 use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -98,7 +97,7 @@ stream {{
 
 /// The log's line, in JSON: <https://nginx.org/en/docs/stream/ngx_stream_log_module.html>.
 fn log_format(sheet: &Sheet<'_>) -> String {
-    let hash = sheet.allowlist.hash();
+    let hash = sheet.hash();
     format!(
         r#"{{"ended":"$time_iso8601","id":$connection,"client":"$remote_addr:$remote_port","sni":"$ssl_preread_server_name","status":$status,"address":"$upstream_addr","sent":$bytes_received,"received":$bytes_sent,"seconds":$session_time,"allowlist":"{hash}"}}"#
     )
@@ -127,7 +126,7 @@ fn storage(text: &mut Text, sheet: &Sheet<'_>) {
     for domain in guard::storage_domains() {
         text.line(format_args!("        .{domain} storage;"));
     }
-    for host in sheet.hosts.iter().filter(|host| envoy::is_below_storage(host)) {
+    for host in sheet.hosts.iter().filter(|host| host.is_account()) {
         text.line(format_args!("        {} \"\";", host.name));
     }
     text.line("    }");

@@ -39,8 +39,10 @@ squid -k reconfigure",
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let mut text = Text::new(sheet.header("# "));
-    let listen =
-        sheet.options.listen.map_or_else(|| "3128".to_owned(), |listen| listen.to_string());
+    let listen = sheet
+        .options
+        .listen
+        .map_or_else(|| "127.0.0.1:3128".to_owned(), |listen| listen.to_string());
     text.line(format_args!("\nhttp_port {listen}\n"));
     for client in &sheet.options.clients {
         text.line(format_args!("acl clients src {client}"));
