@@ -2,6 +2,7 @@
 //! the list for the proxy itself, and what to do with them in which order.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use ringfence_config::registry::Region;
 use ringfence_config::{Allowlist, Issue};
@@ -55,7 +56,9 @@ pub fn render(allowlist: &Allowlist, issue: Issue, cluster: &Cluster) -> Result<
     let mut direct = String::new();
     for format in FORMATS {
         let export = export(format, allowlist, issue, cluster)?;
-        for warning in export.warnings {
+        // What is said of the variable is said of the cluster's setting, too, in a cluster's words.
+        let said = if format == Format::NoProxy { Vec::new() } else { export.warnings };
+        for warning in said {
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -63,13 +66,18 @@ pub fn render(allowlist: &Allowlist, issue: Issue, cluster: &Cluster) -> Result<
         if format == Format::NoProxy {
             direct.clone_from(&export.text);
         }
-        files.push(File { name: format.about().file, text: export.text, purpose: Purpose::Data });
+        files.push(File { name: file_of(format), text: export.text, purpose: Purpose::Data });
     }
     files.push(File { name: "apply.sh", text: APPLY.to_owned(), purpose: Purpose::Program });
     let direct: Vec<&str> = direct.trim_ascii_end().split_terminator(',').collect();
-    let text = readme(allowlist, cluster, &direct);
+    let text = readme(allowlist, issue, cluster, &direct);
     files.push(File { name: "README.md", text, purpose: Purpose::Data });
     Ok(Kit { files, warnings })
+}
+
+/// What `format` is called here: the list is the one that whoever asked for the kit keeps.
+fn file_of(format: Format) -> &'static str {
+    if format == Format::Toml { "allowlist.toml" } else { format.about().file }
 }
 
 /// Each format is told what it takes, and refuses the rest.
@@ -95,21 +103,41 @@ fn export(
     export::render(format, allowlist, issue, &options)
 }
 
-fn readme(allowlist: &Allowlist, cluster: &Cluster, direct: &[&str]) -> String {
+fn readme(allowlist: &Allowlist, issue: Issue, cluster: &Cluster, direct: &[&str]) -> String {
     let proxied = allowlist.entries().iter().map(|entry| entry.host.as_str());
     let proxied: Vec<&str> = proxied.filter(|host| !direct.contains(host)).collect();
     let hash = allowlist.hash();
+    let issue = if issue.is_empty() { String::new() } else { format!(" ({issue})") };
     let mut text = format!("# An AKS cluster behind {}\n\n", cluster.proxy);
-    let _ = writeln!(text, "Written by `allowlist-gen aks-kit` from the list {hash}.\n");
-    let _ = writeln!(text, "{FILES}");
-    list(&mut text, "Directly, as their registries are behind Private Link", direct);
+    let _ = writeln!(text, "Written by `allowlist-gen aks-kit` from the list {hash}{issue}.\n");
+    text.push_str(if direct.is_empty() { FILES_ALL_PROXIED } else { FILES });
+    let _ = writeln!(text, "{FILES_OF_CLUSTER}");
+    if !direct.is_empty() {
+        list(&mut text, "Directly, as their registries are behind Private Link", direct);
+    }
     list(&mut text, "Through the proxy", &proxied);
-    text.push_str(STEPS);
+    text.push_str("## Steps\n\n");
+    let start = START.replace("LISTEN", &listen(&cluster.proxy));
+    let pull = if direct.is_empty() { PULL_PROXIED } else { PULL };
+    let first = (!direct.is_empty()).then_some(RESOLVE);
+    let rest = [MORE, start.as_str(), SET, RESTART, pull, CLOSE];
+    for (number, step) in (1..).zip(first.into_iter().chain(rest)) {
+        let _ = write!(text, "{number}. {step}");
+    }
     if cluster.ca.is_some() {
         text.push_str(TRUST);
     }
-    text.push_str(LATER);
+    text.push_str(BACK);
+    text.push_str(if direct.is_empty() { LATER_PROXIED } else { LATER });
     text
+}
+
+/// Where the proxy listens, if clients reach it without anything in between.
+fn listen(proxy: &ProxyUrl) -> String {
+    match proxy.host().parse::<IpAddr>() {
+        Ok(_) => proxy.authority(),
+        Err(_) => format!("0.0.0.0:{}", proxy.port()),
+    }
 }
 
 fn list(text: &mut String, title: &str, hosts: &[&str]) {
@@ -137,41 +165,101 @@ const FILES: &str = "\
 |---|---|
 | `allowlist.toml` | ringfence: every host, also those that go directly, for clients that don't know the exceptions |
 | `no-proxy.txt` | other clients in the same network: the value of `NO_PROXY` |
+";
+
+const FILES_ALL_PROXIED: &str = "\
+| file | for |
+|---|---|
+| `allowlist.toml` | ringfence: every host |
+| `no-proxy.txt` | nobody yet: it is an empty line, as no registry is behind Private Link |
+";
+
+const FILES_OF_CLUSTER: &str = "\
 | `aks-http-proxy.json`, `apply.sh` | the cluster, with az |
 | `aks-http-proxy.bicep` | the cluster, with Bicep |
 | `aks-http-proxy.parameters.json` | the cluster, with an ARM template |
 | `aks-http-proxy.tf` | the cluster, with Terraform |
 ";
 
-const STEPS: &str = "\
-## Steps
-
-1. See that the cluster's network resolves every name of the first list to a private address: link the private zone
+const RESOLVE: &str = "\
+See that the cluster's network resolves every name of the first list to a private address: link the private zone
    of the registries to it. A name that isn't in the zone yet goes to the public front end, past the proxy.
-2. Give ringfence what the cluster needs besides its registries, in a list of its own: AKS has a page of its hosts,
-   <https://learn.microsoft.com/azure/aks/outbound-rules-control-egress>. Without them nodes don't come up.
-3. Start the proxy. It must know the cluster by its addresses, as AKS takes no user and no password.
+";
 
-   ```sh
-   ringfence check --allowlist allowlist.toml
+const MORE: &str = "\
+Give ringfence what the cluster needs besides its registries, in a list of its own, `aks.toml`: AKS has a page of
+   its hosts, <https://learn.microsoft.com/azure/aks/outbound-rules-control-egress>. Without them nodes don't come up.
+   It begins like this, and goes on with an `[[entry]]` for each host:
+
+   ```toml
+   schema = 1
+   [[entry]]
+   host = \"mcr.microsoft.com\"
+   role = \"other\"
+   why = \"AKS: images of the cluster's own pods\"
    ```
 
-4. Give the cluster its setting, in one of these ways. Each reimages all node pools: choose the hour.
+";
+
+const START: &str = "\
+Start the proxy where the cluster reaches it. It must know the cluster by its addresses, as AKS takes no user and
+   no password; as here, it serves whoever reaches it. A `[[client]]` with `address`, in a file for `--config`, narrows
+   that.
+
+   ```sh
+   ringfence check --allowlist allowlist.toml --allowlist aks.toml && \\
+     ringfence run --allowlist allowlist.toml --allowlist aks.toml --listen LISTEN
+   ```
+
+";
+
+const SET: &str = "\
+Give the cluster its setting, in one of these ways. Each reimages all node pools: choose the hour.
 
    ```sh
    ./apply.sh RESOURCE-GROUP CLUSTER
    ```
 
-   Bicep, ARM and Terraform: what the cluster's own file has to say stands at the top of each file, or with ARM in the
-   description of the parameter.
-5. Start the pods anew. They get the variables only then.
-6. Pull from each registry, and look into the proxy's log: hosts of the first list don't appear there, others do.
-7. Close all other ways out of the network: nodes and pods may ignore a proxy.
+   With Bicep, ARM and Terraform, the cluster's own file has to take the setting. How is said at the top of the Bicep
+   file, in the description of ARM's parameter, and at the end of the Terraform file.
+
+   A new cluster gets it from the start, with the other arguments of `az aks create` that it needs:
+
+   ```sh
+   az aks create --resource-group RESOURCE-GROUP --name CLUSTER --http-proxy-config aks-http-proxy.json
+   ```
+
+";
+
+const RESTART: &str = "Start the pods anew. They get the variables only then.\n";
+
+const PULL: &str = "\
+Pull from each registry, and look into the proxy's log: hosts of the first list don't appear there, others do.
+";
+
+const PULL_PROXIED: &str =
+    "Pull from each registry, and look into the proxy's log: all hosts appear there.\n";
+
+const CLOSE: &str = "\
+Close all other ways out of the network: nodes and pods may ignore a proxy.
 ";
 
 const TRUST: &str = "
 The setting holds the certificates that nodes are to trust. Pods have to be given them by other means if their images
 don't trust them.
+";
+
+const BACK: &str = "
+## The way back
+
+Open the other ways out first. With azure-cli 2.85 or later:
+
+```sh
+az aks update --resource-group RESOURCE-GROUP --name CLUSTER --disable-http-proxy
+```
+
+This reimages all node pools, too, and pods have to be started anew. AKS remembers the setting: `--enable-http-proxy`
+puts it back.
 ";
 
 const LATER: &str = "
@@ -180,6 +268,13 @@ const LATER: &str = "
 Make the kit anew, in a new folder, and compare. A host that goes through the proxy is a new `allowlist.toml` and nothing
 else. A host that goes directly changes the cluster's setting, and that reimages all node pools again: regions that are
 planned are better named from the start, with `--future-region`.
+";
+
+const LATER_PROXIED: &str = "
+## When the list changes
+
+Make the kit anew, in a new folder, and compare. A host that goes through the proxy is a new `allowlist.toml` and nothing
+else. A registry that moves behind Private Link changes the cluster's setting, and that reimages all node pools again.
 ";
 
 const APPLY: &str = "\

@@ -1,6 +1,7 @@
 //! `aks-kit` writes all that puts an AKS cluster behind the proxy.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use allowlist_gen::export::ProxyUrl;
 use allowlist_gen::kit::{self, Cluster};
@@ -51,13 +52,29 @@ Example:
 
 /// Reads the lists, merges them, and writes the kit.
 pub(super) fn aks_kit(raw: AksKitArguments) -> Result<Answer, Failure> {
+    see_if_new(&raw.output)?;
     let (list, issue) = read_lists(&raw.files)?;
     let ca = raw.ca.as_deref().map(read_ca).transpose()?;
     let cluster = Cluster { proxy: raw.proxy, ca, future_regions: raw.future_regions };
     let kit = kit::render(&list, issue, &cluster)?;
+    fill(&raw.output, &kit.files)?;
+    // Not before there is anything to be warned of.
     for warning in &kit.warnings {
         tell(&format_args!("warning: {warning}\n"));
     }
-    fill(&raw.output, &kit.files)?;
     Ok(Answer::Yes)
+}
+
+/// Whether there may be a kit at `folder`, in words that help.
+fn see_if_new(folder: &Path) -> Result<(), Failure> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let why = match parent {
+        _ if folder.is_dir() => return Ok(()),
+        _ if folder.exists() => "it is a file: name a new folder".to_owned(),
+        Some(parent) if !parent.is_dir() => {
+            format!("the folder {} doesn't exist", parent.display())
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::Write(folder.display().to_string(), io::Error::other(why)))
 }

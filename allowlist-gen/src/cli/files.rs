@@ -108,7 +108,9 @@ pub(super) fn fill(folder: &Path, files: &[kit::File]) -> Result<(), Failure> {
         builder.prefix(".aks-kit-");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        let new = builder.tempdir_in(folder_of(folder))?;
+        let new = builder.tempdir_in(folder_of(folder));
+        // The name that was tried is of no use to anyone.
+        let new = new.map_err(|error| io::Error::from(error.kind()))?;
         for file in files {
             write_new(&new.path().join(file.name), file)?;
         }

@@ -23,10 +23,15 @@ use super::{Error, Format, ProxyUrl, Setting};
 
 /// The hosts that are reached directly, as the value of `NO_PROXY`.
 fn no_proxy(sheet: &Sheet<'_>) -> Result<String, Error> {
-    let names: Vec<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
-    let value = names.join(",");
+    let value = direct(sheet, ",");
     sheet.at_most(MAX_VALUE, "bytes of NO_PROXY", value.len())?;
     Ok(value)
+}
+
+/// The hosts that are reached directly.
+fn direct(sheet: &Sheet<'_>, separator: &str) -> String {
+    let names: Vec<&str> = sheet.hosts.iter().map(|host| host.name.as_str()).collect();
+    names.join(separator)
 }
 
 /// The variables that clients look for, in both spellings: curl takes `http_proxy` in small letters only, and some
@@ -68,24 +73,42 @@ pub(super) fn warnings(sheet: &Sheet<'_>) -> Vec<String> {
         warnings.push(nothing.to_owned());
         return warnings;
     }
-    let is_aks = matches!(
-        sheet.format(),
-        Format::Aks | Format::AksArm | Format::AksBicep | Format::AksTerraform
-    );
-    if is_aks && sheet.options.future_regions.is_empty() {
+    if is_aks(sheet.format()) && sheet.options.future_regions.is_empty() {
         warnings.push(
             "a replica in another region will add a host here, and each change reimages every node pool: name \
              planned regions now, with `--future-region`"
                 .to_owned(),
         );
     }
-    let length: usize = sheet.hosts.iter().map(|host| host.name.as_str().len() + 1).sum();
-    if length > MAX_WINDOWS {
-        warnings.push(format!(
-            "NO_PROXY is longer than {MAX_WINDOWS} characters, which is all that a variable holds on Windows"
-        ));
-    }
+    warnings.extend(size(sheet));
     warnings
+}
+
+/// What a long value means for those who get it. Java reads it from a file, and has no variable.
+fn size(sheet: &Sheet<'_>) -> Option<String> {
+    let length = direct(sheet, ",").len();
+    if length <= MAX_LINE || sheet.format() == Format::Java {
+        return None;
+    }
+    let rest = if is_aks(sheet.format()) {
+        "each container of each pod has it twice in its environment, in capitals and in small letters, and so has the \
+         pod's object in the cluster"
+            .to_owned()
+    } else {
+        let beyond = if length > MAX_WINDOWS {
+            format!("a variable on Windows holds {MAX_WINDOWS} characters")
+        } else {
+            format!("a line of cmd.exe, which could set it, has {MAX_LINE} characters at most")
+        };
+        format!(
+            "each process that is given it has it twice in its environment, in capitals and in small letters; {beyond}"
+        )
+    };
+    Some(format!("NO_PROXY has {length} bytes: {rest}"))
+}
+
+fn is_aks(format: Format) -> bool {
+    matches!(format, Format::Aks | Format::AksArm | Format::AksBicep | Format::AksTerraform)
 }
 
 /// Hosts that look as if they were behind Private Link, but of which nobody knows whose they are.
@@ -106,8 +129,9 @@ const TAKES: &[Setting] = &[Setting::Proxy, Setting::FutureRegion];
 const NEEDS: &[Setting] = &[Setting::Proxy];
 
 const NOTE_PRIVATE: &str = "Exactly the hosts of registries behind Private Link go directly, and their names must \
-                            resolve to private addresses where the client is. Public registries go through the \
-                            proxy, or it would enforce nothing.";
+                            resolve to private addresses where the client is. Left out on purpose: all other \
+                            hosts of the list, which are those of registries without a private address, and \
+                            hand-written ones. They go through the proxy, or it would enforce nothing.";
 const NOTE_BELOW: &str = "Go, curl, wget, Python and Node's fetch take an exception for all names below it, too. \
                           There are none below a registry's hosts.";
 const NOTE_LOOPBACK: &str = "The machine itself isn't excepted, which Go does unasked; others may need \
@@ -118,6 +142,10 @@ const NOTE_LOOPBACK: &str = "The machine itself isn't excepted, which Go does un
 const MAX_VALUE: usize = 32 * 4096 - "NO_PROXY=".len() - 1;
 const LIMITS: &str =
     "131 062 bytes of NO_PROXY, which is what Linux takes in one variable (execve(2))";
+
+/// The smallest limit that the value meets anywhere:
+/// <https://learn.microsoft.com/troubleshoot/windows-client/shell-experience/command-line-string-limitation>
+const MAX_LINE: usize = 8_191;
 
 /// <https://learn.microsoft.com/windows/win32/api/processenv/nf-processenv-setenvironmentvariablew>
 const MAX_WINDOWS: usize = 32_767;
@@ -134,12 +162,27 @@ mod tests {
     #[test]
     fn two_thousand_hosts_fit_and_more_than_a_variable_holds_is_an_error() {
         let (few, many) = (private_registries(1000), private_registries(3000));
+        let (one_thousand, small) = (private_registries(500), private_registries(100));
         for &format in Format::ALL {
             if format.about().scope != export::Scope::PrivateLink {
                 continue;
             }
-            let export = export(format, &few).expect("2 000 hosts fit");
-            assert!(export.warnings.iter().any(|warning| warning.contains("32767")));
+            let said = |list| export(format, list).expect("they fit").warnings.join("\n");
+            if format == Format::Java {
+                assert!(!said(&many).contains("NO_PROXY"), "{}", said(&many));
+                continue;
+            }
+            let (large, larger) = (said(&one_thousand), said(&few));
+            assert!(larger.contains("NO_PROXY has 59999 bytes"), "{larger}");
+            assert!(
+                large.contains("NO_PROXY has 29999 bytes") && large.contains("twice"),
+                "{large}"
+            );
+            let is_of_pods = format.name().starts_with("aks");
+            assert_eq!(large.contains("each pod"), is_of_pods, "{large}");
+            assert_eq!(large.contains("8191"), !is_of_pods, "{large}");
+            assert_eq!(larger.contains("32767"), !is_of_pods, "{larger}");
+            assert!(!said(&small).contains("bytes"), "{}", said(&small));
             let error = export_error(format, &many);
             assert!(
                 matches!(error, Error::TooMany { limit: 131_062, .. }),
@@ -167,6 +210,37 @@ mod tests {
             };
             let result = export::render(format, &list, Issue::default(), &options);
             assert_eq!(result.is_ok(), can, "{}: {result:?}", format.name());
+        }
+    }
+
+    #[test]
+    fn a_cluster_has_no_proxy_on_its_own_loopback() {
+        let list = private_registries(1);
+        for (url, is_taken) in [
+            ("http://127.0.0.1:3128", false),
+            ("http://127.9.9.9:3128", false),
+            ("http://localhost:3128", false),
+            ("http://proxy.localhost:3128", false),
+            ("http://[::1]:3128", false),
+            ("http://[::ffff:127.0.0.1]:3128", false),
+            ("http://0.0.0.0:3128", false),
+            ("http://[::]:3128", false),
+            ("http://10.10.0.4:3128", true),
+            ("http://[fd00::4]:3128", true),
+            ("http://localhost.corp.example:3128", true),
+        ] {
+            let proxy = Some(url.parse().expect("a URL"));
+            let options = Options { proxy, ..Options::default() };
+            for format in [Format::Aks, Format::AksArm, Format::AksBicep, Format::AksTerraform] {
+                let result = export::render(format, &list, Issue::default(), &options);
+                assert_eq!(result.is_ok(), is_taken, "{url}: {result:?}");
+                if let Err(error) = result {
+                    let why = "nodes and pods can't reach the proxy at a loopback address";
+                    assert!(error.to_string().ends_with(why), "{error}");
+                }
+            }
+            export::render(Format::NoProxyEnv, &list, Issue::default(), &options)
+                .expect("a client may have a proxy of its own");
         }
     }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use ringfence_config::registry::{Label, Region};
 use ringfence_config::{Hostname, Port};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What an export is told beside the list. A format takes what its [`About`](super::About) says, and refuses the
 /// rest, so that nobody believes to have set what isn't there.
@@ -306,6 +307,9 @@ pub enum CaError {
     /// A section that isn't PEM.
     #[error("it is damaged: {0}")]
     Damaged(String),
+    /// Something that only calls itself one; which, counted from 1.
+    #[error("certificate {0} is not a certificate")]
+    NotOne(usize),
 }
 
 impl Ca {
@@ -328,6 +332,12 @@ impl FromStr for Ca {
             pem::parse_many(text).map_err(|error| CaError::Damaged(error.to_string()))?;
         if let Some(other) = sections.iter().find(|section| section.tag() != "CERTIFICATE") {
             return Err(CaError::Other(other.tag().to_owned()));
+        }
+        let is_one = |section: &pem::Pem| {
+            X509Certificate::from_der(section.contents()).is_ok_and(|(rest, _)| rest.is_empty())
+        };
+        if let Some(at) = sections.iter().position(|section| !is_one(section)) {
+            return Err(CaError::NotOne(at + 1));
         }
         let line_feeds = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         match sections.len() {
@@ -367,13 +377,25 @@ mod tests {
 
     #[test]
     fn a_ca_is_certificates_and_never_a_key() {
-        let one = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let one = include_str!("../../../tests/exports/lists/proxy-ca.pem");
         let two = format!("text\n{one}\r\n{one}").parse::<Ca>().expect("two certificates");
         assert_eq!((two.count(), two.pem().contains("text")), (2, false));
         assert_eq!("".parse::<Ca>(), Err(CaError::None));
-        let damaged = one.replace("MIIB", "M$(id)").parse::<Ca>();
+        let damaged = one.replace("MII", "M$(id)").parse::<Ca>();
         assert!(matches!(damaged, Err(CaError::Damaged(_))), "{damaged:?}");
         let key = one.to_owned() + &one.replace("CERTIFICATE", "PRIVATE KEY");
         assert_eq!(key.parse::<Ca>(), Err(CaError::Other("PRIVATE KEY".into())));
+
+        // An empty sequence is DER, and so is a certificate with something behind it.
+        for body in ["AAAA", "MAA="] {
+            let other = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+            assert_eq!(other.parse::<Ca>(), Err(CaError::NotOne(1)), "{body}");
+            let error = (one.to_owned() + &other).parse::<Ca>().expect_err("the second is none");
+            assert_eq!(error.to_string(), "certificate 2 is not a certificate");
+        }
+        let mut longer = pem::parse(one).expect("PEM").into_contents();
+        longer.push(0);
+        let longer = pem::encode(&pem::Pem::new("CERTIFICATE", longer));
+        assert_eq!(longer.parse::<Ca>(), Err(CaError::NotOne(1)));
     }
 }

@@ -40,6 +40,26 @@ fn az_sends_the_configuration_that_arm_takes() {
     }
 }
 
+/// The way back that a kit's README shows.
+#[test]
+fn az_turns_the_proxy_off() {
+    let Some(mut az) = Az::start() else { return };
+    let readme = lists::tests().join("exports/clients/kit/README.md");
+    let readme = std::fs::read_to_string(readme).expect("a README");
+    let command = readme.lines().find(|line| line.ends_with(" --disable-http-proxy"));
+    let command = command.expect("the way back").replace("RESOURCE-GROUP", "group");
+    let text = lists::contoso().export(Format::Aks).expect("the list can be written").text;
+    let given = config_in(Format::Aks, &text).expect("JSON");
+    let mut cluster = cluster();
+    cluster["properties"]["httpProxyConfig"] = given;
+    let Value::Object(state) = json!({ CLUSTER: cluster }) else { unreachable!("it is one") };
+    let command = command.replace("CLUSTER", "aks --no-wait");
+    let run = az.run(&command, &json!({}), &json!({}), &state).expect("az takes it");
+    let body = run.requests.iter().rfind(|request| !request.body.is_null()).expect("a request");
+    let config = &body.body["properties"]["httpProxyConfig"];
+    assert_eq!(config["enabled"], false, "{config}");
+}
+
 /// What makes a cluster, and what changes one.
 fn commands(format: Format) -> &'static [&'static str] {
     match format {

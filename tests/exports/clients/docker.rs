@@ -42,6 +42,44 @@ fn docker_gives_containers_the_variables() -> Result<()> {
     Ok(())
 }
 
+/// What is there stays, and what was there is kept.
+#[test]
+fn the_page_adds_to_what_docker_has() -> Result<()> {
+    if !require_program("jq") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.json");
+    let text = list_of(Format::Docker, "").export(Format::Docker)?.text;
+    std::fs::write(&config, &text)?;
+    let apply = || {
+        let script = format!("cd \"$HOME\"\n{}", Format::Docker.about().apply);
+        Program::new("sh").env("HOME", folder.path()).args(["-c", &script]).run()
+    };
+    let docker = folder.path().join(".docker");
+    let read = |name: &str| -> Result<Value> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(docker.join(name))?)?)
+    };
+    let ours: Value = serde_json::from_str(&text)?;
+
+    apply()?.succeeded()?;
+    ensure!(read("config.json")? == ours, "{}", read("config.json")?);
+
+    let mut theirs = json!({ "auths": { "x": {} }, "proxies": { "default": { "noProxy": "x" } } });
+    std::fs::write(docker.join("config.json"), theirs.to_string())?;
+    apply()?.succeeded()?;
+    ensure!(read("config.json.before")? == theirs);
+    theirs["proxies"] = ours["proxies"].clone();
+    ensure!(read("config.json")? == theirs, "{}", read("config.json")?);
+
+    std::fs::write(docker.join("config.json"), "{ broken")?;
+    ensure!(!apply()?.status.success());
+    ensure!(std::fs::read_to_string(docker.join("config.json"))? == "{ broken");
+    let names = std::fs::read_dir(&docker)?.count();
+    ensure!(names == 2, "{names} files");
+    Ok(())
+}
+
 /// Knows no container, and tells what it is asked to make one of.
 struct Daemon {
     port: u16,

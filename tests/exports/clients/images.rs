@@ -30,7 +30,13 @@ fn skopeo_blocks_other_registries_on_azure() -> Result<()> {
         }
     };
     let is_taken = |host: &str| {
-        let domains = [".azurecr.io", ".azurecr.us", ".azurecr.cn", ".azurecr.sovcloud-azure.fr"];
+        let domains = [
+            ".azurecr.io",
+            ".azurecr.us",
+            ".azurecr.cn",
+            ".azurecr.sovcloud-azure.fr",
+            ".azurecr.de",
+        ];
         // It looks for the domain where the name has it first. Nobody on Azure can have such a name.
         let has_it_twice = host == "contoso.azurecr.io.contoso.azurecr.io";
         has_it_twice || !domains.iter().any(|domain| host.ends_with(domain))
@@ -46,6 +52,7 @@ fn skopeo_blocks_other_registries_on_azure() -> Result<()> {
         ("contoso.azurecr.io:8443", Fate::Taken),
         ("CONTOSO.azurecr.io", Fate::Refused),
         ("EVIL.AZURECR.IO", Fate::Taken),
+        ("evil.azurecr.de", Fate::Refused),
     ];
     judge(Format::RegistriesConf, &mutations, is_taken, &noted, ask)
 }

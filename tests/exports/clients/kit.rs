@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use allowlist_gen::export::Format;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use expect_test::expect_file;
 use ringfence_config::document::{self, Document};
 use test_support::{Finished, Program};
@@ -28,7 +28,7 @@ fn a_kit_has_what_the_exports_say_and_what_to_do_with_it() -> Result<()> {
     ];
     let list = lists::contoso();
     for format in formats {
-        let text = fs::read_to_string(kit.join(format.about().file))?;
+        let text = fs::read_to_string(kit.join(file_of(format)))?;
         ensure!(text == list.export(format)?.text, "{}", format.name());
     }
     let toml = fs::read_to_string(kit.join("allowlist.toml"))?;
@@ -36,7 +36,7 @@ fn a_kit_has_what_the_exports_say_and_what_to_do_with_it() -> Result<()> {
     ensure!(read == list.allowlist, "{toml}");
 
     let known: BTreeSet<&str> =
-        formats.iter().map(|format| format.about().file).chain(["README.md", "apply.sh"]).collect();
+        formats.iter().copied().map(file_of).chain(["README.md", "apply.sh"]).collect();
     let found = names(&kit)?;
     ensure!(found.iter().map(String::as_str).eq(known), "{found:?}");
     for name in ["README.md", "apply.sh"] {
@@ -44,6 +44,50 @@ fn a_kit_has_what_the_exports_say_and_what_to_do_with_it() -> Result<()> {
             .assert_eq(&fs::read_to_string(kit.join(name))?);
     }
     ensure!(names(folder.path())? == ["kit"], "{:?}", names(folder.path())?);
+    Ok(())
+}
+
+fn file_of(format: Format) -> &'static str {
+    if format == Format::Toml { "allowlist.toml" } else { format.about().file }
+}
+
+/// The list of hosts that the README begins is one, the proxy takes both, and az knows the way back.
+#[test]
+fn what_the_readme_shows_can_be_used() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("kit");
+    aks_kit(&kit, &["--proxy", "http://10.10.0.4:3128"])?.succeeded()?;
+    let readme = fs::read_to_string(kit.join("README.md"))?;
+    let (_, example) = readme.split_once("```toml\n").context("no example")?;
+    let (example, _) = example.split_once("```").context("no end")?;
+    let example: String = example.lines().map(|line| line.trim_start().to_owned() + "\n").collect();
+    let list = document::merge(&[
+        Document::parse("allowlist.toml", &fs::read_to_string(kit.join("allowlist.toml"))?)?,
+        Document::parse("aks.toml", &example)?,
+    ])?;
+    ensure!(list.entries().len() == lists::contoso().allowlist.entries().len() + 1, "{example}");
+    ensure!(readme.contains("--allowlist aks.toml --listen 10.10.0.4:3128\n"), "{readme}");
+    Ok(())
+}
+
+#[test]
+fn without_private_link_nothing_is_said_of_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kit = folder.path().join("kit");
+    let list = folder.path().join("public.toml");
+    fs::write(
+        &list,
+        "schema = 1\nserial = 7\n\n[[entry]]\nhost = \"fabrikam.azurecr.io\"\nrole = \"login\"\n\
+         registry = \"fabrikam\"\n",
+    )?;
+    let kit_of = Program::new(env!("CARGO_BIN_EXE_allowlist-gen")).arg("aks-kit").arg(&list);
+    kit_of.args(["--proxy", "http://10.10.0.4:3128", "-o"]).arg(&kit).run()?.succeeded()?;
+    let readme = fs::read_to_string(kit.join("README.md"))?;
+    for word in ["Directly", "first list", "none", "private zone", "--future-region"] {
+        ensure!(!readme.contains(word), "`{word}` in\n{readme}");
+    }
+    ensure!(readme.contains("1. Give ringfence") && readme.contains("6. Close"), "{readme}");
+    ensure!(readme.contains(" (serial 7"), "{readme}");
     Ok(())
 }
 
@@ -90,7 +134,16 @@ fn a_kit_is_written_whole_or_not_at_all() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let kit = folder.path().join("kit");
     aks_kit(&kit, &["--proxy", "https://proxy.corp.example:3128"])?.failed_saying("--proxy")?;
+    for loopback in ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:3128"] {
+        aks_kit(&kit, &["--proxy", loopback])?
+            .failed_saying("nodes and pods can't reach the proxy at a loopback address")?;
+    }
     aks_kit(&kit, &["--ca", "/dev/null"])?.failed_saying("/dev/null")?;
+    let fake = folder.path().join("fake.pem");
+    fs::write(&fake, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")?;
+    aks_kit(&kit, &["--ca", &fake.display().to_string()])?
+        .failed_saying("certificate 1 is not a certificate")?;
+    fs::remove_file(fake)?;
     let too_many = folder.path().join("many.pem");
     let pem = fs::read_to_string(lists::tests().join("exports/lists/proxy-ca.pem"))?;
     fs::write(&too_many, pem.repeat(21))?;
@@ -101,7 +154,13 @@ fn a_kit_is_written_whole_or_not_at_all() -> Result<()> {
 
     fs::create_dir(&kit)?;
     fs::write(kit.join("mine"), "mine")?;
-    aks_kit(&kit, &[])?.failed_saying("it holds something: name a new folder")?;
+    let failed = aks_kit(&kit, &[])?.failed_saying("it holds something: name a new folder")?;
+    ensure!(!failed.stderr.contains("warning"), "{failed}");
+    aks_kit(&kit.join("mine"), &[])?.failed_saying("it is a file: name a new folder")?;
+    let nowhere = folder.path().join("nowhere");
+    let failed = aks_kit(&nowhere.join("kit"), &[])?
+        .failed_saying(&format!("the folder {} doesn't exist", nowhere.display()))?;
+    ensure!(!failed.stderr.contains(".aks-kit-"), "{failed}");
     ensure!(names(&kit)? == ["mine"], "{:?}", names(&kit)?);
     ensure!(names(folder.path())? == ["kit", "many.pem"], "{:?}", names(folder.path())?);
 

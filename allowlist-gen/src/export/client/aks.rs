@@ -1,12 +1,14 @@
 //! The file that `az aks` takes with `--http-proxy-config`, and what its kin share with it.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::{NEEDS, NOTE_PRIVATE, no_proxy, plain_proxy};
 use crate::export::sheet::Sheet;
-use crate::export::{About, Error, Kind, Scope, Setting, quote};
+use crate::export::{About, Error, Kind, ProxyUrl, Scope, Setting, quote};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "aks-http-proxy.json",
@@ -42,7 +44,12 @@ impl HttpProxyConfig {
     pub(super) fn of(sheet: &Sheet<'_>) -> Result<Self, Error> {
         let why = "AKS takes no proxy that speaks TLS itself: give an `http` one";
         // AKS has refused URLs without the slash: https://github.com/Azure/AKS/issues/4574
-        let proxy = format!("{}/", plain_proxy(sheet, why)?);
+        let proxy = plain_proxy(sheet, why)?;
+        if is_loopback(proxy) {
+            let why = "nodes and pods can't reach the proxy at a loopback address";
+            return Err(sheet.unsuitable(Setting::Proxy, why));
+        }
+        let proxy = format!("{proxy}/");
         // Nodes and pods get the list in one variable.
         no_proxy(sheet)?;
         let trusted_ca = match &sheet.options.ca {
@@ -58,6 +65,17 @@ impl HttpProxyConfig {
             no_proxy: sheet.hosts.iter().map(|host| host.name.to_string()).collect(),
             trusted_ca,
         })
+    }
+}
+
+/// Whether whoever connects to it finds nobody but themselves.
+fn is_loopback(proxy: &ProxyUrl) -> bool {
+    match proxy.host().parse::<IpAddr>() {
+        Ok(address) => {
+            let address = address.to_canonical();
+            address.is_loopback() || address.is_unspecified()
+        }
+        Err(_) => proxy.host().rsplit('.').next() == Some("localhost"),
     }
 }
 

@@ -23,8 +23,8 @@ pub(in crate::export) const ABOUT: About = About {
         NOTES[3],
     ],
     apply: "\
-terraform plan
-terraform apply",
+terraform plan -out aks.plan && \\
+  terraform apply aks.plan",
     validator: "python-hcl2; the block against the types of the azurerm provider",
     sources: &[
         SOURCES[0],

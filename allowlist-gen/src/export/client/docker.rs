@@ -19,12 +19,21 @@ pub(in crate::export) const ABOUT: About = About {
         NOTE_PRIVATE,
         NOTE_BELOW,
         NOTE_LOOPBACK,
-        "`~/.docker/config.json` also holds logins: add to it, don't replace it.",
+        "`~/.docker/config.json` also holds logins: add to it, don't replace it. The commands do, and keep a copy \
+         of what was there in `config.json.before`.",
     ],
-    apply: "\
-touch ~/.docker/config.json
-jq --slurp '(.[1] // {}) * .[0]' config.json ~/.docker/config.json > config.new
-install -m 600 config.new ~/.docker/config.json",
+    apply: r#"
+(
+  set -e
+  umask 077
+  install -d -m 700 ~/.docker
+  touch ~/.docker/config.json
+  cp -a ~/.docker/config.json ~/.docker/config.json.before
+  new=$(mktemp ~/.docker/config.XXXXXX)
+  trap 'rm -f "$new"' EXIT
+  jq --slurp '(.[1] // {}) * .[0]' config.json ~/.docker/config.json > "$new"
+  mv "$new" ~/.docker/config.json
+)"#,
     validator: "Docker's client, which asks a daemon of ours to create a container: the variables in its request",
     sources: &["https://docs.docker.com/engine/cli/proxy/"],
 };

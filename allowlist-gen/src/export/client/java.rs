@@ -1,6 +1,6 @@
 //! System properties for Java, in a file of arguments.
 
-use super::{LIMITS, NEEDS, NOTE_PRIVATE, TAKES, no_proxy, plain_proxy};
+use super::{NEEDS, NOTE_PRIVATE, TAKES, direct, plain_proxy};
 use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope};
@@ -11,9 +11,10 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::PrivateLink,
     takes: TAKES,
     needs: NEEDS,
-    limits: LIMITS,
+    limits: "",
     notes: &[
         NOTE_PRIVATE,
+        "Entries are separated by `|`; each is exact without a star.",
         "`http.nonProxyHosts` counts for both schemes, and replaces Java's own exceptions for the machine itself, \
          so these stand in front.",
         "A library with a client of its own may ignore it.",
@@ -34,9 +35,9 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
         text.line(format_args!("-D{scheme}.proxyHost={}", proxy.host()));
         text.line(format_args!("-D{scheme}.proxyPort={}", proxy.port()));
     }
-    let hosts = no_proxy(sheet)?;
-    let hosts = hosts.split_terminator(',');
-    let exceptions: Vec<&str> = ["localhost", "127.*", "[::1]"].into_iter().chain(hosts).collect();
-    text.line(format_args!("-Dhttp.nonProxyHosts={}", exceptions.join("|")));
+    let own = "localhost|127.*|[::1]";
+    let hosts = direct(sheet, "|");
+    let separator = if hosts.is_empty() { "" } else { "|" };
+    text.line(format_args!("-Dhttp.nonProxyHosts={own}{separator}{hosts}"));
     Ok(text.into_string())
 }

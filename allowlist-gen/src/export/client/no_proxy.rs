@@ -16,6 +16,8 @@ pub(in crate::export) const ABOUT: About = About {
         NOTE_BELOW,
         NOTE_LOOPBACK,
         "Nothing behind Private Link makes an empty line: nothing goes directly then.",
+        "`pac` sends the registries behind Private Link through the proxy, like all others: give a client one or the \
+         other.",
         "With a trailing dot, a name goes directly with curl and undici only.",
         ".NET takes a bare name for exactly that name, as axios and Java do; it takes no stars, ports or blocks of \
          addresses. Java doesn't read the variable: see `java`.",

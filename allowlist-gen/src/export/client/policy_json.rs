@@ -14,12 +14,21 @@ pub(in crate::export) const ABOUT: About = About {
     limits: "",
     notes: &[
         "All other registries are rejected, and so are images in archives and folders. It replaces the policy that \
-         is there.",
+         is there, of which the commands keep a copy in `policy.json.before`.",
+        "Left out on purpose: data endpoints and storage accounts. No image is named after them, and clients go there \
+         for layers when a registry sends them, whatever this file says.",
         "Images of the listed registries are taken without a signature, as before; ask for one with `signedBy` or \
          `sigstoreSigned`.",
         "A registry whose name is written with its port, `:443` say, or in capitals, is none of these.",
     ],
-    apply: "install -D -m 644 policy.json /etc/containers/policy.json",
+    apply: "\
+(
+  set -e
+  if [ -e /etc/containers/policy.json ]; then
+    cp -a /etc/containers/policy.json /etc/containers/policy.json.before
+  fi
+  install -D -m 644 policy.json /etc/containers/policy.json
+)",
     validator: "skopeo, which copies from the listed registries and says that the policy rejects the look-alikes",
     sources: &["https://github.com/containers/image/blob/main/docs/containers-policy.json.5.md"],
 };

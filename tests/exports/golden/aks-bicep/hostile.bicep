@@ -6,8 +6,9 @@
 // The cluster's file begins with `import { httpProxyConfig } from 'aks-http-proxy.bicep'` and has
 // `httpProxyConfig: httpProxyConfig` in the cluster's `properties`.
 // Exactly the hosts of registries behind Private Link go directly, and their names must resolve to
-// private addresses where the client is. Public registries go through the proxy, or it would
-// enforce nothing.
+// private addresses where the client is. Left out on purpose: all other hosts of the list, which
+// are those of registries without a private address, and hand-written ones. They go through the
+// proxy, or it would enforce nothing.
 // A change reimages all node pools, also if only noProxy changes. Pods get the variables when they
 // are started anew.
 // AKS itself adds the API server, the cluster's networks and the machine; they aren't repeated

@@ -4,8 +4,9 @@
 # A client's setting, which it is free to ignore: this is no filter, and needs one behind it.
 # The cluster has the block that stands at the end of the file.
 # Exactly the hosts of registries behind Private Link go directly, and their names must resolve to
-# private addresses where the client is. Public registries go through the proxy, or it would enforce
-# nothing.
+# private addresses where the client is. Left out on purpose: all other hosts of the list, which are
+# those of registries without a private address, and hand-written ones. They go through the proxy,
+# or it would enforce nothing.
 # A change reimages all node pools, also if only noProxy changes. Pods get the variables when they
 # are started anew.
 # AKS adds the API server, the cluster's networks and the machine, and gives them back in no_proxy.
