@@ -103,6 +103,52 @@ fn what_cannot_be_written_is_an_error_that_says_why() {
     }
 }
 
+/// What a host is of a registry is told by its name, whatever somebody wrote it down as.
+#[test]
+fn all_hosts_of_a_registry_behind_private_link_are_exceptions() {
+    let list = |entry: &str| {
+        format!(
+            "schema = 1\nallow_patterns = true\n[[entry]]\nhost = \"contoso.azurecr.io\"\nrole = \"login\"\n\
+             registry = \"contoso\"\naddresses = [\"10.20.0.6\"]\n[[entry]]\n{entry}\n"
+        )
+    };
+    let other = list("host = \"contoso.eastus.data.azurecr.io\"\nrole = \"other\"\nwhy = \"x\"");
+    let run = program(other.as_bytes(), &["export", "no-proxy", "-"]);
+    assert_eq!(run.stdout, "contoso.azurecr.io,contoso.eastus.data.azurecr.io\n", "{run}");
+    let pattern = list(
+        "host = \"contoso.*.data.azurecr.io\"\nrole = \"data\"\nregistry = \"contoso\"\nregion = \"eastus\"",
+    );
+    let run = program(pattern.as_bytes(), &["export", "no-proxy", "-"]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+    assert!(run.stderr.contains("list the exact hosts"), "{run}");
+}
+
+/// The platform's own addresses stay out of blocks around them, as they do in the proxy.
+#[test]
+fn no_export_reaches_the_platform() {
+    let list = "schema = 1\n[[entry]]\nhost = \"a.example\"\nrole = \"other\"\nwhy = \"x\"\n\
+                addresses = [\"100.100.100.0/24\"]\n";
+    for format in ["nftables", "ipset", "iptables"] {
+        let clients: &[&str] = if format == "ipset" { &[] } else { &["--client", "10.0.0.0/8"] };
+        let run = program(list.as_bytes(), &[&["export", format, "-"], clients].concat());
+        assert!(run.stdout.contains("100.100.100.201") && run.code == 0, "{run}");
+        assert!(
+            !run.stdout.contains("100.100.100.200") && !run.stdout.contains("100.100.100.0/24"),
+            "{run}"
+        );
+    }
+}
+
+/// Blocks that a consumer would take for more than they are.
+#[test]
+fn clients_of_one_family_are_no_clients_of_the_other() {
+    for block in ["0.0.0.0/0", "::/0", "::/3", "::ffff:0:0/96"] {
+        let run = program(b"", &["export", "squid", LIST, "--client", block]);
+        assert_eq!(run.code, 2, "{run}");
+        assert!(run.stderr.contains("`--client` won't do for squid"), "{run}");
+    }
+}
+
 #[test]
 fn the_formats_describe_themselves() {
     snapshot("help-export", &program(b"", &["export", "--help"]));

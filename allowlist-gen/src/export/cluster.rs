@@ -102,14 +102,15 @@ fn where_it_is(host: &Host<'_>) -> String {
     }
 }
 
-/// `name`, cut to `most` characters if it is longer, and told from others by a hash of all of it.
+/// `name`, cut to `most` characters if it is longer, and told from others by a hash of all of it. Two dashes stand in
+/// no registry's name, so nothing that is short enough by itself looks like that.
 fn short(name: &str, most: usize) -> String {
     if name.len() <= most {
         return name.to_owned();
     }
     let hash = Sha256::digest(name);
     let hash = hash.iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    format!("{}-{hash}", name[..most - hash.len() - 1].trim_end_matches('-'))
+    format!("{}--{hash}", name[..most - hash.len() - 2].trim_end_matches('-'))
 }
 
 /// The pods of the cluster's DNS, as Kubernetes, AKS and most others label them:
@@ -180,6 +181,10 @@ mod tests {
         assert_eq!(short("acr-contoso", 63), "acr-contoso");
         assert_eq!((short(&one, 63).len(), short(&other, 63).len()), (63, 63));
         assert_ne!(short(&one, 63), short(&other, 63));
-        assert!(!short(&format!("{}--{}", "a".repeat(53), "b".repeat(20)), 63).contains("--"));
+        // What another registry could be called is no name of a long one: two dashes stand in none.
+        let hash = short(&one, 63).rsplit('-').next().expect("a hash").to_owned();
+        assert_ne!(short(&one, 63), format!("{}-{hash}", &one[..54]));
+        let cut = short(&format!("{}--{}", "a".repeat(53), "b".repeat(20)), 63);
+        assert!(!cut.contains("---") && cut.len() <= 63, "{cut}");
     }
 }

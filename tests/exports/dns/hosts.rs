@@ -114,7 +114,8 @@ fn applying_replaces_what_was_applied_before() -> Result<()> {
     let apply = Format::Hosts.about().apply;
     let folder = tempfile::tempdir()?;
     let (hosts, export) = (folder.path().join("etc-hosts"), folder.path().join("acr.hosts"));
-    std::fs::write(&hosts, "127.0.0.1\tlocalhost\n")?;
+    // Somebody's last line has no end.
+    std::fs::write(&hosts, "127.0.0.1\tlocalhost")?;
     let [before, after] = [lists::written("hostile"), lists::contoso()];
     for list in [before, after] {
         std::fs::write(&export, list.export(Format::Hosts)?.text)?;

@@ -9,7 +9,7 @@ use ringfence_config::{Allowlist, Entry, Issue, Role};
 use serde_json::Value;
 use test_support::{Program, Running, require_program};
 
-use super::world::{PINNED, PLATFORM, PUBLIC, World};
+use super::world::{Client, PINNED, PLATFORM, PUBLIC, World};
 use super::{probes, widened};
 use crate::consumer::{self, Mutation, Verdict};
 use crate::{lists, matrix};
@@ -69,6 +69,26 @@ fn haproxy_lets_no_storage_pass_when_its_file_is_widened() -> Result<()> {
     let file = world.write("haproxy.cfg", &widened::export(Format::Haproxy, &[line])?)?;
     let _running = world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))?;
     probes::ask_widened(&world)
+}
+
+/// HAProxy compares a 6to4 address as the IPv4 one in it.
+#[test]
+fn haproxy_knows_its_clients_by_their_family() -> Result<()> {
+    let Some(world) = World::open(&["haproxy"], PUBLIC)? else { return Ok(()) };
+    let text = World::export(Format::Haproxy)?;
+    let both = text.replacen("bind 0.0.0.0:", "bind :::", 1);
+    assert_ne!(text, both);
+    let file = world.write("haproxy.cfg", &both)?;
+    let _running = world.start(Program::new("haproxy").args(["-db", "-f"]).arg(file))?;
+    let hello = super::hello::naming("contoso.azurecr.io")?;
+    for (client, passes) in
+        [(Client::Disguised, false), (Client::Stranger, false), (Client::Known, true)]
+    {
+        let passed = probes::passes_through(&world, client, &hello, hello.len())?;
+        assert_eq!(passed, passes, "{client:?}");
+    }
+    assert_eq!(world.arrived()?, [hello]);
+    Ok(())
 }
 
 #[test]

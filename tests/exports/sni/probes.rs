@@ -85,7 +85,12 @@ pub(crate) fn ask_widened(world: &World) -> Result<()> {
 }
 
 /// Whether the far end answers to `bytes`, sent in pieces of this size.
-fn passes_through(world: &World, client: Client, bytes: &[u8], piece: usize) -> Result<bool> {
+pub(crate) fn passes_through(
+    world: &World,
+    client: Client,
+    bytes: &[u8],
+    piece: usize,
+) -> Result<bool> {
     let mut stream = world.connect(client)?;
     for piece in bytes.chunks(piece) {
         // A proxy may have ended it by now, which the answer shows.

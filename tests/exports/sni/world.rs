@@ -1,7 +1,7 @@
 //! A namespace in which every name leads to one far end, which keeps what arrives there.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -30,6 +30,8 @@ pub(crate) enum Client {
     Known,
     /// Elsewhere.
     Stranger,
+    /// Elsewhere, at an IPv6 address that has one of the known network's in it (6to4, RFC 3056).
+    Disguised,
 }
 
 impl World {
@@ -42,6 +44,7 @@ impl World {
         for address in [NAME_SERVER, CLIENT, address] {
             namespace.ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
         }
+        namespace.ip(&["address", "add", &format!("{DISGUISED}/128"), "dev", "lo"])?;
         // Nothing leaves it, and what nobody has says so at once.
         namespace.ip(&["route", "add", "unreachable", "default"])?;
         let names = Program::new("dnsmasq")
@@ -102,8 +105,9 @@ impl World {
     pub(crate) fn connect(&self, client: Client) -> Result<TcpStream> {
         // Within one machine, who connects to an address has that address.
         let address = match client {
-            Client::Known => CLIENT,
-            Client::Stranger => Ipv4Addr::LOCALHOST,
+            Client::Known => IpAddr::V4(CLIENT),
+            Client::Stranger => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Client::Disguised => IpAddr::V6(DISGUISED),
         };
         let proxy = SocketAddr::from((address, PORT));
         let stream = self.namespace.enter(|| TcpStream::connect_timeout(&proxy, PATIENCE))??;
@@ -226,6 +230,8 @@ fn lock(ledger: &Ledger) -> MutexGuard<'_, Arrivals> {
 
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 53);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 2);
+/// 6to4 of the address of a known client.
+const DISGUISED: Ipv6Addr = Ipv6Addr::new(0x2002, 0x0a0a, 0x0002, 0, 0, 0, 0, 1);
 const PORT: u16 = 3128;
 /// Those that probes ask for.
 const PORTS: [u16; 4] = [443, 80, 22, 8443];

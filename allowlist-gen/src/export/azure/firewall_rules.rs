@@ -17,8 +17,8 @@ pub(super) const NOTES: &[&str] = &[
      AzureContainerRegistry, opens every registry, whatever stands here.",
     "Rules by name allow what clients ask for in their TLS handshake. The firewall looks the name up itself, so clients \
      and firewall should ask the same name servers.",
-    "Rules by address allow the private addresses on the list, whatever is asked for there; behind a private endpoint \
-     there is only its registry.",
+    "Rules by address allow the private addresses on the list, whatever is asked for there. Behind a registry's private \
+     endpoint there is only this registry; what is behind the addresses of a hand-written host, its owner knows.",
 ];
 
 pub(super) const LIMITS: &str = "1 MB of rules (policies made since July 2022 take 2 MB), 20 000 pairs of a client and a \

@@ -17,7 +17,7 @@ pub(in crate::export) const ABOUT: About = About {
         "Cilium 1.18 or later, with its L7 proxy. A connection passes if it goes to an address that DNS gave for a \
          listed host or that is listed itself, and its server name (SNI) is a listed host's: only TLS passes.",
         "The certificate isn't checked. A pod may pair the address of one listed host with the name of another, if \
-         both belong to the same registry and have the same ports.",
+         both belong to the same registry, or to none, and have the same ports.",
         PULLS,
         cilium::DEFAULT_DENY,
         cilium::LOOKUPS,

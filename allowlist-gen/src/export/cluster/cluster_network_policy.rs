@@ -6,8 +6,8 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::{About, Error, Kind, Scope, Setting};
 
 use super::{
-    PULLS, RESOLVERS, Reach, clusterwide_name, dns_pods, file, names, namespace, namespace_labels,
-    object, short,
+    NAME, PULLS, RESOLVERS, Reach, clusterwide_name, dns_pods, file, names, namespace,
+    namespace_labels, object, short,
 };
 
 pub(in crate::export) const ABOUT: About = About {
@@ -65,7 +65,8 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 fn policy(sheet: &Sheet<'_>, number: usize, rules: &[Value]) -> Value {
     let name = match number {
         0 => clusterwide_name(sheet),
-        _ => format!("{}--part{}", clusterwide_name(sheet), number + 1),
+        // In front of the namespace: behind it, another namespace could be called so.
+        _ => format!("{NAME}--part{}-{}", number + 1, namespace(sheet)),
     };
     let spec = json!({
         "tier": "Admin",

@@ -24,6 +24,7 @@ pub(in crate::export) const ABOUT: About = About {
     apply: r"
 cp -a /etc/hosts hosts.before && \
   sed '/^# BEGIN allowlist-gen$/,/^# END allowlist-gen$/d' /etc/hosts >hosts.new && \
+  sed -i '$a\' hosts.new && \
   cat acr.hosts >>hosts.new && \
   cat hosts.new >/etc/hosts",
     validator: "glibc: `getent` with the file in place of `/etc/hosts`",

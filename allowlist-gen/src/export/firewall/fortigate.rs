@@ -10,7 +10,7 @@ use crate::export::sheet::{Group, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
-use super::{joined, object_name, short};
+use super::{HASH, id, joined, object_name, short};
 
 pub(in crate::export) const ABOUT: About = About {
     file: "acr-allowlist.fortios.conf",
@@ -75,7 +75,8 @@ fn clients(sheet: &Sheet<'_>) -> Result<BTreeMap<String, String>, Error> {
             let why = "policies for addresses of IPv6 would need IPv6 addresses of the hosts, too";
             return Err(sheet.unsuitable(Setting::Client, why));
         };
-        let name = format!("acr-client-{}-{}", block.network(), block.prefix_len());
+        // No host has an underscore in its name.
+        let name = format!("acr_client_{}_{}", block.network(), block.prefix_len());
         clients.insert(name, format!("{} {}", block.network(), block.netmask()));
     }
     Ok(clients)
@@ -146,9 +147,14 @@ fn policies(text: &mut Text, groups: &[Group<'_>], clients: &BTreeMap<String, St
     text.line("end");
 }
 
-/// The object of a host is called what it is.
+/// The object of a host is called what it is. A long name is cut, and has an underscore then, which no host has.
 fn address_name(host: &Hostname) -> String {
-    short(host.as_str(), MOST_OF_NAME).into_owned()
+    let host = host.as_str();
+    if host.len() <= MOST_OF_NAME {
+        return host.to_owned();
+    }
+    let hash = id(host).simple().to_string();
+    format!("{}_{}", &host[..MOST_OF_NAME - HASH - 1], &hash[..HASH])
 }
 
 fn service_name(group: &Group<'_>) -> String {

@@ -10,7 +10,7 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Ports,
     takes: &[],
     needs: &[],
-    limits: "",
+    limits: "131 000 bytes of endpoints, which reach the action in one variable of its environment (execve(2))",
     notes: &[
         "A workflow of this step alone protects nothing: copy the step to the front of the steps of every job, with the \
          action pinned to a commit.",
@@ -38,8 +38,14 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
             text.line(format_args!("            {}:{port}", host.name));
         }
     }
-    Ok(text.into_string())
+    let text = text.into_string();
+    sheet.at_most(MAX_BYTES, "bytes of workflow", text.len())?;
+    Ok(text)
 }
+
+/// Linux takes strings of 128 KiB in an environment, and the workflow is a little more than its endpoints:
+/// <https://man7.org/linux/man-pages/man2/execve.2.html>
+const MAX_BYTES: usize = 131_000;
 
 const WORKFLOW: &str = "\
 name: acr-egress

@@ -151,7 +151,7 @@ forwarded_for delete
 httpd_suppress_version_string on
 pinger_enable off"#;
 
-/// Squid keeps IPv4 addresses as IPv6 ones, in ::ffff:0:0/96, and takes a block of length 0 for all there are.
+/// Squid keeps IPv4 addresses as IPv6 ones, in `::ffff:0:0/96`, and takes a block of length 0 for all there are.
 fn crosses_families(client: &IpNet) -> bool {
     let mapped = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96));
     client.prefix_len() == 0 || client.contains(&mapped) || mapped.contains(client)

@@ -8,8 +8,9 @@
 # AzureContainerRegistry, opens every registry, whatever stands here.
 # Rules by name allow what clients ask for in their TLS handshake. The firewall looks the name up
 # itself, so clients and firewall should ask the same name servers.
-# Rules by address allow the private addresses on the list, whatever is asked for there; behind a
-# private endpoint there is only its registry.
+# Rules by address allow the private addresses on the list, whatever is asked for there. Behind a
+# registry's private endpoint there is only this registry; what is behind the addresses of a
+# hand-written host, its owner knows.
 
 variable "firewall_policy_id" {
   description = "The firewall policy that the rules go into"
