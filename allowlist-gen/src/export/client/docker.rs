@@ -29,7 +29,7 @@ pub(in crate::export) const ABOUT: About = About {
   install -d -m 700 ~/.docker
   touch ~/.docker/config.json
   cp -a ~/.docker/config.json ~/.docker/config.json.before
-  new=$(mktemp ~/.docker/config.XXXXXX)
+  new=$(mktemp -p ~/.docker)
   trap 'rm -f "$new"' EXIT
   jq --slurp '(.[1] // {}) * .[0]' config.json ~/.docker/config.json > "$new"
   mv "$new" ~/.docker/config.json
