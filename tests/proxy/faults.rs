@@ -102,7 +102,7 @@ fn a_pull_survives_loss() -> Result<()> {
     // Where the first packets are lost, the kernel takes its time to repeat them.
     let proxy = configured(network, &contoso.dns, "[timeouts]\nconnect = \"50s\"\n")?;
 
-    lose(network, 30)?;
+    lose(network, 20)?;
     let curl = network.client("curl", &proxy).args(["--silent", "--fail"]);
     let page = curl.arg(format!("https://{LOGIN}/v2/")).run()?.succeeded()?;
     ensure!(page.stdout == "{}", "{page}");
