@@ -112,9 +112,12 @@ fn all_hosts_of_a_registry_behind_private_link_are_exceptions() {
              registry = \"contoso\"\naddresses = [\"10.20.0.6\"]\n[[entry]]\n{entry}\n"
         )
     };
-    let other = list("host = \"contoso.eastus.data.azurecr.io\"\nrole = \"other\"\nwhy = \"x\"");
+    let other = list(
+        "host = \"contoso.eastus.data.azurecr.io\"\nrole = \"other\"\nwhy = \"x\"\naddresses = [\"10.20.0.4\"]",
+    );
     let run = program(other.as_bytes(), &["export", "no-proxy", "-"]);
     assert_eq!(run.stdout, "contoso.azurecr.io,contoso.eastus.data.azurecr.io\n", "{run}");
+    assert_eq!(run.stderr, "", "{run}");
     let pattern = list(
         "host = \"contoso.*.data.azurecr.io\"\nrole = \"data\"\nregistry = \"contoso\"\nregion = \"eastus\"",
     );

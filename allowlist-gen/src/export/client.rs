@@ -16,6 +16,7 @@ pub(super) mod policy_json;
 pub(super) mod registries_conf;
 pub(super) mod systemd;
 
+use ringfence_config::endpoint::Endpoint;
 use ringfence_config::{Entry, Port};
 
 use super::sheet::{Host, Sheet};
@@ -114,8 +115,10 @@ fn is_aks(format: Format) -> bool {
 /// Hosts that look as if they were behind Private Link, but of which nobody knows whose they are.
 fn strangers(sheet: &Sheet<'_>) -> Vec<String> {
     let entries = sheet.allowlist.entries().iter();
+    // By what the host is, as the exceptions themselves: a registry's may be written as `other`.
+    let is_registrys = |entry: &&Entry| entry.host.as_str().parse::<Endpoint>().is_ok();
     let strangers =
-        entries.filter(|entry| entry.role.registry().is_none() && !entry.addresses.is_empty());
+        entries.filter(|entry| !entry.addresses.is_empty()).filter(|entry| !is_registrys(entry));
     let warning = |entry: &Entry| {
         let host = &entry.host;
         format!(
