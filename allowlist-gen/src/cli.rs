@@ -4,6 +4,7 @@
 mod aks_kit;
 mod export;
 mod files;
+mod input;
 
 use std::fs;
 use std::io;
@@ -19,7 +20,7 @@ use ringfence_config::registry::{Label, Region};
 use ringfence_config::{Allowlist, Document, Issue, document, hostname};
 use similar::TextDiff;
 
-use self::files::{Destination, is_stdin, print, read_metadata, tell};
+use self::files::{Destination, print, tell};
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
 ///
@@ -247,10 +248,7 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
 
 fn derive(input: &Input) -> Result<Generated, Failure> {
     let generated = match input {
-        Input::Files(files, data) => {
-            let sources = files.iter().map(|file| read_metadata(file));
-            allowlist_gen::generate(&sources.collect::<Result<Vec<_>, _>>()?, *data)
-        }
+        Input::Files(files, data) => allowlist_gen::generate(&input::read_files(files)?, *data),
         Input::Names { login_server, home, replicas } => {
             allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
         }
@@ -321,9 +319,6 @@ impl TryFrom<GenerateArguments> for Options {
     type Error = Failure;
 
     fn try_from(raw: GenerateArguments) -> Result<Self, Failure> {
-        if raw.files.iter().filter(|file| is_stdin(file)).count() > 1 {
-            return Err(Failure::TwoStdins);
-        }
         let mut regions = raw.regions.into_iter();
         let input = match (raw.registry, regions.next()) {
             (Some(registry), Some(home)) => Input::Names {

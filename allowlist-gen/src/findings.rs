@@ -10,7 +10,7 @@ use ringfence_config::address::Pin;
 use ringfence_config::registry::{Label, Region};
 
 use crate::endpoint::Endpoint;
-use crate::registry::{DataEndpoints, Feature, Origin, Registry, ResourceId, Sku, Status};
+use crate::registry::{DataEndpoints, Feature, Gap, Origin, Registry, ResourceId, Sku, Status};
 
 /// One thing that someone should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     NoMetadata,
+    Unreadable(Gap),
     DataEndpointsAssumed(Sku),
     DataEndpointsImplied,
     EndpointsDisputed { feature: Feature, on: Vec<Origin>, off: Vec<Origin> },
@@ -66,6 +67,7 @@ impl Finding {
     pub fn code(&self) -> &'static str {
         match &self.kind {
             Kind::NoMetadata => "no-metadata",
+            Kind::Unreadable(_) => "unreadable",
             Kind::DataEndpointsAssumed(_) => "data-endpoints-assumed",
             Kind::DataEndpointsImplied => "data-endpoints-implied",
             Kind::EndpointsDisputed { .. } => "endpoints-disputed",
@@ -96,6 +98,10 @@ impl Finding {
             Kind::NoMetadata => format!(
                 "compare with the registry itself\n  \
                  az acr show-endpoints --name {name} | allowlist-gen generate -"
+            ),
+            Kind::Unreadable(Gap { resource, .. }) => format!(
+                "let whoever runs this read it (the role Reader will do), and look again\n  \
+                 az role assignment create --role Reader --assignee WHO --scope {resource}"
             ),
             Kind::DataEndpointsAssumed(Sku::Lower(sku)) => format!(
                 "once these hosts are allowed, leave {sku} behind and switch data endpoints on\n  \
@@ -170,6 +176,11 @@ impl fmt::Display for Finding {
             Kind::NoMetadata => f.write_str(
                 "made from names alone: nothing confirms the registry or its regions, and \
                  dedicated data endpoints are assumed to be on",
+            ),
+            Kind::Unreadable(Gap { resource, code }) => write!(
+                f,
+                "`{resource}` can't be read ({code}), so what it says is unknown, and nothing is \
+                 assumed of it"
             ),
             Kind::DataEndpointsAssumed(_) => f.write_str(
                 "dedicated data endpoints are assumed to be on; until they are, pulls through this \

@@ -28,6 +28,7 @@ pub struct Registry {
     pub(crate) connections: BTreeSet<Connection>,
     pub(crate) private_endpoints: Vec<PrivateEndpoint>,
     pub(crate) zone: Addresses,
+    pub(crate) gaps: BTreeSet<Gap>,
 }
 
 /// The private addresses of some of a registry's hosts.
@@ -167,6 +168,14 @@ pub(crate) struct PrivateEndpoint {
     pub(crate) members: Addresses,
 }
 
+/// A part of the registry, or something that leads to it, which Azure would not show.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Gap {
+    pub(crate) resource: ResourceId,
+    /// What ARM calls the reason: `AuthorizationFailed`.
+    pub(crate) code: String,
+}
+
 /// An ARM resource id. Case doesn't count in comparisons; the spelling is kept for commands.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceId {
@@ -266,6 +275,7 @@ impl Registry {
             connections: BTreeSet::new(),
             private_endpoints: Vec::new(),
             zone: Addresses::new(),
+            gaps: BTreeSet::new(),
         }
     }
 

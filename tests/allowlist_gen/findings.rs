@@ -131,7 +131,21 @@ fn switches_that_are_not_clear_are_found() {
                 &["data-endpoints-assumed"],
             ),
             (json!([registry(&off), []]), &["data-endpoints-assumed", "replicas-from-empty-list"]),
+            (
+                json!([registry(&off), {"id": format!("{ID}/replications"), "value": []}]),
+                &["data-endpoints-assumed"],
+            ),
         ],
+    );
+}
+
+#[test]
+fn what_azure_would_not_show_is_found() {
+    let gap = json!({"id": "/subscriptions/s/nic", "registry": ID,
+                     "error": {"code": "AuthorizationFailed", "message": "no"}});
+    assert_findings(
+        DataEndpoints::AsReported,
+        &[(json!([registry(&json!({})), gap]), &["unreadable"])],
     );
 }
 

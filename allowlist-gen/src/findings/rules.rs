@@ -21,6 +21,7 @@ pub(super) fn of(
     endpoints: &BTreeSet<Endpoint>,
 ) -> Vec<Kind> {
     let mut kinds = Vec::new();
+    kinds.extend(registry.gaps.iter().cloned().map(Kind::Unreadable));
     kinds.extend(data_path(registry, data));
     kinds.extend(disputes(registry));
     kinds.extend(regions(registry));

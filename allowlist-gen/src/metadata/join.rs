@@ -9,8 +9,8 @@ use super::record::{self, Record, Report};
 use super::{Error, Place};
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::registry::{
-    Addresses, Connection, Feature, Listing, Origin, Position, PrivateEndpoint, Registry, Replica,
-    ResourceId, Scope, Sku, Status, Switch,
+    Addresses, Connection, Feature, Gap, Listing, Origin, Position, PrivateEndpoint, Registry,
+    Replica, ResourceId, Scope, Sku, Status, Switch,
 };
 
 /// Joins `records` into registries, sorted by login server.
@@ -23,8 +23,10 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
         Record::ShowEndpoints(_) => 1,
         Record::Interface(_) | Record::PrivateEndpoint(_) => 2,
         Record::Replication(..)
+        | Record::NoReplications(..)
         | Record::Connection(..)
         | Record::DnsRecord(_)
+        | Record::Unreadable(_)
         | Record::EmptyList(_) => 3,
     });
     let mut drafts = Drafts::default();
@@ -44,6 +46,9 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
                 let scope = place.scope();
                 draft.replicas.entry((place.file, scope)).or_default().insert(replica);
             }
+            Record::NoReplications(place, registry) => {
+                drafts.whole(&place, &registry)?.add_no_replications(&place.file);
+            }
             Record::Connection(place, registry, connection) => {
                 drafts.whole(&place, &registry)?.connections.insert(connection);
             }
@@ -52,6 +57,9 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
                 let joined = drafts.add_dns_record(record);
                 let known = zones.entry(file).or_insert(Joined::No);
                 *known = joined.max(*known);
+            }
+            Record::Unreadable(record) => {
+                drafts.whole(&record.place, &record.registry)?.gaps.insert(record.gap);
             }
             Record::EmptyList(file) => empty_lists.push(file),
         }
@@ -94,6 +102,7 @@ struct Draft {
     /// Per private endpoint, what each file says of it.
     members: BTreeMap<ResourceId, Vec<(String, Addresses)>>,
     zone: Addresses,
+    gaps: BTreeSet<Gap>,
 }
 
 impl Drafts {
@@ -110,6 +119,7 @@ impl Drafts {
             connections: BTreeSet::new(),
             members: BTreeMap::new(),
             zone: Addresses::new(),
+            gaps: BTreeSet::new(),
         })
     }
 
@@ -239,6 +249,12 @@ impl Draft {
         Ok(())
     }
 
+    /// The home region is listed from the first replica on, so an empty listing stands for it alone.
+    fn add_no_replications(&mut self, file: &str) {
+        let home = self.home.iter().map(|(home, _)| home.clone()).collect();
+        self.list("the replications", file, Scope::Registry, home);
+    }
+
     fn add_reports(&mut self, reports: Vec<Report>, file: &str) {
         for report in reports {
             let Report { key, feature, position, regions } = report;
@@ -304,6 +320,7 @@ impl Draft {
             connections: self.connections,
             private_endpoints,
             zone: self.zone,
+            gaps: self.gaps,
         }
     }
 }

@@ -87,6 +87,10 @@ impl<'a> Node<'a> {
         self.key(key).map_or(Ok(Vec::new()), |node| node.items())
     }
 
+    pub(super) fn require_list(&self, key: &'static str) -> Result<Vec<Self>, Error> {
+        self.require(key)?.items()
+    }
+
     pub(super) fn items(&self) -> Result<Vec<Self>, Error> {
         let Value::Array(items) = self.value else {
             return Err(self.wrong_type("a list"));

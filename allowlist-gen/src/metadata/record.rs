@@ -12,7 +12,9 @@ use serde_json::Value;
 use super::Error;
 use super::node::{Node, Place};
 use crate::endpoint::{self, Endpoint, Family, LoginServer};
-use crate::registry::{Addresses, Connection, Feature, Position, Replica, ResourceId, Sku, Status};
+use crate::registry::{
+    Addresses, Connection, Feature, Gap, Position, Replica, ResourceId, Sku, Status,
+};
 
 /// One resource in the input.
 #[derive(Debug)]
@@ -20,10 +22,13 @@ pub(super) enum Record {
     Registry(Registry),
     ShowEndpoints(ShowEndpoints),
     Replication(Place, ResourceId, Replica),
+    /// A listing of this registry's replications, with nothing in it.
+    NoReplications(Place, ResourceId),
     Connection(Place, ResourceId, Connection),
     PrivateEndpoint(PrivateEndpoint),
     Interface(Interface),
     DnsRecord(DnsRecord),
+    Unreadable(Unreadable),
     EmptyList(String),
 }
 
@@ -75,6 +80,15 @@ pub(super) struct Interface {
     pub(super) endpoint: ResourceId,
     pub(super) login_server: LoginServer,
     pub(super) members: Addresses,
+}
+
+/// What stands in the place of a resource that Azure would not show, so that nobody takes silence for an answer:
+/// `{"id": …, "registry": …, "error": {"code": …, "message": …}}`.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) place: Place,
+    pub(super) registry: ResourceId,
+    pub(super) gap: Gap,
 }
 
 /// One address record set of a private DNS zone.
@@ -371,6 +385,14 @@ pub(super) fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
         addresses: [(endpoint.clone(), addresses)].into(),
         endpoint,
     }))
+}
+
+pub(super) fn unreadable(node: &Node<'_>) -> Result<Unreadable, Error> {
+    let registry = node.require("registry")?.resource_id()?;
+    let error = node.require("error")?;
+    let gap =
+        Gap { resource: node.require("id")?.resource_id()?, code: error.require("code")?.word()? };
+    Ok(Unreadable { place: node.place(), registry, gap })
 }
 
 /// The keys that tell of one family of regional hosts.

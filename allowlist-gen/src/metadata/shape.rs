@@ -18,7 +18,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
     let is_list = |key: &str| object.get(key).is_some_and(Value::is_array);
     if is_list("value") {
         ends_here(node, "nextLink")?;
-        return read(&node.require("value")?);
+        return read_listing(node);
     }
     if is_list("data") && object.contains_key("count") {
         ends_here(node, "skip_token")?;
@@ -33,6 +33,24 @@ pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
         return read(&node.require("data")?);
     }
     Ok(read_resource(node)?.into_iter().collect())
+}
+
+/// Azure's listings don't say of what they are; one that was fetched for somebody has an `id` that does, so that
+/// an empty one says something, too.
+fn read_listing(node: &Node<'_>) -> Result<Vec<Record>, Error> {
+    let items = node.require_list("value")?;
+    let Some(id) = node.key("id").map(|id| id.resource_id()).transpose()? else {
+        return read(&node.require("value")?);
+    };
+    match (id.name(), id.registry()) {
+        ("replications", Some(registry)) if items.is_empty() => {
+            Ok(vec![Record::NoReplications(node.place(), registry)])
+        }
+        // What nothing here reads yet.
+        ("listUsages" | "privateDnsZoneGroups" | "connectedRegistries", _) => Ok(Vec::new()),
+        _ if items.is_empty() => Ok(Vec::new()),
+        _ => read_items(&node.require("value")?),
+    }
 }
 
 fn read_items(list: &Node<'_>) -> Result<Vec<Record>, Error> {
@@ -61,8 +79,9 @@ fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
         Kind::Connection => record::connection(node)?,
         Kind::PrivateEndpoint => Record::PrivateEndpoint(record::private_endpoint(node)?),
         Kind::Interface => Record::Interface(record::interface(node)?),
+        Kind::Unreadable => Record::Unreadable(record::unreadable(node)?),
         Kind::DnsRecord => return Ok(record::dns_record(node)?.map(Record::DnsRecord)),
-        Kind::OtherDnsRecord => return Ok(None),
+        Kind::PassedOver => return Ok(None),
     };
     Ok(Some(record))
 }
@@ -75,7 +94,9 @@ enum Kind {
     PrivateEndpoint,
     Interface,
     DnsRecord,
-    OtherDnsRecord,
+    /// Something beside a registry that says nothing of its hosts.
+    PassedOver,
+    Unreadable,
 }
 
 /// By its resource type where it has one, otherwise by the keys that only it has.
@@ -91,14 +112,17 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
             "microsoft.network/privateendpoints" => Ok(Kind::PrivateEndpoint),
             "microsoft.network/networkinterfaces" => Ok(Kind::Interface),
             "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
-            dns if dns.starts_with("microsoft.network/privatednszones/") => {
-                Ok(Kind::OtherDnsRecord)
+            "microsoft.network/privatednszones" | "microsoft.network/virtualnetworks/subnets" => {
+                Ok(Kind::PassedOver)
             }
+            dns if dns.starts_with("microsoft.network/privatednszones/") => Ok(Kind::PassedOver),
             _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
         };
     }
     let has = |key| node.key(key).is_some();
-    if has("dataEndpoints") {
+    if has("error") && has("registry") {
+        Ok(Kind::Unreadable)
+    } else if has("dataEndpoints") {
         Ok(Kind::ShowEndpoints)
     } else if has("loginServer") {
         Ok(Kind::Registry)
