@@ -99,6 +99,18 @@ pub fn storage_domains() -> impl Iterator<Item = &'static str> {
     storage::domains()
 }
 
+/// The domain, nearest first, below which `host` is one of many owners' names: anyone may have the one beside it, and
+/// may get this one once its owner lets go. An exact host there can be on a list; nobody should put it there without
+/// knowing whose it is.
+pub fn shared_domain(host: &Hostname) -> Option<&str> {
+    host.parents().find(|parent| {
+        let is_rented = psl::suffix(parent.as_bytes()).is_some_and(|suffix| {
+            suffix.typ() == Some(psl::Type::Private) && suffix.as_bytes() == parent.as_bytes()
+        });
+        is_rented || shared_domains().chain(endpoint::domains()).any(|domain| domain == *parent)
+    })
+}
+
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));
@@ -268,6 +280,13 @@ pub(in crate::guard) mod tests {
             "vultrobjects.com",
             "core.eaglex.ic.gov",
             "core.microsoft.scloud",
+            // Every customer's API servers, workspaces and telemetry, in the clouds that are not the public one.
+            "hcp.chinaeast2.cx.prod.service.azk8s.cn",
+            "hcp.usgovvirginia.cx.aks.containerservice.azure.us",
+            "ods.opinsights.azure.us",
+            "oms.opinsights.azure.cn",
+            "metrics.ingest.monitor.azure.us",
+            "ingest.monitor.azure.cn",
         ] {
             // As many firewalls read it, and with an owner's label on the left.
             for pattern in [format!("*.{domain}"), format!("a.*.{domain}")] {
@@ -280,6 +299,23 @@ pub(in crate::guard) mod tests {
                     other => panic!("{pattern}: {other}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn whose_name_it_is_is_told_by_the_nearest_domain() {
+        for (text, expected) in [
+            ("acs-mirror.azureedge.net", Some("azureedge.net")),
+            ("contoso.hcp.eastus.azmk8s.io", Some("azmk8s.io")),
+            ("nvidia.github.io", Some("github.io")),
+            ("a.b.web.app", Some("web.app")),
+            ("contoso.azurecr.io", Some("azurecr.io")),
+            ("login.microsoftonline.com", None),
+            ("ghcr.io", None),
+            ("www.example.co.uk", None),
+            ("mcr.microsoft.com", None),
+        ] {
+            assert_eq!(shared_domain(&host(text)), expected, "{text}");
         }
     }
 
