@@ -12,6 +12,7 @@ pub mod export;
 pub mod findings;
 pub mod kit;
 pub mod metadata;
+pub mod presets;
 mod refusal;
 mod region;
 mod registry;
@@ -35,6 +36,14 @@ pub struct Generated {
     pub allowlist: Allowlist,
     /// By registry, in the order of its login servers.
     pub findings: Vec<Finding>,
+}
+
+impl Generated {
+    /// The list of no registry.
+    pub fn nothing() -> Self {
+        let allowlist = Allowlist::new([]).expect("nothing contradicts nothing");
+        Self { allowlist, findings: Vec::new() }
+    }
 }
 
 /// Why there is no list.
