@@ -6,6 +6,7 @@ mod export;
 mod extras;
 mod files;
 mod input;
+mod logs;
 
 use std::fs;
 use std::io;
@@ -47,6 +48,8 @@ enum Command {
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
     Presets(extras::PresetsArguments),
+    Learn(logs::LearnArguments),
+    Simulate(logs::SimulateArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -226,6 +229,8 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
         (Some(Command::Presets(raw)), _) => extras::presets(&raw),
+        (Some(Command::Learn(raw)), _) => logs::learn(raw),
+        (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -424,6 +429,8 @@ enum Failure {
     Extra(Conflict),
     #[error("{hosts} `--extra-host` and {whys} `--why`: each host says why it is needed")]
     Whys { hosts: usize, whys: usize },
+    #[error("{0} has no line of ringfence's access log, schema 1")]
+    NoLog(String),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]

@@ -10,13 +10,17 @@
 
 pub mod export;
 pub mod findings;
+pub mod judge;
 pub mod kit;
+pub mod learn;
+pub mod log;
 pub mod metadata;
 pub mod presets;
 mod refusal;
 mod region;
 mod registry;
 pub mod report;
+pub mod simulate;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::Conflict;

@@ -210,6 +210,14 @@ pub fn find(name: &str) -> Option<&'static Preset> {
     all().iter().find(|preset| preset.name.as_str() == name)
 }
 
+/// The presets that have `host` on their page, in whatever region: exactly, or by a wildcard.
+pub fn of_host(host: &Hostname) -> impl Iterator<Item = &'static PresetName> {
+    let has = |preset: &&Preset| {
+        preset.rules.iter().any(|rule| rule.scheme == Scheme::Https && rule.host.stands_for(host))
+    };
+    all().iter().filter(has).map(|preset| &preset.name)
+}
+
 /// What Azure's tools call a cloud.
 pub fn azure_name(cloud: Cloud) -> &'static str {
     match cloud {
