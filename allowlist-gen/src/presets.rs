@@ -210,10 +210,14 @@ pub fn find(name: &str) -> Option<&'static Preset> {
     all().iter().find(|preset| preset.name.as_str() == name)
 }
 
-/// The presets that have `host` on their page, in whatever region: exactly, or by a wildcard.
+/// The presets that would put `host` on a list, in whatever region: exactly, or by a wildcard that the guard admits.
 pub fn of_host(host: &Hostname) -> impl Iterator<Item = &'static PresetName> {
-    let has = |preset: &&Preset| {
-        preset.rules.iter().any(|rule| rule.scheme == Scheme::Https && rule.host.stands_for(host))
+    let any = BTreeSet::from(["any".parse().expect("a region")]);
+    let has = move |preset: &&Preset| {
+        preset.rules.iter().any(|rule| {
+            let is_taken = || rule.host.fill(&any).iter().all(|host| guard::check(host).is_ok());
+            rule.scheme == Scheme::Https && rule.host.stands_for(host) && is_taken()
+        })
     };
     all().iter().filter(has).map(|preset| &preset.name)
 }

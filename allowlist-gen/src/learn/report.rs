@@ -26,18 +26,29 @@ impl fmt::Display for Text<'_> {
             writeln!(f, "  {host}:{port}: {evidence}{}", of(presets))?;
         }
         writeln!(f, "\nrefused, and what to change instead: {}", learned.refused.len())?;
-        let mut refused = learned.refused.iter().peekable();
-        while let Some(Refused { what, cause, evidence, presets }) = refused.next() {
-            writeln!(f, "  ({}) {what}: {evidence}{}", cause.code(), of(presets))?;
-            if refused.peek().is_some_and(|next| next.cause == *cause) {
-                continue;
+        for alike in learned.refused.chunk_by(|a, b| a.cause.code() == b.cause.code()) {
+            let mut shown = alike.iter().take(MOST_ALIKE).peekable();
+            while let Some(Refused { what, cause, evidence, presets }) = shown.next() {
+                writeln!(f, "  ({}) {what}: {evidence}{}", cause.code(), of(presets))?;
+                let next = shown.peek().map(|next| &next.cause);
+                if next.is_none_or(|next| next.why() != cause.why()) {
+                    writeln!(f, "    {}", cause.why())?;
+                }
+                if next.is_none_or(|next| next.instead() != cause.instead()) {
+                    writeln!(f, "    help: {}", cause.instead())?;
+                }
             }
-            writeln!(f, "    {}", cause.why())?;
-            writeln!(f, "    help: {}", cause.instead())?;
+            if alike.len() > MOST_ALIKE {
+                let more = alike.len() - MOST_ALIKE;
+                writeln!(f, "  … and {more} more; `--format json` has them all")?;
+            }
         }
         Ok(())
     }
 }
+
+/// Shown of what is refused for one sort of reason: clients can ask for as many names as they like.
+const MOST_ALIKE: usize = 50;
 
 fn connections(number: u64, what: &str) -> String {
     format!("{} {what}", count(number, "connection", "connections"))
