@@ -199,15 +199,17 @@ impl Learner {
             self.admitted += 1;
             return;
         }
-        let (host, port, occasion) = (asked.host, asked.port, asked.occasion);
-        if self.cause(&host, port).is_some() {
-            return self.refused.add((host, port), &occasion);
+        let (key, occasion) = ((asked.host, asked.port), asked.occasion);
+        // What was looked at once isn't looked at again: logs say the same for long.
+        let is_known = self.proposed.contains(&key);
+        if self.refused.contains(&key) || (!is_known && self.cause(&key.0, key.1).is_some()) {
+            return self.refused.add(key, &occasion);
         }
         match (asked.verdict, asked.failure) {
             (Verdict::Admitted(_) | Verdict::WouldDeny(_), Some(reason)) => {
-                self.unreached.add((host, port, reason), &occasion);
+                self.unreached.add((key.0, key.1, reason), &occasion);
             }
-            _ => self.proposed.add((host, port), &occasion),
+            _ => self.proposed.add(key, &occasion),
         }
     }
 

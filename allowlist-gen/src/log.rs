@@ -94,7 +94,7 @@ impl From<&ringfence_config::Role> for Admission {
 impl fmt::Display for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [Some(&self.role), self.registry.as_ref(), self.region.as_ref()];
-        let words: Vec<String> = words.into_iter().flatten().map(|word| shown(word)).collect();
+        let words: Vec<&str> = words.into_iter().flatten().map(|word| &**word).collect();
         f.write_str(&words.join(" "))
     }
 }
@@ -264,37 +264,35 @@ fn line(raw: &Raw<'_>, occasion: Occasion) -> Option<Line> {
     if raw.outcome == "opening" {
         return Some(Line::Beside);
     }
-    let reason = raw.reason.as_deref().unwrap_or_default();
+    let reason = raw.reason.as_deref().map(|text| word(text).ok_or(())).transpose().ok()?;
     let (Some(host), Some(port)) = (&raw.host, raw.port) else {
-        return Some(match &raw.authority {
-            Some(authority) => Line::Unread(Unread {
-                occasion,
-                reason: word(reason),
-                authority: shown(authority).into(),
-            }),
-            None => Line::Beside,
-        });
+        return match &raw.authority {
+            Some(authority) => {
+                let (reason, authority) = (reason?, shown(authority).into());
+                Some(Line::Unread(Unread { occasion, reason, authority }))
+            }
+            None => Some(Line::Beside),
+        };
     };
     // The log has canonical names only; whatever isn't one is no line of ours.
     let host = host.parse::<Hostname>().ok().filter(|parsed| parsed.as_str() == &**host)?;
     let port = Port::try_from(port).ok()?;
-    let is_tunnel = raw.outcome == "tunnel";
-    let verdict = if let Some(code) = &raw.would_deny {
-        Verdict::WouldDeny(Denial::from_code(code)?)
-    } else if let Some(denial) = Denial::from_code(reason).filter(|_| raw.outcome == "denied") {
-        Verdict::Denied(denial)
-    } else if let Some(role) = &raw.role {
-        Verdict::Admitted(Admission {
-            role: word(role),
-            registry: raw.registry.as_deref().map(word),
-            region: raw.region.as_deref().map(word),
-        })
-    } else {
-        return Some(Line::Beside);
+    let denial = reason.as_deref().and_then(Denial::from_code);
+    let verdict = match (&raw.would_deny, denial, &raw.role) {
+        (Some(code), _, _) => Verdict::WouldDeny(Denial::from_code(code)?),
+        (None, Some(denial), _) if raw.outcome == "denied" => Verdict::Denied(denial),
+        (None, _, Some(role)) => Verdict::Admitted(Admission {
+            role: word(role)?,
+            registry: raw.registry.as_deref().map(|text| word(text).ok_or(())).transpose().ok()?,
+            region: raw.region.as_deref().map(|text| word(text).ok_or(())).transpose().ok()?,
+        }),
+        (None, _, None) => return Some(Line::Beside),
     };
     let failure = match verdict {
         Verdict::Denied(_) => None,
-        Verdict::Admitted(_) | Verdict::WouldDeny(_) => (!is_tunnel).then(|| word(reason)),
+        // A tunnel may have ended for a reason, and was one.
+        Verdict::Admitted(_) | Verdict::WouldDeny(_) if raw.outcome == "tunnel" => None,
+        Verdict::Admitted(_) | Verdict::WouldDeny(_) => Some(reason?),
     };
     Some(Line::Asked(Asked { occasion, host, port, verdict, failure }))
 }
@@ -328,9 +326,13 @@ struct Raw<'a> {
     region: Option<Cow<'a, str>>,
 }
 
-/// A word of the log, which is short if it is one of ours.
-fn word(text: &str) -> Box<str> {
-    text.chars().take(MOST_WORD).collect::<String>().into()
+/// A word of the log, which no client has chosen: a code, a role, a registry's label, a region. Whatever
+/// isn't one makes the line none of ours.
+fn word(text: &str) -> Option<Box<str>> {
+    let is_word =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    let is_ours = (1..=MOST_WORD).contains(&text.len()) && text.bytes().all(is_word);
+    is_ours.then(|| text.into())
 }
 
 /// A text from the log in one line, cut: a client has written it.
@@ -430,6 +432,7 @@ mod tests {
             (&ours.replace(":443", ":0"), 1),
             (&ours.replace(":443", ":65979"), 1),
             (&ours.replace("\"denied\"", "\"loved\""), 1),
+            (&ours.replace("not_in_policy", "not\\u001bin_policy"), 1),
             (&ours.replace("\"host\"", "\"host\":\"x.y.z\",\"host\""), 1),
             (&long, 1),
             ("\u{feff}{}", 1),

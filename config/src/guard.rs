@@ -11,6 +11,9 @@ mod language;
 mod shared;
 mod storage;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::endpoint::{self, Endpoint};
 use crate::guard::language::{Atom, Language, below, everything_below, meet, widest_reading};
 use crate::hostname::Hostname;
@@ -107,7 +110,7 @@ pub fn shared_domain(host: &Hostname) -> Option<&str> {
         let is_rented = psl::suffix(parent.as_bytes()).is_some_and(|suffix| {
             suffix.typ() == Some(psl::Type::Private) && suffix.as_bytes() == parent.as_bytes()
         });
-        is_rented || shared_domains().chain(endpoint::domains()).any(|domain| domain == *parent)
+        is_rented || SHARED.contains(parent) || endpoint::domains().any(|domain| domain == *parent)
     })
 }
 
@@ -121,12 +124,15 @@ fn check_exact(host: &Hostname) -> Result<(), Refusal> {
         Err(error) => return Err(Refusal::NotARegistryHost(host.clone(), error)),
     }
     let is_public_suffix = psl::suffix_str(host.as_str()) == Some(host.as_str());
-    let is_shared = is_public_suffix || shared_domains().any(|domain| host.as_str() == domain);
+    let is_shared = is_public_suffix || SHARED.contains(host.as_str());
     if is_shared && !shared::SERVICES_AT_THE_APEX.contains(&host.as_str()) {
         return Err(Refusal::Apex(host.clone()));
     }
     Ok(())
 }
+
+/// [`shared_domains`], to be asked about each host of a long log.
+static SHARED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| shared_domains().collect());
 
 fn shared_domains() -> impl Iterator<Item = &'static str> {
     shared::DOMAINS.iter().copied().chain(storage::mixed_domains())

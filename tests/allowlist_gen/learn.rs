@@ -275,14 +275,14 @@ fn what_is_no_log_is_said() {
     );
 }
 
-/// Two million connections, each to another name: a few megabytes of memory, and the one host that is asked for again
+/// Twenty-five thousand connections, each to another name: a bounded part of them is kept, and the one host that is asked for again
 /// and again is still there.
 #[test]
 fn a_flood_of_names_is_no_flood_of_memory() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("access.log");
     let mut text = String::new();
-    for number in 0..200_000 {
+    for number in 0..25_000 {
         text.push_str(&asked(&format!("h{number}.example.com"), 443, 6, 1, DENIED));
         if number % 100 == 0 {
             text.push_str(&asked("packages.example.com", 443, 4, 2, CARRIED));
@@ -293,8 +293,8 @@ fn a_flood_of_names_is_no_flood_of_memory() -> Result<()> {
     let said: Value = serde_json::from_str(&run.stdout)?;
     let proposed = said["proposed"].as_array().context("a list")?;
     ensure!(proposed.len() == 1 && proposed[0]["host"] == "packages.example.com", "{proposed:?}");
-    ensure!(proposed[0]["evidence"]["connections"] == 2000);
-    ensure!(said["forgotten"].as_u64() > Some(150_000), "{}", said["forgotten"]);
+    ensure!(proposed[0]["evidence"]["connections"] == 250);
+    ensure!(said["forgotten"].as_u64() > Some(9_000), "{}", said["forgotten"]);
     Ok(())
 }
 

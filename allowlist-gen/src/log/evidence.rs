@@ -144,6 +144,11 @@ impl<K: Ord + Clone> Tally<K> {
         }
     }
 
+    /// Whether `thing` is kept.
+    pub fn contains(&self, thing: &K) -> bool {
+        self.things.contains_key(thing)
+    }
+
     /// What is left, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Evidence)> {
         self.things.iter()

@@ -62,3 +62,46 @@ fn read(bytes: &[u8], capacity: usize) -> (Vec<Line>, Counts) {
     log::read(source, None, &mut counts, |line| lines.push(line)).expect("memory can be read");
     (lines, counts)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// A line made of the words of the log, most of them where they belong.
+    fn line() -> impl Strategy<Value = String> {
+        let field = |name: &'static str, values: Vec<&'static str>| {
+            prop::option::weighted(0.7, select(values)).prop_map(move |value| {
+                value.map_or(String::new(), |value| format!(",\"{name}\":{value}"))
+            })
+        };
+        (
+            select(vec!["1", "1", "1", "2", "\"1\""]),
+            select(vec!["\"10.0.0.4:50000\"", "\"[fd00::4]:1\"", "\"nobody\""]),
+            field("outcome", vec!["\"tunnel\"", "\"denied\"", "\"failed\"", "\"malformed\"", "\"opening\"", "7"]),
+            field("reason", vec!["\"not_in_policy\"", "\"port_not_allowed\"", "\"ip_literal\"", "\"\\u001b\"", "null"]),
+            field("host", vec![
+                "\"a.example.com\"", "\"b.example.com\"", "\"contoso.azurecr.io\"", "\"exfil.blob.core.windows.net\"",
+                "\"a.azureedge.net\"", "\"westus.data.mcr.microsoft.com\"", "\"*.example.com\"", "\"A.example.com\"",
+            ]),
+            field("port", vec!["443", "8443", "0", "65979"]),
+            field("would_deny", vec!["\"not_in_policy\"", "\"port_not_allowed\"", "\"sni_mismatch\""]),
+            field("role", vec!["\"other\"", "\"login\"", "\"\\u202e\""]),
+            field("authority", vec!["\"203.0.113.7:443\"", "\"a\\nb\\u001b[2J\""]),
+            select(vec!["\n", "\n", "\r\n", ""]),
+        )
+            .prop_map(|(schema, client, outcome, reason, host, port, would, role, authority, end)| {
+                format!(
+                    "{{\"schema\":{schema},\"time\":\"2026-11-30T21:00:00.000Z\",\"client\":{client}\
+                     {outcome}{reason}{host}{port}{would}{role}{authority}}}{end}"
+                )
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_log_says_holds(lines in prop::collection::vec(line(), 0..20)) {
+            super::log(lines.concat().as_bytes());
+        }
+    }
+}
