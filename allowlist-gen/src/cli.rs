@@ -3,8 +3,10 @@
 
 mod aks_kit;
 mod export;
+mod extras;
 mod files;
 mod input;
+mod logs;
 
 use std::fs;
 use std::io;
@@ -13,13 +15,15 @@ use std::process::ExitCode;
 
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{CaError, Error as ExportError, Format};
-use allowlist_gen::{DataEndpoints, Error, Generated, report};
+use allowlist_gen::{DataEndpoints, Error, Generated, presets, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use ringfence_config::allowlist::Conflict;
 use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
 use ringfence_config::{Allowlist, Document, Issue, document, hostname};
 use similar::TextDiff;
 
+use self::extras::{Extended, Extras};
 use self::files::{Destination, print, tell};
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
@@ -43,6 +47,9 @@ enum Command {
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
+    Presets(extras::PresetsArguments),
+    Learn(logs::LearnArguments),
+    Simulate(logs::SimulateArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -56,7 +63,7 @@ enum Command {
 #[command(after_long_help = AFTER_HELP)]
 struct GenerateArguments {
     /// JSON files about registries; `-` is standard input, which may hold several documents
-    #[arg(value_name = "FILE", required_unless_present = "registry")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["registry", "presets", "extra_hosts"])]
     files: Vec<PathBuf>,
 
     /// Without metadata: the registry's login server, or its first label
@@ -67,8 +74,8 @@ struct GenerateArguments {
     #[arg(long = "region", value_name = "REGION", conflicts_with = "files", requires = "registry")]
     regions: Vec<Region>,
 
-    /// Without metadata: the cloud that the registry lives in [default: public]
-    #[arg(long, conflicts_with = "files", requires = "registry")]
+    /// Without metadata: the cloud that the registry lives in, and that presets are for [default: public]
+    #[arg(long, conflicts_with = "files")]
     cloud: Option<CloudName>,
 
     /// Write to this file, by rename, instead of standard output
@@ -112,6 +119,9 @@ struct GenerateArguments {
     /// list`, too.
     #[arg(long)]
     assume_data_endpoints: bool,
+
+    #[command(flatten)]
+    extras: Extras,
 }
 
 const AFTER_HELP: &str = "\
@@ -130,7 +140,10 @@ Examples:
   allowlist-gen generate contoso.json --serial 8 --not-after 2026-12-31T00:00:00Z
   allowlist-gen generate contoso.json --check allowlist.toml
   allowlist-gen generate contoso.json replications.json --assume-data-endpoints
-  allowlist-gen generate --registry contoso --region eastus --region westus";
+  allowlist-gen generate --registry contoso --region eastus --region westus
+  allowlist-gen generate contoso.json --preset mcr --preset az-acr-login
+  allowlist-gen generate contoso.json --preset aks/core --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
+  allowlist-gen generate contoso.json --extra-host images.contoso.com --why \"its custom domain\"";
 
 /// A text that describes this program.
 /// [`Cloud`] as the command line spells it.
@@ -173,6 +186,8 @@ enum Description {
 /// The arguments, checked.
 struct Options {
     input: Input,
+    extras: Extras,
+    cloud: Option<Cloud>,
     issue: Issue,
     action: Action,
     findings: Findings,
@@ -180,7 +195,13 @@ struct Options {
 
 enum Input {
     Files(Vec<PathBuf>, DataEndpoints),
-    Names { login_server: LoginServer, home: Region, replicas: Vec<Region> },
+    /// Only what stands beside registries.
+    Nothing,
+    Names {
+        login_server: LoginServer,
+        home: Region,
+        replicas: Vec<Region>,
+    },
 }
 
 enum Action {
@@ -203,10 +224,13 @@ enum Answer {
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (arguments.command, arguments.generate) {
-        (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
+        (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(generate),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Presets(raw)), _) => extras::presets(&raw),
+        (Some(Command::Learn(raw)), _) => logs::learn(raw),
+        (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -220,7 +244,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn generate(options: &Options) -> Result<Answer, Failure> {
+fn generate(options: Options) -> Result<Answer, Failure> {
     let generated = match (derive(&options.input), &options.action) {
         (Err(Failure::Generate(error @ Error::Refused(_))), Action::Write(..)) => {
             tell(&report::Failure(&error));
@@ -229,19 +253,31 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
         (result, _) => result?,
     };
     tell(&report::Findings(&generated.findings));
-    let is_fatal = options.findings == Findings::Fatal && !generated.findings.is_empty();
+    let Extended { allowlist, notes } =
+        options.extras.add_to(generated.allowlist, options.cloud)?;
+    if !generated.findings.is_empty() && notes.iter().next().is_some() {
+        tell(&"\n");
+    }
+    tell(&notes);
+    let is_clean = generated.findings.is_empty() && !notes.have_gaps();
+    let is_fatal = options.findings == Findings::Fatal && !is_clean;
     match &options.action {
         Action::Check(file) => {
-            let answer = check(&generated.allowlist, options.issue, file)?;
+            let answer = check(&allowlist, options.issue, file)?;
             Ok(if is_fatal { Answer::No } else { answer })
         }
         // Half a success would be installed, so a strict no leaves no list behind.
         Action::Write(..) if is_fatal => {
-            tell(&"\nrefused (strict): there are findings, so no list is written\n");
+            let why = if generated.findings.is_empty() {
+                "a preset's host is left out"
+            } else {
+                "there are findings"
+            };
+            tell(&format_args!("\nrefused (strict): {why}, so no list is written\n"));
             Ok(Answer::No)
         }
         Action::Write(format, destination) => {
-            export::write_derived(*format, &generated.allowlist, options.issue, destination)
+            export::write_derived(*format, &allowlist, options.issue, destination)
         }
     }
 }
@@ -249,6 +285,7 @@ fn generate(options: &Options) -> Result<Answer, Failure> {
 fn derive(input: &Input) -> Result<Generated, Failure> {
     let generated = match input {
         Input::Files(files, data) => allowlist_gen::generate(&input::read_files(files)?, *data),
+        Input::Nothing => Ok(Generated::nothing()),
         Input::Names { login_server, home, replicas } => {
             allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
         }
@@ -326,6 +363,7 @@ impl TryFrom<GenerateArguments> for Options {
                 home,
                 replicas: regions.collect(),
             },
+            _ if raw.files.is_empty() => Input::Nothing,
             _ if raw.assume_data_endpoints => Input::Files(raw.files, DataEndpoints::AssumedOn),
             _ => Input::Files(raw.files, DataEndpoints::AsReported),
         };
@@ -335,7 +373,8 @@ impl TryFrom<GenerateArguments> for Options {
         };
         let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
         let issue = Issue { serial: raw.serial, not_after: raw.not_after };
-        Ok(Self { input, issue, action, findings })
+        let cloud = raw.cloud.map(Cloud::from);
+        Ok(Self { input, extras: raw.extras, cloud, issue, action, findings })
     }
 }
 
@@ -382,6 +421,16 @@ enum Failure {
         name = .0.name()
     )]
     NeedsExport(Format, ExportError),
+    #[error("{0}\n  help: {remedy}", remedy = .0.remedy())]
+    Preset(presets::Error),
+    #[error(
+        "{0}\n  help: a host of a preset, or one that is added by hand, has to agree with what the list says of it"
+    )]
+    Extra(Conflict),
+    #[error("{hosts} `--extra-host` and {whys} `--why`: each host says why it is needed")]
+    Whys { hosts: usize, whys: usize },
+    #[error("{0} has no line of ringfence's access log, schema 1")]
+    NoLog(String),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]

@@ -10,12 +10,17 @@
 
 pub mod export;
 pub mod findings;
+pub mod judge;
 pub mod kit;
+pub mod learn;
+pub mod log;
 pub mod metadata;
+pub mod presets;
 mod refusal;
 mod region;
 mod registry;
 pub mod report;
+pub mod simulate;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::Conflict;
@@ -35,6 +40,14 @@ pub struct Generated {
     pub allowlist: Allowlist,
     /// By registry, in the order of its login servers.
     pub findings: Vec<Finding>,
+}
+
+impl Generated {
+    /// The list of no registry.
+    pub fn nothing() -> Self {
+        let allowlist = Allowlist::new([]).expect("nothing contradicts nothing");
+        Self { allowlist, findings: Vec::new() }
+    }
 }
 
 /// Why there is no list.

@@ -1,7 +1,7 @@
 //! Decides what an allowlist is: the entries that the generator derives, the proxy enforces and every
 //! export renders, and the document they are written to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use crate::guard;
 use crate::hostname::{Hostname, Port};
 use crate::issue::{Issue, Moment, Serial};
 use crate::pattern::HostPattern;
+use crate::preset::Presets;
 use crate::registry::{Label, Region};
 
 /// The version of the document this crate reads and writes.
@@ -36,6 +37,8 @@ pub struct Entry {
     pub addresses: Vec<Pin>,
     /// Why it is on the list.
     pub why: Option<String>,
+    /// The presets that it was taken from.
+    pub presets: Presets,
 }
 
 /// What a listed host is for.
@@ -145,6 +148,7 @@ impl Allowlist {
                 Some(known) if known.says_the_same_as(&entry) => {
                     // The lesser reason stays, so that the order of the files doesn't matter.
                     known.why = [known.why.take(), entry.why].into_iter().flatten().min();
+                    known.presets.extend(entry.presets);
                 }
                 Some(_) => return Err(Conflict::Contradiction(entry.host)),
             }
@@ -269,6 +273,7 @@ impl Entry {
             ports: Ports::https(),
             addresses: Vec::new(),
             why: None,
+            presets: Presets::new(),
         }
     }
 
@@ -363,6 +368,8 @@ struct WireEntry<'a> {
     addresses: &'a [Pin],
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    presets: &'a Presets,
 }
 
 impl<'a> From<&'a Entry> for WireEntry<'a> {
@@ -377,6 +384,7 @@ impl<'a> From<&'a Entry> for WireEntry<'a> {
             region: entry.role.region(),
             addresses: &entry.addresses,
             why: entry.why.as_deref(),
+            presets: &entry.presets,
         }
     }
 }
@@ -395,6 +403,7 @@ mod tests {
             ports: Ports::new(ports).expect("a port"),
             addresses: Vec::new(),
             why: Some("a test".into()),
+            presets: Presets::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::guard;
 use crate::hostname::{self, Port, PortError};
 use crate::issue::{Issue, Moment, MomentError, Serial, SerialError};
 use crate::pattern::{self, HostPattern};
+use crate::preset::{PresetName, PresetNameError, Presets};
 use crate::registry::{Label, Region, RegionError};
 use crate::snippet::{self, Place, Source};
 
@@ -161,6 +162,9 @@ pub enum Problem {
     /// Not an address, or one that can't be pinned.
     #[error("`{0}` can't be pinned: {1}")]
     Address(String, PinError),
+    /// `presets` holds what names no preset.
+    #[error("`{0}` is not a preset: {1}")]
+    Preset(String, PresetNameError),
     /// Entries that don't make a list.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -280,7 +284,9 @@ fn raw_entry(raw: &Spanned<RawEntry>, allow_patterns: bool) -> Result<Entry, Mis
         .collect::<Result<Vec<_>, _>>()?;
     addresses.sort_unstable();
     addresses.dedup();
-    let entry = Entry { host: pattern, role, ports: ports(raw)?, addresses, why: raw.why.clone() };
+    let presets = raw.presets.iter().map(preset).collect::<Result<Presets, _>>()?;
+    let (ports, why) = (ports(raw)?, raw.why.clone());
+    let entry = Entry { host: pattern, role, ports, addresses, why, presets };
     guard_entry(&entry).map_err(|conflict| (conflict.into(), span))?;
     Ok(entry)
 }
@@ -312,6 +318,11 @@ fn role(raw: &RawEntry, here: &Range<usize>) -> Result<Role, Misplaced> {
         (_, Some(region)) if role.region().is_none() => extra("region", region.span()),
         _ => Ok(role),
     }
+}
+
+fn preset(raw: &Spanned<String>) -> Result<PresetName, Misplaced> {
+    let name = raw.get_ref();
+    name.parse().map_err(|error| (Problem::Preset(name.clone(), error), raw.span()))
 }
 
 fn ports(raw: &RawEntry) -> Result<Ports, Misplaced> {
@@ -357,6 +368,8 @@ struct RawEntry {
     #[serde(default)]
     addresses: Vec<Spanned<String>>,
     why: Option<String>,
+    #[serde(default)]
+    presets: Vec<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -414,6 +427,33 @@ mod tests {
         let ba = merge(&[doc("b", b), doc("a", a)]).expect("no conflict");
         assert_eq!(ab.to_toml(), ba.to_toml());
         assert_eq!(ab.entries().len(), 2);
+    }
+
+    #[test]
+    fn presets_are_joined_and_are_part_of_the_list() {
+        let text = |host: &str, presets: &str| {
+            format!(
+                "schema = 1\n[[entry]]\nhost = \"{host}\"\nrole = \"other\"\nwhy = \"x\"\n{presets}\n"
+            )
+        };
+        let doc = |name, text: &str| Document::parse(name, text).expect("valid");
+        let core = doc("a", &text("a.example.com", "presets = [\"mcr\", \"aks/core\", \"mcr\"]"));
+        let login = doc("b", &text("a.example.com", "presets = [\"az-acr-login\"]"));
+        let by_hand = doc("c", &text("a.example.com", ""));
+        let list = merge(&[core.clone(), login.clone(), by_hand.clone()]).expect("the same host");
+        let names: Vec<_> = list.entries()[0].presets.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["aks/core", "az-acr-login", "mcr"]);
+        assert_eq!(merge(&[by_hand.clone(), login, core]).expect("in another order"), list);
+        assert!(list.to_toml().contains("\npresets = [\"aks/core\", \"az-acr-login\", \"mcr\"]\n"));
+        assert_ne!(list.hash(), merge(&[by_hand]).expect("one entry").hash());
+        assert_eq!(parse(&list.to_toml()).expect("what we write parses"), list);
+
+        let shown = parse(&text("a.example.com", "presets = [\"AKS\"]")).expect_err("upper case");
+        let shown = shown.to_string();
+        assert!(
+            shown.contains("`AKS` is not a preset") && shown.contains("list.toml:6:12"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -11,6 +11,9 @@ mod language;
 mod shared;
 mod storage;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::endpoint::{self, Endpoint};
 use crate::guard::language::{Atom, Language, below, everything_below, meet, widest_reading};
 use crate::hostname::Hostname;
@@ -99,6 +102,18 @@ pub fn storage_domains() -> impl Iterator<Item = &'static str> {
     storage::domains()
 }
 
+/// The domain, nearest first, below which `host` is one of many owners' names: anyone may have the one beside it, and
+/// may get this one once its owner lets go. An exact host there can be on a list; nobody should put it there without
+/// knowing whose it is.
+pub fn shared_domain(host: &Hostname) -> Option<&str> {
+    host.parents().find(|parent| {
+        let is_rented = psl::suffix(parent.as_bytes()).is_some_and(|suffix| {
+            suffix.typ() == Some(psl::Type::Private) && suffix.as_bytes() == parent.as_bytes()
+        });
+        is_rented || SHARED.contains(parent) || endpoint::domains().any(|domain| domain == *parent)
+    })
+}
+
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));
@@ -109,12 +124,15 @@ fn check_exact(host: &Hostname) -> Result<(), Refusal> {
         Err(error) => return Err(Refusal::NotARegistryHost(host.clone(), error)),
     }
     let is_public_suffix = psl::suffix_str(host.as_str()) == Some(host.as_str());
-    let is_shared = is_public_suffix || shared_domains().any(|domain| host.as_str() == domain);
+    let is_shared = is_public_suffix || SHARED.contains(host.as_str());
     if is_shared && !shared::SERVICES_AT_THE_APEX.contains(&host.as_str()) {
         return Err(Refusal::Apex(host.clone()));
     }
     Ok(())
 }
+
+/// [`shared_domains`], to be asked about each host of a long log.
+static SHARED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| shared_domains().collect());
 
 fn shared_domains() -> impl Iterator<Item = &'static str> {
     shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
@@ -268,6 +286,13 @@ pub(in crate::guard) mod tests {
             "vultrobjects.com",
             "core.eaglex.ic.gov",
             "core.microsoft.scloud",
+            // Every customer's API servers, workspaces and telemetry, in the clouds that are not the public one.
+            "hcp.chinaeast2.cx.prod.service.azk8s.cn",
+            "hcp.usgovvirginia.cx.aks.containerservice.azure.us",
+            "ods.opinsights.azure.us",
+            "oms.opinsights.azure.cn",
+            "metrics.ingest.monitor.azure.us",
+            "ingest.monitor.azure.cn",
         ] {
             // As many firewalls read it, and with an owner's label on the left.
             for pattern in [format!("*.{domain}"), format!("a.*.{domain}")] {
@@ -280,6 +305,23 @@ pub(in crate::guard) mod tests {
                     other => panic!("{pattern}: {other}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn whose_name_it_is_is_told_by_the_nearest_domain() {
+        for (text, expected) in [
+            ("acs-mirror.azureedge.net", Some("azureedge.net")),
+            ("contoso.hcp.eastus.azmk8s.io", Some("azmk8s.io")),
+            ("nvidia.github.io", Some("github.io")),
+            ("a.b.web.app", Some("web.app")),
+            ("contoso.azurecr.io", Some("azurecr.io")),
+            ("login.microsoftonline.com", None),
+            ("ghcr.io", None),
+            ("www.example.co.uk", None),
+            ("mcr.microsoft.com", None),
+        ] {
+            assert_eq!(shared_domain(&host(text)), expected, "{text}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod hostname;
 pub mod issue;
 pub mod pattern;
+pub mod preset;
 pub mod registry;
 pub mod snippet;
 
@@ -20,4 +21,5 @@ pub use document::Document;
 pub use hostname::{Hostname, Port};
 pub use issue::Issue;
 pub use pattern::{HostPattern, PatternSet};
+pub use preset::PresetName;
 pub use registry::{Label, Region};

@@ -6,5 +6,8 @@ mod findings;
 mod fixtures;
 mod flags;
 mod joins;
+mod learn;
+mod presets;
 mod program;
 mod properties;
+mod simulate;

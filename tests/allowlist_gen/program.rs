@@ -21,6 +21,15 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Calls a file whose path depends on the machine by another name.
+    pub(crate) fn rename(&mut self, path: &str, name: &str) {
+        for text in self.arguments.iter_mut().chain([&mut self.stdout, &mut self.stderr]) {
+            *text = text.replace(path, name);
+        }
+    }
+}
+
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "$ allowlist-gen {}", self.arguments.join(" "))?;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::Ports;
 use ringfence_config::endpoint::Endpoint;
+use ringfence_config::preset::Presets;
 use ringfence_config::{Allowlist, Entry, Hostname, Issue, Port, Role};
 
 use crate::lists::{self, List};
@@ -129,6 +130,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 ports: Ports::new(ports).expect("a port"),
                 addresses,
                 why,
+                presets: Presets::new(),
             }
         },
     )

@@ -152,6 +152,12 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// `value` as indented JSON, with a newline at the end.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(value);
+    text.expect("strings, numbers, lists and maps are JSON") + "\n"
+}
+
 /// For people. If nobody can be told, nobody can be told that either.
 pub(super) fn tell(message: &dyn fmt::Display) {
     let _ = io::stderr().lock().write_all(message.to_string().as_bytes());

@@ -11,6 +11,7 @@ use ringfence_config::address::Pin;
 use ringfence_config::allowlist::Ports;
 use ringfence_config::endpoint::{Cloud, Endpoint, Family, LoginServer};
 use ringfence_config::hostname::Port;
+use ringfence_config::preset::{PresetName, Presets};
 use ringfence_config::registry::Region;
 use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, Issue, Role};
 
@@ -48,17 +49,32 @@ pub(super) struct Host<'a> {
     /// The private addresses, and none of the platform's among them.
     pub(super) addresses: Cow<'a, [Pin]>,
     pub(super) why: Option<&'a str>,
+    /// The presets that it was taken from.
+    pub(super) presets: Cow<'a, Presets>,
 }
 
-/// Hosts that go into one rule or object: those of one registry, or the hand-written ones, that have the same ports.
+/// Hosts that go into one rule or object: those of one registry, of one preset, or the hand-written ones, that have
+/// the same ports.
 pub(super) struct Group<'a> {
-    /// `acr-contoso`, or `other`; of another cloud `acr-contoso--cn`, on other ports `acr-contoso--8443`, and the
-    /// second part of what was split `acr-contoso--part2`. Two dashes stand in no registry's name, so no other
-    /// group has the same.
+    /// `acr-contoso`, `preset-aks-core`, `presets` or `other`; of another cloud `acr-contoso--cn`, on other ports
+    /// `acr-contoso--8443`, and the second part of what was split `acr-contoso--part2`. Two dashes stand in no
+    /// registry's and no preset's name, so no other group has the same.
     pub(super) name: String,
     pub(super) registry: Option<LoginServer>,
+    pub(super) taken: Taken,
     pub(super) ports: Ports,
     pub(super) hosts: Vec<Host<'a>>,
+}
+
+/// From where hosts were taken, as far as rules are told apart by that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// From no preset: a registry's, or hand-written.
+    Nowhere,
+    /// From one preset.
+    Preset(PresetName),
+    /// From several. Their names together would be longer than most targets' names may be; each host's remark has them.
+    Presets,
 }
 
 impl<'a> Sheet<'a> {
@@ -138,6 +154,7 @@ impl<'a> Sheet<'a> {
             role: Cow::Borrowed(&entry.role),
             addresses: admitted(&entry.addresses),
             why: entry.why.as_deref(),
+            presets: Cow::Borrowed(&entry.presets),
         });
         Ok(())
     }
@@ -236,15 +253,18 @@ impl<'a> Sheet<'a> {
         let mut index: BTreeMap<String, usize> = BTreeMap::new();
         for host in &self.hosts {
             let registry = host.endpoint.as_deref().map(Endpoint::login_server);
+            let taken = host.taken();
             // Those of a group mostly stand together.
-            if let Some(last) = groups.last_mut().filter(|last| last.takes(registry, &host.ports)) {
+            if let Some(last) =
+                groups.last_mut().filter(|last| last.takes(registry, &taken, &host.ports))
+            {
                 last.hosts.push(host.clone());
                 continue;
             }
-            let name = group_name(registry, &host.ports);
+            let name = group_name(registry, &taken, &host.ports);
             let at = *index.entry(name.clone()).or_insert_with(|| {
                 let (registry, ports) = (registry.cloned(), host.ports.clone().into_owned());
-                groups.push(Group { name, registry, ports, hosts: Vec::new() });
+                groups.push(Group { name, registry, taken, ports, hosts: Vec::new() });
                 groups.len() - 1
             });
             groups[at].hosts.push(host.clone());
@@ -328,10 +348,20 @@ impl<'a> Sheet<'a> {
             said.push("none".into());
         }
         let said = some(said.iter().map(String::as_str).collect(), "registries");
+        let presets: BTreeSet<&str> = self
+            .hosts
+            .iter()
+            .flat_map(|host| host.presets.iter())
+            .map(PresetName::as_str)
+            .collect();
+        let presets = match presets.len() {
+            0 => String::new(),
+            _ => format!(" Presets: {}.", some(presets.into_iter().collect(), "presets")),
+        };
         match others {
-            0 => format!("Registries: {said}."),
-            1 => format!("Registries: {said}; and one other host."),
-            others => format!("Registries: {said}; and {others} other hosts."),
+            0 => format!("Registries: {said}.{presets}"),
+            1 => format!("Registries: {said}; and one other host.{presets}"),
+            others => format!("Registries: {said}; and {others} other hosts.{presets}"),
         }
     }
 
@@ -389,11 +419,34 @@ impl Host<'_> {
             }
             Role::Data(registry, region) => format!("layers of {registry} in {region}"),
             Role::StorageAccount => "storage account".to_owned(),
-            Role::Other => "hand-written".to_owned(),
+            Role::Other if self.presets.is_empty() => "hand-written".to_owned(),
+            Role::Other => String::new(),
         };
+        let whole = [what, self.origin()].into_iter().filter(|part| !part.is_empty());
+        let what = whole.collect::<Vec<_>>().join(", ");
         match self.why {
             Some(why) => format!("{what}: {}", remark(why)),
             None => what,
+        }
+    }
+
+    /// `preset aks/core`; nothing for what was taken from none.
+    fn origin(&self) -> String {
+        let names: Vec<&str> = self.presets.iter().map(PresetName::as_str).collect();
+        match names.as_slice() {
+            [] => String::new(),
+            [only] => format!("preset {only}"),
+            several => format!("presets {}", some(several.to_vec(), "presets")),
+        }
+    }
+
+    /// From where it was taken; a registry's host is its registry's, whatever preset names it.
+    fn taken(&self) -> Taken {
+        let mut presets = self.presets.iter().filter(|_| self.endpoint.is_none());
+        match (presets.next(), presets.next()) {
+            (None, _) => Taken::Nowhere,
+            (Some(only), None) => Taken::Preset(only.clone()),
+            (Some(_), Some(_)) => Taken::Presets,
         }
     }
 
@@ -418,15 +471,16 @@ impl Host<'_> {
                 ports: Cow::Owned(Ports::https()),
                 addresses: Cow::Borrowed(&[]),
                 why: None,
+                presets: Cow::Owned(Presets::new()),
             })
             .collect()
     }
 }
 
 impl<'a> Group<'a> {
-    /// Whether it is the group of hosts of that registry on these ports.
-    fn takes(&self, registry: Option<&LoginServer>, ports: &Ports) -> bool {
-        self.registry.as_ref() == registry && self.ports == *ports
+    /// Whether it is the group of hosts of that registry, or taken from there, on these ports.
+    fn takes(&self, registry: Option<&LoginServer>, taken: &Taken, ports: &Ports) -> bool {
+        self.registry.as_ref() == registry && self.taken == *taken && self.ports == *ports
     }
 
     /// The group in parts of at most `most` hosts.
@@ -437,6 +491,7 @@ impl<'a> Group<'a> {
         let part = |(number, hosts): (usize, &[Host<'a>])| Self {
             name: format!("{}--part{number}", self.name),
             registry: self.registry.clone(),
+            taken: self.taken.clone(),
             ports: self.ports.clone(),
             hosts: hosts.to_vec(),
         };
@@ -445,7 +500,12 @@ impl<'a> Group<'a> {
 
     /// What it is, in a few words: `contoso: eastus, westeurope`.
     pub(super) fn describe(&self) -> String {
-        let Some(registry) = &self.registry else { return "hand-written hosts".to_owned() };
+        let registry = match (&self.registry, &self.taken) {
+            (Some(registry), _) => registry,
+            (None, Taken::Nowhere) => return "hand-written hosts".to_owned(),
+            (None, Taken::Preset(name)) => return format!("hosts of the preset {name}"),
+            (None, Taken::Presets) => return "hosts of several presets".to_owned(),
+        };
         let regions: Vec<&str> = self.regions().iter().map(|region| region.as_str()).collect();
         match regions.as_slice() {
             [] => called(registry),
@@ -533,10 +593,12 @@ fn without_layers(allowlist: &Allowlist) -> Option<String> {
     ))
 }
 
-fn group_name(registry: Option<&LoginServer>, ports: &Ports) -> String {
-    let mut name = match registry {
-        Some(registry) => format!("acr-{}", registry.label()),
-        None => "other".to_owned(),
+fn group_name(registry: Option<&LoginServer>, taken: &Taken, ports: &Ports) -> String {
+    let mut name = match (registry, taken) {
+        (Some(registry), _) => format!("acr-{}", registry.label()),
+        (None, Taken::Nowhere) => "other".to_owned(),
+        (None, Taken::Preset(name)) => format!("preset-{}", name.as_str().replace('/', "-")),
+        (None, Taken::Presets) => "presets".to_owned(),
     };
     match registry.map(LoginServer::cloud) {
         None | Some(Cloud::Public) => {}

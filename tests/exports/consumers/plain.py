@@ -37,7 +37,7 @@ def lines(text):
 
 def from_csv(text):
     for row in csv.DictReader(text.splitlines(), strict=True):
-        if None in row or list(row) != ["host", "port", "registry", "region", "purpose", "private_ip", "why"]:
+        if None in row or list(row) != ["host", "port", "registry", "region", "purpose", "private_ip", "why", "presets"]:
             raise ValueError(f"other columns: {row}")
         for address in row["private_ip"].split():
             ipaddress.ip_network(address)

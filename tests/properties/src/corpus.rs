@@ -10,12 +10,13 @@ use anyhow::{Context, Result, ensure};
 type Property = fn(&[u8]);
 
 /// The fuzz targets by name.
-const TARGETS: [(&str, Property); 8] = [
+const TARGETS: [(&str, Property); 9] = [
     ("extensions", crate::extensions),
     ("guard", crate::guard),
     ("head", crate::head),
     ("hello", crate::hello),
     ("list", crate::list),
+    ("log", crate::log),
     ("metadata", crate::metadata),
     ("names", crate::names),
     ("proxy_header", crate::proxy_header),

@@ -11,6 +11,7 @@ mod guard;
 mod head;
 mod hello;
 mod list;
+mod log;
 mod metadata;
 mod names;
 mod pieces;
@@ -20,9 +21,12 @@ pub use guard::guard;
 pub use head::head;
 pub use hello::{extensions, hello};
 pub use list::list;
+pub use log::log;
 pub use metadata::metadata;
 pub use names::names;
 pub use proxy_header::proxy_header;
 
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod judge;

@@ -14,7 +14,8 @@ pub(in crate::export) const ABOUT: About = About {
     needs: &[],
     limits: "",
     notes: &[
-        "`purpose` is the entry's role, and `private_ip` has its addresses, with spaces between.",
+        "`purpose` is the entry's role, and `private_ip` has its addresses and `presets` the presets that \
+         it was taken from, with spaces between.",
     ],
     apply: "python3 -c 'import csv; print(*(row[\"host\"] for row in csv.DictReader(open(\"allowlist.csv\"))))'",
     validator: "Python's csv module",
@@ -23,11 +24,21 @@ pub(in crate::export) const ABOUT: About = About {
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    let written =
-        writer.write_record(["host", "port", "registry", "region", "purpose", "private_ip", "why"]);
+    let written = writer.write_record([
+        "host",
+        "port",
+        "registry",
+        "region",
+        "purpose",
+        "private_ip",
+        "why",
+        "presets",
+    ]);
     written.expect("memory takes what it gets");
     for host in &sheet.hosts {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        let presets: Vec<&str> =
+            host.presets.iter().map(ringfence_config::PresetName::as_str).collect();
         for port in host.ports.iter() {
             let row = Row {
                 host: host.name.as_str(),
@@ -37,6 +48,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
                 purpose: host.role.name(),
                 private_ip: addresses.join(" "),
                 why: host.why.map(inert),
+                presets: presets.join(" "),
             };
             writer.serialize(row).expect("a row of texts and numbers");
         }
@@ -60,4 +72,5 @@ struct Row<'a> {
     purpose: &'static str,
     private_ip: String,
     why: Option<String>,
+    presets: String,
 }

@@ -4,6 +4,7 @@ use ringfence_config::Entry;
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::{Ports, SCHEMA};
 use ringfence_config::issue::{Moment, Serial};
+use ringfence_config::preset::Presets;
 use ringfence_config::registry::{Label, Region};
 use serde::Serialize;
 
@@ -52,6 +53,7 @@ struct JsonEntry<'a> {
     region: Option<&'a Region>,
     addresses: &'a [Pin],
     why: Option<&'a str>,
+    presets: &'a Presets,
 }
 
 impl<'a> From<&'a Entry> for JsonEntry<'a> {
@@ -64,6 +66,7 @@ impl<'a> From<&'a Entry> for JsonEntry<'a> {
             region: entry.role.region(),
             addresses: &entry.addresses,
             why: entry.why.as_deref(),
+            presets: &entry.presets,
         }
     }
 }

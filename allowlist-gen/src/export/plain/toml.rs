@@ -24,10 +24,22 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 
 /// The document of a list that was derived from metadata, which says so.
 pub(in crate::export) fn derived(allowlist: &Allowlist, issue: Issue) -> String {
-    HEADER.to_owned() + &allowlist.to_toml_issue(issue)
+    let entries = allowlist.entries();
+    let mut header = String::new();
+    if entries.is_empty() || entries.iter().any(|entry| entry.role.registry().is_some()) {
+        header.push_str(HEADER);
+    }
+    if entries.iter().any(|entry| !entry.presets.is_empty()) {
+        header.push_str(PRESETS);
+    }
+    header + &allowlist.to_toml_issue(issue)
 }
 
 const HEADER: &str = "\
 # Derived from registry metadata by `allowlist-gen generate`. Hosts of your own belong in a file of
 # their own; `allowlist-gen generate --check` tells when this one no longer matches its registries.
+";
+
+const PRESETS: &str = "\
+# Hosts of presets say so; `allowlist-gen presets NAME` tells all about one, also what can't be on a list.
 ";
