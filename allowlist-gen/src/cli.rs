@@ -2,6 +2,7 @@
 //! writes anything.
 
 mod aks_kit;
+mod diff;
 mod export;
 mod files;
 mod input;
@@ -42,6 +43,7 @@ enum Command {
     Generate(GenerateArguments),
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
+    Diff(diff::DiffArguments),
     Formats(export::FormatsArguments),
 }
 
@@ -206,6 +208,7 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
+        (Some(Command::Diff(raw)), _) => diff::diff(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
@@ -384,6 +387,8 @@ enum Failure {
     NeedsExport(Format, ExportError),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
+    #[error("{0} is a list, and {1} is metadata: compare with one or the other")]
+    Mixed(String, String),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
 }
