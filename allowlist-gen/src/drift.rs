@@ -408,11 +408,10 @@ impl Lack {
             return Self::Registry;
         };
         match region {
-            None => Self::Host,
             Some(_) if is_data && !shape.has_data => Self::DataEndpoints,
             Some(_) if !is_data && !shape.has_regional_login => Self::RegionalEndpoints,
             Some(region) if !shape.regions.contains(region) => Self::Replica(region.clone()),
-            Some(_) => Self::Host,
+            Some(_) | None => Self::Host,
         }
     }
 }

@@ -53,6 +53,10 @@ pub enum Unsettled {
 }
 
 impl Unsettled {
+    /// Every code.
+    pub const CODES: [&str; 5] =
+        ["not-described", "refused", "unlistable", "hosts-in-doubt", "addresses-in-doubt"];
+
     /// A stable name.
     pub fn code(&self) -> &'static str {
         match self {
@@ -318,7 +322,8 @@ mod tests {
     use super::*;
     use crate::drift::Drift;
 
-    const ID: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries";
+    const ID: &str =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries";
 
     fn source(value: &serde_json::Value) -> [Source; 1] {
         [Source { name: "all.json".to_owned(), text: value.to_string() }]

@@ -51,8 +51,7 @@ pub fn annotations(drift: &Drift, places: &Places<'_>) -> String {
             }
             let title = format!("{}: {}", group.owner, change.title());
             properties.push(format!("title={}", escape_property(&title)));
-            let lines: Vec<String> =
-                change.differences.iter().map(ToString::to_string).collect();
+            let lines: Vec<String> = change.differences.iter().map(ToString::to_string).collect();
             let message = escape_data(&lines.join("\n"));
             writeln!(commands, "::error {}::{message}", properties.join(","))
                 .expect("a string takes everything");

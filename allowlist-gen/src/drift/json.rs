@@ -39,11 +39,7 @@ pub fn render(
         drift: !drift.is_empty(),
         old: old.into(),
         new: new.into(),
-        hosts: JsonTally {
-            added: tally.added,
-            removed: tally.removed,
-            changed: tally.changed,
-        },
+        hosts: JsonTally { added: tally.added, removed: tally.removed, changed: tally.changed },
         groups: drift.groups().iter().map(JsonGroup::from).collect(),
         not_compared: unsettled.iter().map(JsonUnsettled::from).collect(),
         findings: findings.iter().map(JsonFinding::from).collect(),
@@ -125,9 +121,19 @@ impl<'a> From<&'a Change> for JsonChange<'a> {
 #[derive(Serialize)]
 #[serde(tag = "difference", rename_all = "lowercase")]
 enum JsonDifference<'a> {
-    Added { host: &'a HostPattern, entry: JsonEntry<'a> },
-    Removed { host: &'a HostPattern, entry: JsonEntry<'a> },
-    Changed { host: &'a HostPattern, #[serde(flatten)] edit: JsonEdit<'a> },
+    Added {
+        host: &'a HostPattern,
+        entry: JsonEntry<'a>,
+    },
+    Removed {
+        host: &'a HostPattern,
+        entry: JsonEntry<'a>,
+    },
+    Changed {
+        host: &'a HostPattern,
+        #[serde(flatten)]
+        edit: JsonEdit<'a>,
+    },
 }
 
 impl<'a> From<&'a Difference> for JsonDifference<'a> {
@@ -223,10 +229,6 @@ struct JsonFinding<'a> {
 
 impl<'a> From<&'a Finding> for JsonFinding<'a> {
     fn from(finding: &'a Finding) -> Self {
-        Self {
-            registry: finding.registry(),
-            code: finding.code(),
-            text: finding.to_string(),
-        }
+        Self { registry: finding.registry(), code: finding.code(), text: finding.to_string() }
     }
 }

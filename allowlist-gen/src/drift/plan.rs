@@ -115,7 +115,7 @@ impl fmt::Display for Objection {
         match self {
             Self::Stranger(host, server) => write!(
                 f,
-                "`{host}` is a host of `{server}`, which is neither on the list nor allowed; \
+                "`{host}` belongs to a registry that is neither on the list nor allowed; \
                  `--allow-registry {server}` would allow it"
             ),
             Self::NotAnEndpoint(host) => write!(f, "`{host}` is no exact host of a registry"),
@@ -152,12 +152,7 @@ impl Plan {
 }
 
 /// Everything that makes the list wider in a way that nobody has asked for, or touches what is written by hand.
-fn objections(
-    old: &Allowlist,
-    new: &Allowlist,
-    drift: &Drift,
-    permit: &Permit,
-) -> Vec<Objection> {
+fn objections(old: &Allowlist, new: &Allowlist, drift: &Drift, permit: &Permit) -> Vec<Objection> {
     let mut known = permit.registries.clone();
     for entry in old.entries() {
         if let Owner::Registry(server) = owner(entry) {
@@ -167,6 +162,7 @@ fn objections(
     let after: BTreeMap<&HostPattern, &Entry> =
         new.entries().iter().map(|entry| (&entry.host, entry)).collect();
     let mut found: Vec<Objection> = Vec::new();
+    let mut strangers = BTreeSet::new();
     for (whose, _, difference) in drift.differences() {
         let host = difference.host();
         let objection = match difference {
@@ -182,10 +178,15 @@ fn objections(
                 None
             }
         };
-        let by_hand = || {
-            (*whose == Owner::HandWritten).then(|| Objection::HandWritten(host.clone()))
+        let by_hand =
+            || (*whose == Owner::HandWritten).then(|| Objection::HandWritten(host.clone()));
+        let objection = objection.or_else(by_hand);
+        // One host of a stranger says it all.
+        let is_new = match &objection {
+            Some(Objection::Stranger(_, server)) => strangers.insert(server.clone()),
+            _ => true,
         };
-        found.extend(objection.or_else(by_hand));
+        found.extend(objection.filter(|_| is_new));
     }
     found
 }
@@ -237,8 +238,7 @@ fn losses<'a>(old: &'a Allowlist, drift: &Drift) -> BTreeMap<LoginServer, Loss<'
         match difference {
             Difference::Removed(entry) => loss.hosts.push(entry.host.clone()),
             Difference::Edited(host, Edit::Addresses(before, after))
-                if loss.old.contains_key(host)
-                    && before.iter().any(|pin| !after.contains(pin)) =>
+                if loss.old.contains_key(host) && before.iter().any(|pin| !after.contains(pin)) =>
             {
                 loss.addresses.push(host.clone());
                 if after.is_empty() {
@@ -254,22 +254,22 @@ fn losses<'a>(old: &'a Allowlist, drift: &Drift) -> BTreeMap<LoginServer, Loss<'
 impl Loss<'_> {
     /// What of it is not to happen.
     fn held(&self, registry: &LoginServer, removals: Removals) -> Vec<Held> {
-        let hold = |what, hosts: &[HostPattern], why| {
+        let keep = |what, hosts: &[HostPattern], why| {
             let registry = registry.clone();
             (!hosts.is_empty()).then(|| Held { registry, what, hosts: hosts.to_vec(), why })
         };
         if removals == Removals::Kept {
-            let hosts = hold(What::Hosts, &self.hosts, Why::Asked);
-            let addresses = hold(What::Addresses, &self.addresses, Why::Asked);
+            let hosts = keep(What::Hosts, &self.hosts, Why::Asked);
+            let addresses = keep(What::Addresses, &self.addresses, Why::Asked);
             return hosts.into_iter().chain(addresses).collect();
         }
         let pinned = self.old.values().filter(|entry| !entry.addresses.is_empty()).count();
         let mut held = Vec::new();
         if self.hosts.len() * 2 > self.old.len() {
-            held.extend(hold(What::Hosts, &self.hosts, Why::Shrinks));
+            held.extend(keep(What::Hosts, &self.hosts, Why::Shrinks));
         }
         if self.last_addresses.len() * 2 > pinned {
-            held.extend(hold(What::Addresses, &self.last_addresses, Why::Shrinks));
+            held.extend(keep(What::Addresses, &self.last_addresses, Why::Shrinks));
         }
         held
     }
@@ -297,16 +297,16 @@ mod tests {
 
     /// A login server and a data host in each region.
     fn registry(name: &str, regions: &[&str], addresses: &str) -> String {
-        let mut entries = format!(
+        let login = format!(
             "{{ host = '{name}.azurecr.io', role = 'login', registry = '{name}', addresses = [{addresses}] }},\n"
         );
-        for region in regions {
-            entries += &format!(
+        let data = regions.iter().map(|region| {
+            format!(
                 "{{ host = '{name}.{region}.data.azurecr.io', role = 'data', registry = '{name}', \
                  region = '{region}', addresses = [{addresses}] }},\n"
-            );
-        }
-        entries
+            )
+        });
+        [login].into_iter().chain(data).collect()
     }
 
     fn plan(old: &str, new: &str, allowed: &[&str], removals: Removals) -> Plan {
@@ -325,11 +325,11 @@ mod tests {
             Plan::Write(list(&more), Vec::new())
         );
         for (entry, phrase) in [
-            (registry("contosoevil", &["eastus"], ""), "`contosoevil.azurecr.io`, which is neither"),
-            (registry("contoso-evil", &[], ""), "`contoso-evil.azurecr.io`, which is neither"),
+            (registry("contosoevil", &["eastus"], ""), "`--allow-registry contosoevil.azurecr.io`"),
+            (registry("contoso-evil", &[], ""), "`--allow-registry contoso-evil.azurecr.io`"),
             (
                 "{ host = 'contoso.azurecr.cn', role = 'login', registry = 'contoso' }".to_owned(),
-                "`contoso.azurecr.cn`, which is neither",
+                "`--allow-registry contoso.azurecr.cn`",
             ),
             (
                 "{ host = 'contoso.*.geo.azurecr.io', role = 'regional-login', registry = 'contoso', region = 'eastus' }"
@@ -378,7 +378,9 @@ mod tests {
         for new in [hand("y", ""), hand("x", "'10.0.0.9'"), registry("contoso", &["eastus"], "")] {
             assert_eq!(
                 plan(&old, &new, &[], Removals::Applied),
-                Plan::Refuse(vec![Objection::HandWritten("a.example.com".parse().expect("a host"))])
+                Plan::Refuse(vec![Objection::HandWritten(
+                    "a.example.com".parse().expect("a host")
+                )])
             );
         }
         // A registry that is on the list as somebody's own host is none that the list is about.
@@ -394,10 +396,7 @@ mod tests {
         let three = registry("contoso", &["eastus", "westus", "northeurope"], "");
         let two = registry("contoso", &["eastus", "westus"], "");
         let none = registry("contoso", &[], "");
-        assert_eq!(
-            plan(&three, &two, &[], Removals::Applied),
-            Plan::Write(list(&two), Vec::new())
-        );
+        assert_eq!(plan(&three, &two, &[], Removals::Applied), Plan::Write(list(&two), Vec::new()));
         let Plan::Leave(held) = plan(&three, &none, &[], Removals::Applied) else {
             panic!("three of four hosts went");
         };
