@@ -6,9 +6,11 @@ mod diff;
 mod export;
 mod files;
 mod input;
+mod watch;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,6 +47,7 @@ enum Command {
     AksKit(aks_kit::AksKitArguments),
     Diff(diff::DiffArguments),
     Formats(export::FormatsArguments),
+    Watch(watch::WatchArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -208,8 +211,9 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
-        (Some(Command::Diff(raw)), _) => diff::diff(raw),
+        (Some(Command::Diff(raw)), _) => diff::diff(&raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Watch(raw)), _) => watch::watch(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -389,15 +393,34 @@ enum Failure {
     Json(String),
     #[error("{0} is a list, and {1} is metadata: compare with one or the other")]
     Mixed(String, String),
+    #[error(
+        "a watch reads its files again and again, and standard input can be read once: name a file"
+    )]
+    WatchedStdin,
+    #[error(
+        "{0} is signed, and no signature would fit what `--apply` writes: apply to a list without {0}.minisig, and \
+         sign what comes of it"
+    )]
+    Signed(String),
+    #[error("what reads the input has ended")]
+    Reader,
+    #[error("can't take signals: {0}")]
+    Signals(io::Error),
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
 }
 
 impl Failure {
     fn tell(&self) {
+        tell(&self.message());
+    }
+
+    fn message(&self) -> String {
         match self {
-            Self::Generate(error) => tell(&report::Failure(error)),
-            other => tell(&format_args!("error: {other}\n")),
+            Self::Generate(error) => report::Failure(error).to_string(),
+            other => format!("error: {other}\n"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
 
 mod bad_input;
+mod diff;
 mod exports;
 mod findings;
 mod fixtures;
@@ -8,3 +9,4 @@ mod flags;
 mod joins;
 mod program;
 mod properties;
+mod watch;
