@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use allowlist_gen::drift::answer::Unsettled;
 use allowlist_gen::drift::{Difference, Drift, Reason};
 use proptest::prelude::*;
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::Ports;
 use ringfence_config::{Allowlist, Document, Entry, Role, document};
 use serde_json::{Value, json};
-use test_support::{Program, require_program};
+use test_support::{Program, require_program, skip};
 
 use crate::program::{Run, fixtures, program, snapshot};
 
@@ -590,4 +591,48 @@ proptest! {
         let differ = keys.into_iter().filter(|key| before.get(key) != after.get(key));
         prop_assert_eq!(explained, differ.collect::<BTreeSet<_>>());
     }
+}
+
+/// The codes in the first column of the table whose first row has `heading`.
+fn codes_below(page: &str, heading: &str) -> Vec<String> {
+    let rows = page.lines().skip_while(|line| !line.starts_with(heading)).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let code = |row: &str| row.split('`').nth(1).expect("a code").to_owned();
+    rows.map(code).collect()
+}
+
+pub(crate) fn page() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/drift.md");
+    fs::read_to_string(page).expect("the page")
+}
+
+/// The block of this language in the page.
+pub(crate) fn block(language: &str) -> String {
+    let page = page();
+    let (_, rest) = page.split_once(&format!("\n```{language}\n")).expect("a block");
+    rest.split_once("\n```\n").expect("its end").0.to_owned() + "\n"
+}
+
+#[test]
+fn the_page_has_every_code() {
+    let page = page();
+    assert_eq!(codes_below(&page, "| code | what has happened"), Reason::CODES);
+    assert_eq!(codes_below(&page, "| code | what stays"), Unsettled::CODES);
+}
+
+#[test]
+fn the_pages_workflow_is_one() {
+    let cli = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../target/consumers/node/node_modules/@action-validator/cli/cli.mjs");
+    if !require_program("node") || !cli.exists() && !skip("action-validator is not installed") {
+        return;
+    }
+    let broken = block("yaml").replace("runs-on", "runs-off");
+    let folder = folder(&[("good.yml", &block("yaml")), ("bad.yml", &broken)]);
+    let validate = |name: &str| {
+        let run = Program::new("node").arg(&cli).arg(folder.path().join(name)).run();
+        run.expect("it ran")
+    };
+    validate("good.yml").succeeded().expect("a workflow");
+    validate("bad.yml").failed().expect("no workflow");
 }

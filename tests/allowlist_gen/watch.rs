@@ -1,5 +1,6 @@
 //! `watch`: it tells each drift once, and writes nothing but what it may.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use test_support::{PATIENCE, Program, Running, require_program, skip};
 
+use crate::diff::{block, page};
 use crate::program::{Run, program_in, snapshot};
 
 const ID: &str =
@@ -526,4 +528,56 @@ fn metrics_are_served_within_bounds() -> Result<()> {
     let run = place.run(&["watch", "allowlist.toml", "azure.json", "--metrics", &taken]);
     assert!(run.code == 2 && run.stderr.contains(&format!("can't listen on {taken}")), "{run}");
     watch.stop(Signal::TERM)
+}
+
+#[test]
+fn the_page_has_every_metric() -> Result<()> {
+    if !require_program("curl") {
+        return Ok(());
+    }
+    let place = Place::new(&["eastus"]);
+    let watch = place.watch(&["--metrics", "127.0.0.1:0"])?;
+    let served = curl(&[&watch.metrics()?])?;
+    let served: BTreeSet<&str> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let page = page();
+    let rows = page.lines().filter(|line| line.starts_with("| `allowlist_gen_"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let named = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let named: BTreeSet<&str> = named.filter_map(|name| name.split('{').next()).collect();
+    ensure!(named == served, "{named:?}\n{served:?}");
+    watch.stop(Signal::TERM)
+}
+
+#[test]
+fn the_pages_service_is_one() -> Result<()> {
+    if !require_program("systemd-analyze") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let unit = block("ini")
+        .replace("/usr/local/bin/allowlist-gen", env!("CARGO_BIN_EXE_allowlist-gen"))
+        .replace("User=ringfence", "User=root");
+    let verify = |text: &str| {
+        let file = folder.path().join("allowlist-watch.service");
+        fs::write(&file, text)?;
+        // Other units of the machine are none of our business.
+        let run =
+            Program::new("systemd-analyze").args(["verify", "--man=no", "--recursive-errors=no"]);
+        run.arg(file).run()
+    };
+    let good = verify(&unit)?.succeeded()?;
+    ensure!(good.stderr.is_empty(), "{good}");
+    let bad = verify(&unit.replace("ExecReload", "ExecRelaod"))?;
+    ensure!(bad.stderr.contains("ExecRelaod"), "{bad}");
+
+    // What it starts is a command line of ours.
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).context("a start")?;
+    let arguments = start.split(' ').skip(1).collect::<Vec<_>>();
+    let run = program_in(folder.path(), b"", &arguments);
+    ensure!(
+        run.code == 2 && run.stderr.contains("can't read /etc/ringfence/allowlist.toml"),
+        "{run}"
+    );
+    Ok(())
 }
