@@ -393,6 +393,8 @@ enum Failure {
     Json(String),
     #[error("{0} is a list, and {1} is metadata: compare with one or the other")]
     Mixed(String, String),
+    #[error("`{0}` is for metadata, and the list is compared with a list")]
+    NotForLists(&'static str),
     #[error(
         "a watch reads its files again and again, and standard input can be read once: name a file"
     )]

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use allowlist_gen::drift::answer::Unsettled;
+use allowlist_gen::drift::plan::{Permit, Plan, Removals};
 use allowlist_gen::drift::{Difference, Drift, Reason};
+use allowlist_gen::endpoint::{Endpoint, LoginServer};
 use proptest::prelude::*;
 use ringfence_config::address::Pin;
 use ringfence_config::allowlist::Ports;
@@ -270,6 +272,49 @@ fn what_metadata_does_not_tell_is_not_compared() {
     assert!(!quiet.stderr.contains("unlistable"), "{quiet}");
 }
 
+/// A registry's own wildcard gives way to its hosts, and one of somebody's own stays.
+#[test]
+fn patterns_are_compared_like_hosts() {
+    let pattern = "allow_patterns = true\n\n[[entry]]\nhost = \"contoso.*.data.azurecr.io\"\nrole = \"data\"\n\
+                   registry = \"contoso\"\nregion = \"eastus\"\n";
+    let own = "\n[[entry]]\nhost = \"*.data.mcr.microsoft.com\"\nrole = \"other\"\nwhy = \"base images\"\n";
+    let login =
+        "\n[[entry]]\nhost = \"contoso.azurecr.io\"\nrole = \"login\"\nregistry = \"contoso\"\n";
+    let folder = folder(&[("allowlist.toml", &list(&[pattern, login, own]))]);
+    let metadata = fixtures().join(CONTOSO);
+    let run = diff_in(folder.path(), &["allowlist.toml", metadata.to_str().expect("UTF-8")]);
+    assert_eq!((run.code, run.stderr.as_str()), (1, ""), "{run}");
+    assert_eq!(
+        run.stdout,
+        "contoso.azurecr.io\n  replica westus added (replica-added)\n    + contoso.westus.data.azurecr.io\n  \
+         host added (host-added)\n    + contoso.eastus.data.azurecr.io\n  \
+         host removed (host-removed)\n    - contoso.*.data.azurecr.io\n\
+         hosts: 2 added, 1 removed, 0 changed\n"
+    );
+}
+
+/// A list of real metadata has not drifted from it.
+#[test]
+fn a_new_list_has_not_drifted() {
+    let files = [
+        "constructed/private-geo/acr-show.json",
+        "constructed/private-geo/acr-replication-list.json",
+        "constructed/private-geo/network-nic-show.json",
+        "constructed/private-geo/network-private-dns-record-set-a-list.json",
+    ];
+    let paths = files.map(|file| fixtures().join(file).to_str().expect("UTF-8").to_owned());
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let written = crate::program::generate(&files);
+    assert_eq!(written.code, 0, "{written}");
+    let folder = folder(&[("allowlist.toml", &written.stdout)]);
+    let run = diff_in(folder.path(), &[&["allowlist.toml"][..], &paths].concat());
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run}");
+    // Without what tells its private addresses, they stay.
+    let run = diff_in(folder.path(), &[&["allowlist.toml"][..], &paths[..2]].concat());
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run}");
+    assert!(run.stderr.contains("not compared (addresses-in-doubt)"), "{run}");
+}
+
 /// Exit code 1 would claim a difference where nothing could be compared.
 #[test]
 fn a_listed_registry_without_exact_hosts_cannot_be_compared() {
@@ -311,6 +356,11 @@ fn what_cannot_be_compared_says_why() {
         (
             &["old.toml", "new.toml", "registry.json"],
             "new.toml is a list, and registry.json is metadata",
+        ),
+        (&["old.toml", "new.toml", "--only-listed"], "`--only-listed` is for metadata"),
+        (
+            &["old.toml", "new.toml", "--assume-data-endpoints"],
+            "`--assume-data-endpoints` is for metadata",
         ),
         (&["old.toml", "bad.toml"], "unknown field `hots`"),
         (&["bad.toml", "new.toml"], "unknown field `hots`"),
@@ -566,6 +616,61 @@ proptest! {
         prop_assert_eq!(&Drift::between(&new, &old).apply(&new).expect("a list"), &old);
     }
 
+    /// Whatever Azure says: what is written has no host that nobody has asked for, and all that is written by hand.
+    #[test]
+    fn a_plan_never_goes_further_than_it_may(
+        old in lists(),
+        azure in lists(),
+        allowed in any::<bool>(),
+        removals in prop::sample::select(vec![Removals::Applied, Removals::Kept]),
+    ) {
+        let by_hand: Vec<Entry> =
+            old.entries().iter().filter(|entry| entry.role.registry().is_none()).cloned().collect();
+        let is_by_hand = |host| by_hand.iter().any(|entry| entry.host == host);
+        let derived = azure.entries().iter().filter(|entry| entry.role.registry().is_some());
+        let derived = derived.filter(|entry| !is_by_hand(entry.host.clone())).cloned();
+        let derived = derived.map(|entry| Entry { ports: Ports::https(), ..entry });
+        let new = Allowlist::new(derived.chain(by_hand.clone())).expect("each host once");
+        let fabrikam: LoginServer = "fabrikam.azurecr.io".parse().expect("a login server");
+        let registries = allowed.then_some(fabrikam).into_iter().collect();
+        let permit = Permit { registries, removals };
+
+        let server = |entry: &Entry| {
+            let endpoint: Endpoint = entry.host.as_str().parse().expect("a host of a registry");
+            endpoint.login_server().clone()
+        };
+        let mut known = permit.registries.clone();
+        known.extend(old.entries().iter().filter(|entry| entry.role.registry().is_some()).map(server));
+        let has_stranger = new.entries().iter().any(|entry| {
+            entry.role.registry().is_some() && !known.contains(&server(entry))
+        });
+        match Plan::of(&old, &new, &permit).expect("no conflict") {
+            Plan::Refuse(objections) => {
+                prop_assert!(has_stranger && !objections.is_empty());
+            }
+            Plan::Leave(_) => prop_assert!(!has_stranger),
+            Plan::Write(written, _) => {
+                prop_assert!(!has_stranger && written != old);
+                for entry in &by_hand {
+                    prop_assert!(written.entries().contains(entry));
+                }
+                for entry in new.entries() {
+                    let listed = written.entries().iter().find(|other| other.host == entry.host);
+                    let listed = listed.expect("what Azure has is listed");
+                    prop_assert!(entry.addresses.iter().all(|pin| listed.addresses.contains(pin)));
+                }
+                let has = |host| written.entries().iter().find(|entry| entry.host == host);
+                for entry in old.entries() {
+                    let kept = has(entry.host.clone());
+                    if removals == Removals::Kept {
+                        let kept = kept.expect("nothing is removed");
+                        prop_assert!(entry.addresses.iter().all(|pin| kept.addresses.contains(pin)));
+                    }
+                }
+            }
+        }
+    }
+
     /// Every difference is there once, whatever the reason.
     #[test]
     fn each_difference_is_explained_once(old in lists(), new in lists()) {
@@ -622,8 +727,11 @@ fn the_page_has_every_code() {
 
 #[test]
 fn the_pages_workflow_is_one() {
-    let cli = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../target/consumers/node/node_modules/@action-validator/cli/cli.mjs");
+    let consumers = std::env::var_os("EXPORT_CONSUMERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/consumers"),
+        PathBuf::from,
+    );
+    let cli = consumers.join("node/node_modules/@action-validator/cli/cli.mjs");
     if !require_program("node") || !cli.exists() && !skip("action-validator is not installed") {
         return;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -179,6 +179,11 @@ fn apply_writes_the_next_issue_for_the_proxy() -> Result<()> {
     let numbered = place.read().replacen("schema = 1\n", "schema = 1\nserial = 7\n", 1);
     fs::write(place.list(), format!("# Kept by hand.\n{numbered}"))?;
     fs::set_permissions(place.list(), fs::Permissions::from_mode(0o640))?;
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(place.list(), Some(65534), Some(65533))?;
+    }
+    let owner = |metadata: fs::Metadata| (metadata.uid(), metadata.gid());
+    let owned_by = owner(fs::metadata(place.list())?);
     let before = place.read();
     // One replica comes, another goes.
     place.azure(&registry("contoso", &["eastus", "northeurope"]));
@@ -193,6 +198,7 @@ fn apply_writes_the_next_issue_for_the_proxy() -> Result<()> {
         .replace("region = \"westus\"", "region = \"northeurope\"");
     assert_eq!(written, expected);
     assert_eq!(fs::metadata(place.list())?.permissions().mode() & 0o777, 0o640);
+    assert_eq!(owner(fs::metadata(place.list())?), owned_by);
     assert_eq!(place.names(), ["allowlist.toml", "azure.json"]);
     let again = place.once(&["--apply"]);
     assert_eq!((again.code, again.stderr.as_str()), (0, "no drift\n"));
@@ -378,6 +384,25 @@ fn polls_come_by_themselves() -> Result<()> {
     assert!(place.read().contains("contoso.northeurope.data.azurecr.io"));
     assert!(place.read().ends_with(HAND));
     watch.stop(Signal::INT)
+}
+
+/// A list that somebody has broken is not compared, and not replaced either.
+#[test]
+fn a_list_that_is_none_waits_for_its_author() -> Result<()> {
+    let place = Place::new(&["eastus"]);
+    let watch = place.watch(&["--apply"])?;
+    watch.says("no drift")?;
+    let good = place.read();
+    place.azure(&registry("contoso", &["eastus", "northeurope"]));
+    fs::write(place.list(), good.replace("host =", "hots ="))?;
+    watch.poll()?;
+    watch.says("unknown field `hots`")?;
+    assert!(place.read().contains("hots"));
+    fs::write(place.list(), good)?;
+    watch.poll()?;
+    watch.says("applied: ")?;
+    watch.says("polling works again")?;
+    watch.stop(Signal::TERM)
 }
 
 /// Who edits the list while Azure is being asked keeps the edit.

@@ -65,6 +65,12 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
+    /// An option that was given.
+    fn given(self) -> Option<&'static str> {
+        let only_listed = self.only_listed.then_some("--only-listed");
+        only_listed.or_else(|| self.assume_data_endpoints.then_some("--assume-data-endpoints"))
+    }
+
     pub(super) fn data(self) -> DataEndpoints {
         if self.assume_data_endpoints {
             DataEndpoints::AssumedOn
@@ -186,7 +192,10 @@ impl New {
             sources.iter().partition(|source| is_json(&source.text));
         match (metadata.first(), lists.first()) {
             (_, None) => Self::of_metadata(old, sources, comparison),
-            (None, Some(_)) => Self::of_lists(old, &lists),
+            (None, Some(_)) => match comparison.given() {
+                Some(option) => Err(Failure::NotForLists(option)),
+                None => Self::of_lists(old, &lists),
+            },
             (Some(metadata), Some(list)) => {
                 Err(Failure::Mixed(list.name.clone(), metadata.name.clone()))
             }

@@ -83,13 +83,15 @@ pub(super) enum Replaced {
     Changed,
 }
 
-/// The same as [`Destination::write`], with the file's permissions, if it still holds `known`. The last look is the
+/// The same as [`Destination::write`], with the file's owner and permissions, if it still holds `known`. The last look is the
 /// last thing before the rename: there is no system call that does both.
 pub(super) fn replace_known(file: &Path, known: &[u8], bytes: &[u8]) -> Result<Replaced, Failure> {
     let replace = || {
         let target = fs::canonicalize(file)?;
         let new = prepare(&target, bytes)?;
-        new.as_file().set_permissions(fs::metadata(&target)?.permissions())?;
+        let old = fs::metadata(&target)?;
+        keep_owner(new.as_file(), &old)?;
+        new.as_file().set_permissions(old.permissions())?;
         if fs::read(&target)? != known || fs::canonicalize(file)? != target {
             return Ok(Replaced::Changed);
         }
@@ -97,6 +99,26 @@ pub(super) fn replace_known(file: &Path, known: &[u8], bytes: &[u8]) -> Result<R
         Ok(Replaced::Yes)
     };
     replace().map_err(|error: io::Error| Failure::Write(file.display().to_string(), error))
+}
+
+/// Gives `new` the owner that `old` has, or its reader may not be able to read it.
+#[cfg(unix)]
+fn keep_owner(new: &fs::File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+
+    let now = new.metadata()?;
+    let uid = (now.uid() != old.uid()).then_some(old.uid());
+    let gid = (now.gid() != old.gid()).then_some(old.gid());
+    if uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    fchown(new, uid, gid)
+        .map_err(|error| io::Error::other(format!("it would have another owner: {}", error.kind())))
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &fs::File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// A file beside `file`, which is a path without links, with all of `bytes`.
