@@ -107,8 +107,15 @@ impl Watch {
         self.0.stderr.lines().iter().filter(|line| line.contains(phrase)).count()
     }
 
+    /// Signals that come too soon after one another are one signal.
     fn poll(&self) -> Result<()> {
         self.0.signal(Signal::HUP)
+    }
+
+    /// Polls for the time that `number` says, and waits for its end.
+    fn poll_through(&self, url: &str, number: u64) -> Result<()> {
+        self.poll()?;
+        metric_becomes(url, "allowlist_gen_polls_total", number)
     }
 
     /// Where its metrics are.
@@ -121,7 +128,7 @@ impl Watch {
         self.0.signal(signal)?;
         let status = self.0.wait(PATIENCE)?;
         ensure!(status.code() == Some(0), "{status}: {}", self.0.stderr.text());
-        ensure!(self.said("stopped") == 1, "{}", self.0.stderr.text());
+        self.says("stopped")?;
         ensure!(self.0.stdout.text().is_empty(), "nothing is data here");
         Ok(())
     }
@@ -337,35 +344,34 @@ fn each_drift_is_told_once() -> Result<()> {
     let first = metric(&url, "allowlist_gen_last_successful_poll_timestamp_seconds")?;
     assert!(first > 1_700_000_000, "{first}");
 
+    let drift = || metric(&url, "allowlist_gen_drift{reason=\"replica-added\"}");
     place.azure(&registry("contoso", &["eastus", "northeurope"]));
-    watch.poll()?;
+    watch.poll_through(&url, 2)?;
     watch.says("replica northeurope added (replica-added)")?;
-    metric_becomes(&url, "allowlist_gen_drift{reason=\"replica-added\"}", 1)?;
-    watch.poll()?;
-    metric_becomes(&url, "allowlist_gen_polls_total", 3)?;
+    assert_eq!(drift()?, 1);
+    watch.poll_through(&url, 3)?;
 
     place.azure(&registry("contoso", &["eastus", "northeurope", "uksouth"]));
-    watch.poll()?;
+    watch.poll_through(&url, 4)?;
     watch.says("replica uksouth added")?;
-    metric_becomes(&url, "allowlist_gen_drift{reason=\"replica-added\"}", 2)?;
+    assert_eq!(drift()?, 2);
     // It was said with both drifts that it was part of, and not when nothing had changed.
     assert_eq!(watch.said("replica northeurope added"), 2);
 
     // A poll that fails leaves everything as it was, and is told once.
     place.azure(&json!({"error": {"code": "AuthorizationFailed"}}));
     for polls in [5, 6] {
-        watch.poll()?;
-        metric_becomes(&url, "allowlist_gen_polls_total", polls)?;
-        metric_becomes(&url, "allowlist_gen_poll_failures_total", polls - 4)?;
+        watch.poll_through(&url, polls)?;
+        assert_eq!(metric(&url, "allowlist_gen_poll_failures_total")?, polls - 4);
     }
-    assert_eq!(watch.said("an error from Azure (`AuthorizationFailed`)"), 1);
-    assert_eq!(metric(&url, "allowlist_gen_drift{reason=\"replica-added\"}")?, 2);
+    assert_eq!(drift()?, 2);
 
     place.azure(&registry("contoso", &["eastus"]));
-    watch.poll()?;
+    watch.poll_through(&url, 7)?;
     watch.says("polling works again")?;
-    metric_becomes(&url, "allowlist_gen_drift{reason=\"replica-added\"}", 0)?;
+    assert_eq!(watch.said("an error from Azure (`AuthorizationFailed`)"), 1);
     assert_eq!(watch.said("no drift"), 2);
+    assert_eq!(drift()?, 0);
     watch.stop(Signal::TERM)
 }
 

@@ -216,7 +216,6 @@ impl Watch {
         let mut again = false;
         loop {
             if polling.is_none() && due <= Instant::now() {
-                self.metrics.polled();
                 match self.options.read_list() {
                     Ok(list) => {
                         // Should it be gone, it has said so by an event.
@@ -241,6 +240,7 @@ impl Watch {
                         Ok(_) => {
                             failures = 0;
                             self.told.failure("");
+                            self.metrics.polled();
                             Instant::now() + self.options.interval
                         }
                         Err(failure) => self.fail(&failure, &mut failures),
@@ -255,8 +255,9 @@ impl Watch {
 
     /// Counts and tells a failed poll; when to try again.
     fn fail(&mut self, failure: &Failure, failures: &mut u32) -> Instant {
-        self.metrics.failed();
         self.told.failure(&failure.message());
+        self.metrics.failed();
+        self.metrics.polled();
         *failures = failures.saturating_add(1);
         Instant::now() + pause(self.options.interval, *failures)
     }

@@ -70,7 +70,10 @@ impl Metrics {
                 "code",
                 &Unsettled::CODES,
             ),
-            polls: new.counter("allowlist_gen_polls_total", "Polls, failed ones among them"),
+            polls: new.counter(
+                "allowlist_gen_polls_total",
+                "Polls that have ended, failed ones among them",
+            ),
             poll_failures: new.counter(
                 "allowlist_gen_poll_failures_total",
                 "Polls after which nothing could be compared",
