@@ -2,14 +2,17 @@
 //! writes anything.
 
 mod aks_kit;
+mod diff;
 mod export;
 mod extras;
 mod files;
 mod input;
 mod logs;
+mod watch;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -46,10 +49,12 @@ enum Command {
     Generate(GenerateArguments),
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
+    Diff(diff::DiffArguments),
     Formats(export::FormatsArguments),
     Presets(extras::PresetsArguments),
     Learn(logs::LearnArguments),
     Simulate(logs::SimulateArguments),
+    Watch(watch::WatchArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -227,10 +232,12 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(generate),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
+        (Some(Command::Diff(raw)), _) => diff::diff(&raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
         (Some(Command::Presets(raw)), _) => extras::presets(&raw),
         (Some(Command::Learn(raw)), _) => logs::learn(raw),
         (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
+        (Some(Command::Watch(raw)), _) => watch::watch(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -433,15 +440,38 @@ enum Failure {
     NoLog(String),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
+    #[error("{0} is a list, and {1} is metadata: compare with one or the other")]
+    Mixed(String, String),
+    #[error("`{0}` is for metadata, and the list is compared with a list")]
+    NotForLists(&'static str),
+    #[error(
+        "a watch reads its files again and again, and standard input can be read once: name a file"
+    )]
+    WatchedStdin,
+    #[error(
+        "{0} is signed, and no signature would fit what `--apply` writes: apply to a list without {0}.minisig, and \
+         sign what comes of it"
+    )]
+    Signed(String),
+    #[error("what reads the input has ended")]
+    Reader,
+    #[error("can't take signals: {0}")]
+    Signals(io::Error),
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
 }
 
 impl Failure {
     fn tell(&self) {
+        tell(&self.message());
+    }
+
+    fn message(&self) -> String {
         match self {
-            Self::Generate(error) => tell(&report::Failure(error)),
-            other => tell(&format_args!("error: {other}\n")),
+            Self::Generate(error) => report::Failure(error).to_string(),
+            other => format!("error: {other}\n"),
         }
     }
 }

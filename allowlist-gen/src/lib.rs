@@ -8,6 +8,7 @@
 //! Everything here is synchronous and does no I/O; the program around it reads and writes the
 //! files.
 
+pub mod drift;
 pub mod export;
 pub mod findings;
 pub mod judge;

@@ -61,6 +61,13 @@ impl Document {
     pub fn not_after(&self) -> Option<Moment> {
         self.issue.not_after
     }
+
+    /// The entries as they stand, each with the line of its host, counted from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (&Entry, usize)> {
+        let ends: Vec<usize> = self.source.text.match_indices('\n').map(|(end, _)| end).collect();
+        let line = move |start| ends.partition_point(|end| *end < start) + 1;
+        self.entries.iter().map(move |(entry, span)| (entry, line(span.start)))
+    }
 }
 
 /// Joins what documents say into one list.
@@ -574,6 +581,16 @@ mod tests {
         assert!(shown.contains("list.toml:5:8"), "{shown}");
         assert!(shown.contains("^^^^^^^^^^^^^^^^^^^^"), "{shown}");
         assert!(shown.contains("dedicated data endpoints"), "{shown}");
+    }
+
+    #[test]
+    fn each_entry_has_the_line_of_its_host() {
+        let text = "# one\r\nschema = 1\n\n[[entry]]\nrole = \"other\"\nhost = \"a.example.com\"\nwhy = \"x\"\n\
+                    [[entry]]\nstorage_account = \"mine.blob.core.windows.net\"\nwhy = \"y\"\n";
+        let document = Document::parse("list.toml", text).expect("valid");
+        let lines: Vec<(&str, usize)> =
+            document.lines().map(|(entry, line)| (entry.host.as_str(), line)).collect();
+        assert_eq!(lines, [("a.example.com", 6), ("mine.blob.core.windows.net", 9)]);
     }
 
     #[test]

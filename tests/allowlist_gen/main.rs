@@ -1,6 +1,7 @@
 //! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
 
 mod bad_input;
+mod diff;
 mod exports;
 mod findings;
 mod fixtures;
@@ -11,3 +12,4 @@ mod presets;
 mod program;
 mod properties;
 mod simulate;
+mod watch;

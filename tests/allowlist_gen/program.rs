@@ -55,9 +55,14 @@ pub(crate) fn generate_from(stdin: &[u8], arguments: &[&str]) -> Run {
 }
 
 pub(crate) fn program(stdin: &[u8], arguments: &[&str]) -> Run {
+    program_in(&fixtures(), stdin, arguments)
+}
+
+/// The same, in another folder.
+pub(crate) fn program_in(folder: &Path, stdin: &[u8], arguments: &[&str]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_allowlist-gen"))
         .args(arguments)
-        .current_dir(fixtures())
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -169,7 +169,7 @@ pub(super) fn formats(raw: &FormatsArguments) -> Result<Answer, Failure> {
 }
 
 /// The issue of a single list; of several, only the first end: their serials count different things.
-fn issue_of(documents: &[Document]) -> Issue {
+pub(super) fn issue_of(documents: &[Document]) -> Issue {
     match documents {
         [only] => only.issue(),
         several => {

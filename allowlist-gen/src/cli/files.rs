@@ -71,10 +71,62 @@ pub(super) fn is_stdin(file: &Path) -> bool {
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link keeps pointing where it does; what it points at is replaced.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+    prepare(&file, bytes)?.persist(&file)?;
+    Ok(())
+}
+
+/// What has become of a file that was to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaced {
+    Yes,
+    /// Somebody else has changed it, so it stays.
+    Changed,
+}
+
+/// The same as [`Destination::write`], with the file's owner and permissions, if it still holds `known`. The last look is the
+/// last thing before the rename: there is no system call that does both.
+pub(super) fn replace_known(file: &Path, known: &[u8], bytes: &[u8]) -> Result<Replaced, Failure> {
+    let replace = || {
+        let target = fs::canonicalize(file)?;
+        let new = prepare(&target, bytes)?;
+        let old = fs::metadata(&target)?;
+        keep_owner(new.as_file(), &old)?;
+        new.as_file().set_permissions(old.permissions())?;
+        if fs::read(&target)? != known || fs::canonicalize(file)? != target {
+            return Ok(Replaced::Changed);
+        }
+        new.persist(&target)?;
+        Ok(Replaced::Yes)
+    };
+    replace().map_err(|error: io::Error| Failure::Write(file.display().to_string(), error))
+}
+
+/// Gives `new` the owner that `old` has, or its reader may not be able to read it.
+#[cfg(unix)]
+fn keep_owner(new: &fs::File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+
+    let now = new.metadata()?;
+    let uid = (now.uid() != old.uid()).then_some(old.uid());
+    let gid = (now.gid() != old.gid()).then_some(old.gid());
+    if uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    fchown(new, uid, gid)
+        .map_err(|error| io::Error::other(format!("it would have another owner: {}", error.kind())))
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &fs::File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// A file beside `file`, which is a path without links, with all of `bytes`.
+fn prepare(file: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let directory = folder_of(&file);
+    let directory = folder_of(file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".allowlist-");
     // A list is no secret, and its reader is often another user; the umask has the last word.
@@ -83,8 +135,7 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = builder.tempfile_in(directory).map_err(|error| in_folder(&error, directory))?;
     new.write_all(bytes)?;
     new.as_file().sync_all()?;
-    new.persist(&file)?;
-    Ok(())
+    Ok(new)
 }
 
 /// Why nothing can be made in `folder`, without the name of what was tried: nobody asked for that.

@@ -21,6 +21,11 @@ impl Input {
     pub(super) fn read(&self) -> Result<Vec<Source>, Failure> {
         read_files(&self.files)
     }
+
+    /// Whether that takes standard input, which can be read once.
+    pub(super) fn takes_stdin(&self) -> bool {
+        self.files.iter().any(|file| is_stdin(file))
+    }
 }
 
 /// The texts of `files`, of which one at most is standard input.
