@@ -2,6 +2,8 @@
 //! writes anything.
 
 mod aks_kit;
+mod azure;
+mod discover;
 mod export;
 mod files;
 mod input;
@@ -11,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use allowlist_gen::azure::Error as AzureError;
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{CaError, Error as ExportError, Format};
 use allowlist_gen::{DataEndpoints, Error, Generated, report};
@@ -39,6 +42,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Discover(Box<discover::DiscoverArguments>),
     Generate(GenerateArguments),
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
@@ -71,6 +75,14 @@ struct GenerateArguments {
     #[arg(long, conflicts_with = "files", requires = "registry")]
     cloud: Option<CloudName>,
 
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+/// What becomes of a list that is derived, the same for each way to get at it.
+#[derive(Args)]
+#[group(skip)]
+struct ListArguments {
     /// Write to this file, by rename, instead of standard output
     #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
     output: Option<PathBuf>,
@@ -170,17 +182,18 @@ enum Description {
     Powershell,
 }
 
-/// The arguments, checked.
-struct Options {
-    input: Input,
+/// Where `generate` gets its metadata from.
+enum Input {
+    Files(Vec<PathBuf>),
+    Names { login_server: LoginServer, home: Region, replicas: Vec<Region> },
+}
+
+/// The arguments about the list, checked.
+struct ListOptions {
     issue: Issue,
     action: Action,
     findings: Findings,
-}
-
-enum Input {
-    Files(Vec<PathBuf>, DataEndpoints),
-    Names { login_server: LoginServer, home: Region, replicas: Vec<Region> },
+    data: DataEndpoints,
 }
 
 enum Action {
@@ -203,7 +216,8 @@ enum Answer {
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (arguments.command, arguments.generate) {
-        (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(|o| generate(&o)),
+        (Some(Command::Discover(raw)), _) => discover::discover(*raw),
+        (Some(Command::Generate(raw)), _) => generate(raw),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
@@ -220,40 +234,49 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn generate(options: &Options) -> Result<Answer, Failure> {
-    let generated = match (derive(&options.input), &options.action) {
-        (Err(Failure::Generate(error @ Error::Refused(_))), Action::Write(..)) => {
-            tell(&report::Failure(&error));
-            return Ok(Answer::No);
+fn generate(raw: GenerateArguments) -> Result<Answer, Failure> {
+    let input = Input::new(raw.files, raw.registry, raw.regions, raw.cloud)?;
+    let options = ListOptions::from(raw.list);
+    let generated = match input {
+        Input::Files(files) => allowlist_gen::generate(&input::read_files(&files)?, options.data()),
+        Input::Names { login_server, home, replicas } => {
+            allowlist_gen::generate_from_names(login_server, home, replicas)
         }
-        (result, _) => result?,
     };
-    tell(&report::Findings(&generated.findings));
-    let is_fatal = options.findings == Findings::Fatal && !generated.findings.is_empty();
-    match &options.action {
-        Action::Check(file) => {
-            let answer = check(&generated.allowlist, options.issue, file)?;
-            Ok(if is_fatal { Answer::No } else { answer })
-        }
-        // Half a success would be installed, so a strict no leaves no list behind.
-        Action::Write(..) if is_fatal => {
-            tell(&"\nrefused (strict): there are findings, so no list is written\n");
-            Ok(Answer::No)
-        }
-        Action::Write(format, destination) => {
-            export::write_derived(*format, &generated.allowlist, options.issue, destination)
-        }
-    }
+    options.conclude(generated)
 }
 
-fn derive(input: &Input) -> Result<Generated, Failure> {
-    let generated = match input {
-        Input::Files(files, data) => allowlist_gen::generate(&input::read_files(files)?, *data),
-        Input::Names { login_server, home, replicas } => {
-            allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
+impl ListOptions {
+    fn data(&self) -> DataEndpoints {
+        self.data
+    }
+
+    /// Writes the list or compares with it, and says what someone should look at.
+    fn conclude(&self, generated: Result<Generated, Error>) -> Result<Answer, Failure> {
+        let generated = match (generated, &self.action) {
+            (Err(error @ Error::Refused(_)), Action::Write(..)) => {
+                tell(&report::Failure(&error));
+                return Ok(Answer::No);
+            }
+            (result, _) => result.map_err(Failure::Generate)?,
+        };
+        tell(&report::Findings(&generated.findings));
+        let is_fatal = self.findings == Findings::Fatal && !generated.findings.is_empty();
+        match &self.action {
+            Action::Check(file) => {
+                let answer = check(&generated.allowlist, self.issue, file)?;
+                Ok(if is_fatal { Answer::No } else { answer })
+            }
+            // Half a success would be installed, so a strict no leaves no list behind.
+            Action::Write(..) if is_fatal => {
+                tell(&"\nrefused (strict): there are findings, so no list is written\n");
+                Ok(Answer::No)
+            }
+            Action::Write(format, destination) => {
+                export::write_derived(*format, &generated.allowlist, self.issue, destination)
+            }
         }
-    };
-    generated.map_err(Failure::Generate)
+    }
 }
 
 /// Compares canonical documents, so that comments and order don't count. Each issue has another serial and
@@ -315,27 +338,40 @@ fn describe(document: Description) -> Result<Answer, Failure> {
     Ok(Answer::Yes)
 }
 
-impl TryFrom<GenerateArguments> for Options {
-    type Error = Failure;
-
-    fn try_from(raw: GenerateArguments) -> Result<Self, Failure> {
-        let mut regions = raw.regions.into_iter();
-        let input = match (raw.registry, regions.next()) {
-            (Some(registry), Some(home)) => Input::Names {
-                login_server: login_server(&registry, raw.cloud.map(Cloud::from))?,
+impl Input {
+    fn new(
+        files: Vec<PathBuf>,
+        registry: Option<String>,
+        regions: Vec<Region>,
+        cloud: Option<CloudName>,
+    ) -> Result<Self, Failure> {
+        let mut regions = regions.into_iter();
+        Ok(match (registry, regions.next()) {
+            (Some(registry), Some(home)) => Self::Names {
+                login_server: login_server(&registry, cloud.map(Cloud::from))?,
                 home,
                 replicas: regions.collect(),
             },
-            _ if raw.assume_data_endpoints => Input::Files(raw.files, DataEndpoints::AssumedOn),
-            _ => Input::Files(raw.files, DataEndpoints::AsReported),
-        };
-        let action = match raw.check {
-            Some(file) => Action::Check(file),
-            None => Action::Write(raw.format, Destination::from(raw.output)),
-        };
-        let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
-        let issue = Issue { serial: raw.serial, not_after: raw.not_after };
-        Ok(Self { input, issue, action, findings })
+            _ => Self::Files(files),
+        })
+    }
+}
+
+impl From<ListArguments> for ListOptions {
+    fn from(raw: ListArguments) -> Self {
+        Self {
+            issue: Issue { serial: raw.serial, not_after: raw.not_after },
+            action: match raw.check {
+                Some(file) => Action::Check(file),
+                None => Action::Write(raw.format, Destination::from(raw.output)),
+            },
+            findings: if raw.strict { Findings::Fatal } else { Findings::Tolerated },
+            data: if raw.assume_data_endpoints {
+                DataEndpoints::AssumedOn
+            } else {
+                DataEndpoints::AsReported
+            },
+        }
     }
 }
 
@@ -386,12 +422,20 @@ enum Failure {
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
+    #[error("{}", .0.line())]
+    Azure(AzureError),
 }
 
 impl Failure {
     fn tell(&self) {
         match self {
             Self::Generate(error) => tell(&report::Failure(error)),
+            Self::Azure(error) => {
+                tell(&format_args!("error: {self}\n"));
+                if let Some(remedy) = error.remedy() {
+                    tell(&format_args!("  help: {}\n", remedy.replace('\n', "\n        ")));
+                }
+            }
             other => tell(&format_args!("error: {other}\n")),
         }
     }
