@@ -1,6 +1,7 @@
 //! The built program on real metadata: what it prints, what it refuses, what it leaves behind.
 
 mod bad_input;
+mod discover;
 mod exports;
 mod findings;
 mod fixtures;

@@ -216,6 +216,7 @@ impl Arm {
         let request = self.http.get(url.clone()).bearer_auth(token.token.secret());
         let mut response = match request.send().await {
             Ok(response) => response,
+            Err(error) if is_about_trust(&error) => return Err(self.transport(&error)),
             Err(error) => return Ok(Outcome::Fault(self.transport(&error))),
         };
         let status = response.status();
@@ -305,6 +306,19 @@ impl Withheld {
     fn unexpected(self, path: &ResourcePath) -> Error {
         Error::Status(path.clone(), self.status.as_u16(), self.code, self.message)
     }
+}
+
+/// Whom this machine doesn't trust now, it won't trust a moment later.
+fn is_about_trust(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The body, or `None` if it is longer than anything could be.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
+use azure_core::http::{
+    ClientOptions, ExponentialRetryOptions, HttpClient, RetryOptions, Transport,
+};
 use azure_core::time::OffsetDateTime;
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredential,
@@ -26,6 +28,7 @@ use tokio::sync::Mutex;
 
 use self::assertion::Certificate;
 use super::cloud::Service;
+use super::transport::ReadableErrors;
 use super::{Error, Maker, transport};
 
 /// How to sign in.
@@ -260,7 +263,7 @@ fn words(error: &azure_core::Error) -> String {
 }
 
 fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Error> {
-    let options = options(service, http.clone());
+    let options = options(service, Arc::new(ReadableErrors(http.clone())));
     let (tenant, client) = (choice.tenant.clone(), choice.client.clone());
     Ok(match choice.kind {
         Kind::Cli => {
@@ -275,7 +278,7 @@ fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Err
             })
         }
         Kind::ManagedIdentity => {
-            let client_options = self::options(service, transport::client_of_the_machine()?);
+            let client_options = self::options(service, Arc::new(transport::client_of_the_machine()?));
             Box::new(move || {
                 Ok(ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: client.clone().map(UserAssignedId::ClientId),
@@ -319,11 +322,11 @@ fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Err
     })
 }
 
-fn options(service: &Service, http: Client) -> ClientOptions {
+fn options(service: &Service, http: Arc<dyn HttpClient>) -> ClientOptions {
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = service.authority.to_string();
     ClientOptions {
-        transport: Some(Transport::new(Arc::new(http))),
+        transport: Some(Transport::new(http)),
         cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
         retry: RetryOptions::exponential(ExponentialRetryOptions {
             max_retries: 3,

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode};
 use reqwest::{Client, ClientBuilder, redirect};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
 
 use super::Error;
 
@@ -64,6 +66,48 @@ pub(super) fn client_of_the_machine() -> Result<Client, Error> {
         .with_no_client_auth();
     let builder = builder().tls_backend_preconfigured(config).no_proxy();
     builder.connect_timeout(MACHINE_TIMEOUT).build().map_err(Error::Client)
+}
+
+/// [`client`] for azure_identity, which can't read the authority's errors as they come: it wants texts without an
+/// escape, and Microsoft Entra ID ends its lines with `\r\n`. Whoever signs in then sees a mistake of the parser's and not
+/// their own (azure_identity 1.0.0, `EntraIdErrorResponse`).
+#[derive(Debug)]
+pub(super) struct ReadableErrors(pub(super) Client);
+
+#[async_trait::async_trait]
+impl HttpClient for ReadableErrors {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let response = self.0.execute_request(request).await?;
+        if response.status().is_success() || request.method() != Method::Post {
+            return Ok(response);
+        }
+        let (status, headers, body) = response.deconstruct();
+        let body = body.collect().await?;
+        Ok(AsyncRawResponse::from_bytes(status, headers, readable(status, &body)))
+    }
+}
+
+/// The description without anything that JSON escapes.
+fn readable(status: StatusCode, body: &[u8]) -> Vec<u8> {
+    let error: Value = serde_json::from_slice(body).unwrap_or_default();
+    let description = match error["error_description"].as_str() {
+        Some(description) => description.to_owned(),
+        None => format!("an answer with {} that is not the authority's", u16::from(status)),
+    };
+    let codes = error["error_codes"].as_array().cloned().unwrap_or_default();
+    let codes: Vec<Value> = codes.into_iter().filter(|code| code.as_i64().is_some_and(|code| i32::try_from(code).is_ok())).collect();
+    let description: String = description.chars().map(plain).collect();
+    json!({ "error_description": description, "error_codes": codes }).to_string().into_bytes()
+}
+
+fn plain(c: char) -> char {
+    match c {
+        '"' => '\'',
+        '\\' => '/',
+        _ if c.is_whitespace() => ' ',
+        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    }
 }
 
 fn builder() -> ClientBuilder {
