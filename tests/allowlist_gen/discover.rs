@@ -4,6 +4,7 @@
 mod credentials;
 mod fake;
 mod partial;
+mod session;
 mod wire;
 
 use std::fs;

@@ -6,6 +6,7 @@
 mod assertion;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use tokio::sync::Mutex;
 
 use self::assertion::Certificate;
 use super::cloud::Service;
-use super::transport::ReadableErrors;
+use super::transport::{OfTheMachine, ReadableErrors};
 use super::{Error, Maker, transport};
 
 /// How to sign in.
@@ -70,8 +71,7 @@ impl Kind {
     /// The variables without which it can't be used, beside the tenant and the client.
     fn variables(self) -> &'static [&'static str] {
         match self {
-            Self::Cli => &[],
-            Self::ManagedIdentity => &[],
+            Self::Cli | Self::ManagedIdentity => &[],
             Self::WorkloadIdentity => &[TOKEN_FILE],
             Self::ClientSecret => &[SECRET],
             Self::ClientCertificate => &[CERTIFICATE],
@@ -149,6 +149,7 @@ impl Choice {
         subscription: Option<String>,
         environment: Environment,
     ) -> Self {
+        let asked_tenant = tenant.clone();
         let tenant = tenant.or_else(|| environment.value(TENANT).map(str::to_owned));
         let client = client.or_else(|| environment.value(CLIENT).map(str::to_owned));
         let is_set = |kind: &Kind| match kind {
@@ -161,6 +162,8 @@ impl Choice {
         };
         let suggested = || Kind::ALL.into_iter().find(is_set).unwrap_or(Kind::ManagedIdentity);
         let kind = kind.unwrap_or_else(suggested);
+        // az has signed in to a tenant of its own, and takes none from there.
+        let tenant = if kind == Kind::Cli { asked_tenant } else { tenant };
         Self { kind, tenant, client, subscription, environment }
     }
 
@@ -255,10 +258,22 @@ fn is_good(token: &AccessToken) -> bool {
     token.expires_on > OffsetDateTime::now_utc() + MARGIN
 }
 
-/// What the library says, without its link to help that is about programming with it.
+/// What happened, which the library wraps in what it was doing; and what lies beneath that, for the network.
 fn words(error: &azure_core::Error) -> String {
-    let text = error.to_string();
-    let text = text.split("\nTo troubleshoot").next().unwrap_or_default();
+    let mut inner = error;
+    let mut beneath: Option<String> = None;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        match error.downcast_ref::<azure_core::Error>() {
+            Some(error) => (inner, beneath) = (error, None),
+            None => beneath = Some(error.to_string()),
+        }
+        cause = error.source();
+    }
+    let mut text = inner.to_string();
+    if let Some(beneath) = beneath.filter(|beneath| !text.contains(beneath.as_str())) {
+        text = format!("{text}: {beneath}");
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -278,7 +293,7 @@ fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Err
             })
         }
         Kind::ManagedIdentity => {
-            let client_options = self::options(service, Arc::new(transport::client_of_the_machine()?));
+            let client_options = self::options(service, Arc::new(OfTheMachine(transport::client_of_the_machine()?)));
             Box::new(move || {
                 Ok(ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: client.clone().map(UserAssignedId::ClientId),

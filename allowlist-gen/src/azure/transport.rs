@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode};
 use reqwest::{Client, ClientBuilder, redirect};
 use rustls::pki_types::CertificateDer;
@@ -84,6 +85,21 @@ impl HttpClient for ReadableErrors {
         let (status, headers, body) = response.deconstruct();
         let body = body.collect().await?;
         Ok(AsyncRawResponse::from_bytes(status, headers, readable(status, &body)))
+    }
+}
+
+/// [`client_of_the_machine`] for azure_identity, which would go on asking for a minute where there is no such service.
+#[derive(Debug)]
+pub(super) struct OfTheMachine(pub(super) Client);
+
+#[async_trait::async_trait]
+impl HttpClient for OfTheMachine {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        self.0.execute_request(request).await.map_err(|_| {
+            let message = format!("nothing answers at {host}, where a machine of Azure's has its identity");
+            azure_core::Error::with_message(ErrorKind::Credential, message)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use allowlist_gen::azure::{
@@ -121,19 +121,21 @@ impl From<CredentialName> for Kind {
 
 /// A session that is kept from one reading to the next, so that nobody signs in twice.
 #[derive(Clone, Default)]
-pub(super) struct Session(Arc<Mutex<Option<Azure>>>);
+pub(super) struct Session(Arc<Mutex<Option<(Azure, Arc<Progress>)>>>);
 
 impl Live {
     /// Asks Azure anew.
     pub(super) fn read(&self, session: &Session) -> Result<Vec<Source>, Failure> {
         let mut session = session.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let azure = match session.take() {
-            Some(azure) => azure,
+        let (azure, progress) = match session.take() {
+            Some(known) => known,
             None => self.sign_in()?,
         };
-        let sources = azure.discover(&self.query()).map_err(Failure::Azure)?;
-        *session = Some(azure);
-        Ok(sources)
+        progress.start();
+        let sources = azure.discover(&self.query());
+        progress.end();
+        *session = Some((azure, progress));
+        sources.map_err(Failure::Azure)
     }
 
     fn query(&self) -> Query {
@@ -145,7 +147,7 @@ impl Live {
         }
     }
 
-    fn sign_in(&self) -> Result<Azure, Failure> {
+    fn sign_in(&self) -> Result<(Azure, Arc<Progress>), Failure> {
         let is_id = |wanted: &Wanted| matches!(wanted, Wanted::Id(_));
         if self.subscriptions.is_empty() && !self.registries.iter().any(is_id) {
             return Err(Failure::Azure(Error::NoSubscription));
@@ -164,8 +166,10 @@ impl Live {
         }
         let authorities = self.azure_ca.as_deref().map(read_authorities).transpose()?;
         let settings = Settings { service, choice, authorities: authorities.unwrap_or_default() };
-        let progress = Progress::default();
-        Azure::new(&settings, move |event| progress.show(event)).map_err(Failure::Azure)
+        let progress = Arc::new(Progress::default());
+        let told = progress.clone();
+        let azure = Azure::new(&settings, move |event| told.show(event)).map_err(Failure::Azure)?;
+        Ok((azure, progress))
     }
 
     fn service(&self, environment: &Environment) -> Result<Service, Error> {
@@ -230,7 +234,7 @@ fn parse_zone(text: &str) -> Result<ResourcePath, String> {
 /// Tells those who wait how far it is: nothing for a moment, then in one line that changes on a terminal, and in a
 /// line now and then elsewhere.
 #[derive(Default)]
-struct Progress(Mutex<Shown>);
+pub(super) struct Progress(Mutex<Shown>);
 
 #[derive(Default)]
 struct Shown {
@@ -239,30 +243,51 @@ struct Shown {
 }
 
 impl Progress {
+    fn start(&self) {
+        *self.shown() = Shown { since: Some(Instant::now()), last: None };
+    }
+
     fn show(&self, event: Event) {
         let is_terminal = std::io::stderr().is_terminal();
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown();
         let now = Instant::now();
-        let quiet = now.duration_since(*shown.since.get_or_insert(now)) < SILENCE;
+        let is_early = shown.since.is_some_and(|since| now.duration_since(since) < SILENCE);
         let pause = if is_terminal { ON_TERMINALS } else { ELSEWHERE };
-        let is_due = shown.last.is_none_or(|last| now.duration_since(last) >= pause);
-        if !is_due || (quiet && matches!(event, Event::Answered { .. })) {
-            return;
-        }
+        let is_soon = shown.last.is_some_and(|last| now.duration_since(last) < pause);
+        let text = match event {
+            Event::Answered { .. } if is_early || is_soon => return,
+            Event::Answered { requests, registries: 0 } => format!("asking Azure: {requests} answers"),
+            Event::Answered { requests, registries } => {
+                format!("asking Azure: {requests} answers, registries: {registries}")
+            }
+            // Eight may wait at once.
+            Event::Throttled(_) if is_soon => return,
+            Event::Throttled(seconds) => {
+                format!("asking Azure: it wants fewer requests, going on in {seconds} s")
+            }
+        };
         shown.last = Some(now);
-        // A line on a terminal is written over by what comes next.
-        let (start, end) = if is_terminal { ("\r", "\x1b[K\r") } else { ("", "\n") };
-        match event {
-            Event::Answered { requests, registries } => tell(&format_args!(
-                "{start}Azure: {requests} answers about {registries} registries so far{end}"
-            )),
-            Event::Throttled(seconds) => tell(&format_args!(
-                "{start}Azure wants fewer requests: going on in {seconds} s{end}"
-            )),
+        if is_terminal {
+            tell(&format_args!("{CLEAR}{text}"));
+        } else {
+            tell(&format_args!("{text}\n"));
         }
+    }
+
+    /// Leaves no line behind on a terminal.
+    fn end(&self) {
+        if self.shown().last.is_some() && std::io::stderr().is_terminal() {
+            tell(&CLEAR);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// To the start of the line, and nothing on it.
+const CLEAR: &str = "\r\x1b[K";
 const SILENCE: Duration = Duration::from_secs(1);
 const ON_TERMINALS: Duration = Duration::from_millis(200);
 const ELSEWHERE: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -48,13 +49,13 @@ fn a_service_principal_signs_in_by_its_secret() -> Result<()> {
         "error_codes": [7_000_215],
     });
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::json(&wrong).status(401));
-    failed(azure.discover(&ASK[1..]).run()?, "client-secret: ClientSecretCredential authentication failed. AADSTS7000215: Invalid client secret provided. Trace ID: 0\n")?;
+    failed(azure.discover(&ASK[1..]).run()?, "client-secret: AADSTS7000215: Invalid client secret provided. Trace ID: 0\n")?;
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::text("<html>").status(403));
-    failed(azure.discover(&ASK[1..]).run()?, "authentication failed. an answer with 403 that is not the authority's\n")?;
+    failed(azure.discover(&ASK[1..]).run()?, "client-secret: an answer with 403 that is not the authority's\n")?;
     // Every character that JSON escapes, and one that moves a terminal's cursor.
     let hostile = json!({ "error_description": "\"quoted\" \\ \u{1b}[2J ünï" });
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::json(&hostile).status(400));
-    failed(azure.discover(&ASK[1..]).run()?, "authentication failed. 'quoted' / \u{fffd}[2J ünï\n")?;
+    failed(azure.discover(&ASK[1..]).run()?, "client-secret: 'quoted' / \u{fffd}[2J ünï\n")?;
     Ok(())
 }
 
@@ -75,7 +76,7 @@ fn what_a_credential_needs_and_lacks_is_said() -> Result<()> {
             &[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_FEDERATED_TOKEN_FILE", "/nowhere")],
             "failed to read federated token from file /nowhere",
         ),
-        ("cli", &[("PATH", "/nowhere")], "can't sign in with the credential cli: AzureCliCredential authentication failed. az not found on PATH"),
+        ("cli", &[("PATH", "/nowhere")], "can't sign in with the credential cli: az not found on PATH"),
     ] {
         let mut program = azure.program(&[&ASK[..], &["--credential", credential]].concat());
         for (name, value) in variables {
@@ -264,6 +265,21 @@ fn a_machine_signs_in_by_its_managed_identity() -> Result<()> {
     azure.on("/metadata/identity/oauth2/token", Reply::json(&none).status(400));
     let run = azure.program(&ASK).inside(&machine).run()?;
     failed(run, "The requested identity has not been assigned to this resource")?;
+    Ok(())
+}
+
+/// A laptop is no machine of Azure's, and learns so at once.
+#[test]
+fn no_machine_is_asked_for_long() -> Result<()> {
+    if !require(&["ip"]) {
+        return Ok(());
+    }
+    let laptop = Namespace::create("laptop")?;
+    let azure = Azure::start_inside(&laptop)?;
+    let started = Instant::now();
+    let run = azure.program(&ASK).inside(&laptop).run()?;
+    failed(run, "nothing answers at 169.254.169.254, where a machine of Azure's has its identity\n  help: this needs")?;
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     Ok(())
 }
 

@@ -95,7 +95,7 @@ fn azures_wish_for_fewer_requests_is_granted() -> Result<()> {
     azure.once(&format!("{FABRIKAM}/replications"), slower);
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
     assert_eq!(run.stdout, from_files(&[]).stdout);
-    assert!(run.stderr.contains("Azure wants fewer requests: going on in 1 s\n"), "{run}");
+    assert!(run.stderr.contains("asking Azure: it wants fewer requests, going on in 1 s\n"), "{run}");
     // More patience than anyone has is a failure at once, not an hour later.
     azure.on(&registries(SUBSCRIPTION), Reply::error(429, "TooManyRequests", "").with("Retry-After", "3600"));
     fails(&azure, "Azure wants fewer requests, and has put off")?;
@@ -142,6 +142,8 @@ fn answers_that_are_none_are_refused() -> Result<()> {
         azure.on(&replications, reply);
         fails(&azure, phrase)?;
     }
+    azure.on(&replications, Reply::text(&" ".repeat((64 << 20) + 1)));
+    fails(&azure, "is longer than 64 MiB")?;
     azure.on(&registries(SUBSCRIPTION), Reply::text("{\"value\": [1]}"));
     fails(&azure, "its items should be objects")?;
     Ok(())
