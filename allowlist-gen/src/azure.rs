@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use self::arm::Arm;
 pub use self::cloud::{Service, Url, parse_authority, parse_url};
 pub use self::credential::{Choice, Environment, Kind};
-pub use self::discovery::{Query, Wanted};
+pub use self::discovery::{Query, READS, Read, Wanted};
 pub use self::error::{Body, Error};
 pub use self::id::{ResourceGroup, ResourcePath};
 pub use self::transport::Authorities;
@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 /// What happens while Azure is asked, for people who wait.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Event {
     /// So many requests have been answered so far, about so many registries.
     Answered {
@@ -60,14 +60,14 @@ pub struct Azure {
 
 impl Azure {
     /// Prepares a session. Nothing is asked yet, and nobody has signed in.
-    pub fn new(settings: &Settings, tell: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Error> {
+    pub fn new(
+        settings: &Settings,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-        // Its parts may need the runtime's timers as they are made.
-        let _inside = runtime.enter();
         let http = transport::client(&settings.authorities)?;
         let credential = credential::Credential::new(&settings.choice, &settings.service, &http)?;
         let arm = Arm::new(http, &settings.service, credential, Box::new(tell));
-        drop(_inside);
         Ok(Self { runtime, arm: Arc::new(arm) })
     }
 
@@ -93,5 +93,5 @@ pub fn snapshot(sources: &[Source]) -> String {
     text
 }
 
-/// Something that makes a credential of azure_identity's, anew each time.
+/// Something that makes a credential, anew each time.
 type Maker = Box<dyn Fn() -> azure_core::Result<Arc<dyn TokenCredential>> + Send + Sync>;

@@ -36,7 +36,11 @@ impl Refusal {
             path: registry.data_path(),
             sku: registry.sku.clone(),
             regions: registry.regions(),
-            withheld: registry.gaps.iter().find(|gap| gap.resource.name() == "replications").cloned(),
+            withheld: registry
+                .gaps
+                .iter()
+                .find(|gap| gap.resource.name() == "replications")
+                .cloned(),
         }
     }
 

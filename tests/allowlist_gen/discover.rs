@@ -4,6 +4,7 @@
 mod credentials;
 mod fake;
 mod partial;
+mod permissions;
 mod session;
 mod wire;
 
@@ -18,8 +19,7 @@ use crate::program::{generate, read};
 const FABRIKAM: &str = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-registry/providers/\
                         Microsoft.ContainerRegistry/registries/fabrikam";
 const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
-const NETWORK: &str =
-    "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-network/providers/Microsoft.Network";
+const NETWORK: &str = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-network/providers/Microsoft.Network";
 const OTHER_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const TEXT: [&str; 2] = ["--format", "text"];
 
@@ -61,7 +61,7 @@ fn fabrikam() -> Result<Azure> {
 fn show_fabrikam(azure: &Azure) {
     let fixture = |name: &str| value(&format!("constructed/private-geo/{name}.arm.json"));
     let registry = fixture("registry");
-    azure.on(&registries(SUBSCRIPTION), listing(&[registry.clone()]));
+    azure.on(&registries(SUBSCRIPTION), listing(std::slice::from_ref(&registry)));
     azure.on(FABRIKAM, Reply::json(&registry));
     azure.on(&format!("{FABRIKAM}/replications"), Reply::json(&fixture("replications")));
     let usages = json!([{ "name": "Webhooks", "limit": 500, "currentValue": 0, "unit": "Count" }]);
@@ -79,7 +79,9 @@ fn show_fabrikam(azure: &Azure) {
     );
     azure.on(
         &zone(),
-        Reply::json(&json!({ "id": zone(), "name": "privatelink.azurecr.io", "location": "global" })),
+        Reply::json(
+            &json!({ "id": zone(), "name": "privatelink.azurecr.io", "location": "global" }),
+        ),
     );
     azure.on(&format!("{}/A", zone()), Reply::json(&fixture("private-dns-records")));
 }
@@ -90,7 +92,10 @@ fn recorded(fixture: &str) -> Result<Azure> {
     let registry = value(&format!("arm-recorded/{fixture}.json"));
     let id = registry["id"].as_str().expect("an id").to_owned();
     azure.on(&registries(OTHER_SUBSCRIPTION), listing(&[registry]));
-    azure.on(&format!("{id}/replications"), Reply::json(&value("arm-recorded/replications.two-regions.json")));
+    azure.on(
+        &format!("{id}/replications"),
+        Reply::json(&value("arm-recorded/replications.two-regions.json")),
+    );
     azure.on(&format!("{id}/listUsages"), listing(&[]));
     azure.on(&format!("{id}/connectedRegistries"), listing(&[]));
     Ok(azure)
@@ -98,7 +103,13 @@ fn recorded(fixture: &str) -> Result<Azure> {
 
 /// What the same registry gives by files, which were the same bodies.
 fn from_files(more: &[&str]) -> crate::program::Run {
-    let files = ["registry", "replications", "private-endpoint", "network-interface", "private-dns-records"];
+    let files = [
+        "registry",
+        "replications",
+        "private-endpoint",
+        "network-interface",
+        "private-dns-records",
+    ];
     let files = files.map(|name| format!("constructed/private-geo/{name}.arm.json"));
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     generate(&[&files, more].concat())
@@ -205,7 +216,9 @@ fn the_list_goes_where_that_of_generate_goes() -> Result<()> {
     let azure = fabrikam()?;
     let file = azure.folder().join("allowlist.toml");
     let path = file.to_str().expect("UTF-8");
-    let discover = |more: &[&str]| azure.discover(&[&["--subscription", SUBSCRIPTION][..], more].concat()).run();
+    let discover = |more: &[&str]| {
+        azure.discover(&[&["--subscription", SUBSCRIPTION][..], more].concat()).run()
+    };
     let issue = ["--serial", "7", "--not-after", "2026-12-31T00:00:00Z"];
     let written = discover(&[&issue[..], &["--output", path]].concat())?.succeeded()?;
     assert_eq!(written.stdout, "");
@@ -227,12 +240,14 @@ fn the_list_goes_where_that_of_generate_goes() -> Result<()> {
 fn data_endpoints_that_are_off_are_a_no_and_can_be_assumed() -> Result<()> {
     let azure = recorded("registry.data-endpoints-disabled.two-regions")?;
     let file = azure.folder().join("azure.json");
-    let discover = ["--subscription", OTHER_SUBSCRIPTION, "--metadata", file.to_str().expect("UTF-8")];
+    let discover =
+        ["--subscription", OTHER_SUBSCRIPTION, "--metadata", file.to_str().expect("UTF-8")];
     let refused = azure.discover(&discover).run()?;
     assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""), "{refused}");
     assert!(refused.stderr.contains("refused (data-endpoints-off)"), "{refused}");
     assert!(file.exists(), "what was read is kept");
-    let assumed = [&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"], &TEXT[..]].concat();
+    let assumed =
+        [&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"], &TEXT[..]].concat();
     let assumed = azure.discover(&assumed).run()?.succeeded()?;
     assert_eq!(
         assumed.stdout.lines().collect::<Vec<_>>(),
@@ -250,7 +265,7 @@ fn registries_are_chosen_by_name_login_server_or_id() -> Result<()> {
     let azure = fabrikam()?;
     let other = value("arm-recorded/registry.data-endpoints-enabled.two-regions.json");
     let other_id = other["id"].as_str().expect("an id").to_owned();
-    azure.on(&registries(OTHER_SUBSCRIPTION), listing(&[other.clone()]));
+    azure.on(&registries(OTHER_SUBSCRIPTION), listing(std::slice::from_ref(&other)));
     azure.on(&other_id, Reply::json(&other));
     let replications = value("arm-recorded/replications.two-regions.json");
     azure.on(&format!("{other_id}/replications"), Reply::json(&replications));
@@ -283,11 +298,16 @@ fn registries_are_chosen_by_name_login_server_or_id() -> Result<()> {
                 `/subscriptions/00000000-0000-0000-0000-000000000000`\n";
     assert!(missing.stderr.contains(said), "{missing}");
     // One that isn't found leaves no list of the others behind.
-    let half = azure.discover(&[&both[..], &["--registry", "fabrikam", "--registry", "contoso"]].concat()).run()?;
+    let half = azure
+        .discover(&[&both[..], &["--registry", "fabrikam", "--registry", "contoso"]].concat())
+        .run()?;
     assert_eq!((half.status.code(), half.stdout.as_str()), (Some(2), ""), "{half}");
     let gone = azure.discover(&["--registry", &other_id.replace("000002", "000003")]).run()?;
     assert_eq!(gone.status.code(), Some(2), "{gone}");
-    assert!(gone.stderr.contains("doesn't exist, or you may not know of it (ResourceNotFound)"), "{gone}");
+    assert!(
+        gone.stderr.contains("doesn't exist, or you may not know of it (ResourceNotFound)"),
+        "{gone}"
+    );
     Ok(())
 }
 
@@ -297,11 +317,16 @@ fn a_resource_group_narrows_the_search() -> Result<()> {
     let place = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-registry");
     let listed = format!("{place}/providers/Microsoft.ContainerRegistry/registries");
     azure.on(&listed, listing(&[value("constructed/private-geo/registry.arm.json")]));
-    let run = azure.discover(&["--subscription", SUBSCRIPTION, "--resource-group", "rg-registry"]).run()?.succeeded()?;
+    let run = azure
+        .discover(&["--subscription", SUBSCRIPTION, "--resource-group", "rg-registry"])
+        .run()?
+        .succeeded()?;
     assert_eq!(run.stdout, from_files(&[]).stdout);
     assert!(azure.arm_requests().iter().all(|request| request.path != registries(SUBSCRIPTION)));
     azure.on(&listed, listing(&[]));
-    let none = azure.discover(&["--subscription", SUBSCRIPTION, "--resource-group", "rg-registry"]).run()?;
+    let none = azure
+        .discover(&["--subscription", SUBSCRIPTION, "--resource-group", "rg-registry"])
+        .run()?;
     assert_eq!(none.status.code(), Some(2), "{none}");
     assert!(none.stderr.contains(&format!("there is no registry in `{place}`")), "{none}");
     Ok(())
@@ -314,10 +339,14 @@ fn zones_come_from_groups_from_the_subscription_or_by_id() -> Result<()> {
     // The interface withheld, the addresses come from the zone alone.
     azure.on(&interface(), Reply::forbidden());
     azure.on(&format!("{}/privateDnsZoneGroups", endpoint()), listing(&[]));
-    let zones = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/privateDnsZones");
-    let other = json!({ "id": format!("{NETWORK}/privateDnsZones/corp.example"), "name": "corp.example" });
+    let zones =
+        format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/privateDnsZones");
+    let other =
+        json!({ "id": format!("{NETWORK}/privateDnsZones/corp.example"), "name": "corp.example" });
     azure.on(&zones, listing(&[other, json!({ "id": zone(), "name": "privatelink.azurecr.io" })]));
-    let discover = |more: &[&str]| azure.discover(&[&["--subscription", SUBSCRIPTION][..], more].concat()).run();
+    let discover = |more: &[&str]| {
+        azure.discover(&[&["--subscription", SUBSCRIPTION][..], more].concat()).run()
+    };
     let found = discover(&[])?.succeeded()?;
     assert!(found.stdout.contains("10.1.1.22"), "{found}");
     assert!(azure.arm_requests().iter().all(|request| !request.path.contains("corp.example")));
@@ -329,7 +358,10 @@ fn zones_come_from_groups_from_the_subscription_or_by_id() -> Result<()> {
     azure.on(&zone(), Reply::forbidden());
     let withheld = discover(&["--dns-zone", &zone()])?;
     assert_eq!((withheld.status.code(), withheld.stdout.as_str()), (Some(2), ""), "{withheld}");
-    assert!(withheld.stderr.contains("privatelink.azurecr.io` can't be read (AuthorizationFailed)"), "{withheld}");
+    assert!(
+        withheld.stderr.contains("privatelink.azurecr.io` can't be read (AuthorizationFailed)"),
+        "{withheld}"
+    );
     Ok(())
 }
 
@@ -345,10 +377,14 @@ fn records_of_other_registries_are_left_alone() -> Result<()> {
             "properties": { "fqdn": format!("{name}.privatelink.azurecr.io."), "aRecords": [{ "ipv4Address": address }] },
         })
     };
-    azure.on(&format!("{}/A", zone()), listing(&[record("contoso", "10.9.9.9"), record("contoso.westus.data", "8.8.8.8")]));
+    azure.on(
+        &format!("{}/A", zone()),
+        listing(&[record("contoso", "10.9.9.9"), record("contoso.westus.data", "8.8.8.8")]),
+    );
     let file = azure.folder().join("azure.json");
     let path = file.to_str().expect("UTF-8");
-    let run = azure.discover(&["--subscription", SUBSCRIPTION, "--metadata", path]).run()?.succeeded()?;
+    let run =
+        azure.discover(&["--subscription", SUBSCRIPTION, "--metadata", path]).run()?.succeeded()?;
     assert!(run.stdout.contains("10.1.1.22") && !run.stdout.contains("contoso"), "{run}");
     assert!(!fs::read_to_string(file)?.contains("contoso"));
     Ok(())
@@ -364,8 +400,14 @@ fn arguments_that_say_too_little_or_contradict_each_other() -> Result<()> {
         (&["--subscription", "my subscription"], "a subscription goes by its id: az account show"),
         (&["--subscription", "11111111222233334444555555555555"], "a subscription goes by its id"),
         (&["--resource-group", "a"], "--subscription <ID>"),
-        (&["--subscription", SUBSCRIPTION, "--resource-group", "a/b"], "a resource group's name is letters"),
-        (&["--subscription", SUBSCRIPTION, "--resource-group", ".."], "a resource group's name is letters"),
+        (
+            &["--subscription", SUBSCRIPTION, "--resource-group", "a/b"],
+            "a resource group's name is letters",
+        ),
+        (
+            &["--subscription", SUBSCRIPTION, "--resource-group", ".."],
+            "a resource group's name is letters",
+        ),
         (&["--registry", "/subscriptions/a/../b"], "a resource id is `/subscriptions/"),
         (&["--registry", long], "this is not the id of a registry"),
         (&["--registry", "contoso.blob.core.windows.net"], "registries answer below"),

@@ -5,7 +5,6 @@
 //! <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
 
 use std::collections::HashSet;
-use std::error::Error as _;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,11 +15,12 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use super::Event;
 use super::cloud::{Service, Url};
 use super::credential::Credential;
 use super::error::{Body, Error};
 use super::id::ResourcePath;
-use super::Event;
+use super::transport::{causes, is_about_trust};
 
 /// The resource manager, as one credential sees it.
 pub(super) struct Arm {
@@ -105,13 +105,17 @@ impl Arm {
     }
 
     /// One resource.
-    pub(super) async fn get(&self, question: Question<'_>) -> Result<Answer<Map<String, Value>>, Error> {
+    pub(super) async fn get(
+        &self,
+        question: Question<'_>,
+    ) -> Result<Answer<Map<String, Value>>, Error> {
         let mut versions = question.versions.iter().peekable();
         loop {
             let version = versions.next().expect("there is one version at least");
             let answer = self.ask(question.path, &self.url(question, version)).await?;
             match answer {
-                Answer::Withheld(withheld) if withheld.is_about_versions() && versions.peek().is_some() => {}
+                Answer::Withheld(withheld)
+                    if withheld.is_about_versions() && versions.peek().is_some() => {}
                 answer => return Ok(answer),
             }
         }
@@ -165,13 +169,23 @@ impl Arm {
     /// A token must not leave for where a link leads, so the link has to lead to where the token was meant for.
     fn own_page(&self, path: &ResourcePath, link: &str) -> Result<Url, Error> {
         match link.parse::<Url>() {
-            Ok(url) if url.origin() == self.endpoint.origin() && url.username().is_empty() && url.password().is_none() => Ok(url),
+            Ok(url)
+                if url.origin() == self.endpoint.origin()
+                    && url.username().is_empty()
+                    && url.password().is_none() =>
+            {
+                Ok(url)
+            }
             _ => Err(Error::ForeignPage(path.clone(), link.to_owned())),
         }
     }
 
     /// Sends one request, again where that can help.
-    async fn ask(&self, path: &ResourcePath, url: &Url) -> Result<Answer<Map<String, Value>>, Error> {
+    async fn ask(
+        &self,
+        path: &ResourcePath,
+        url: &Url,
+    ) -> Result<Answer<Map<String, Value>>, Error> {
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         let mut token = self.credential.token().await?;
         let mut has_new_token = false;
@@ -212,7 +226,12 @@ impl Arm {
         }
     }
 
-    async fn try_once(&self, path: &ResourcePath, url: &Url, token: &AccessToken) -> Result<Outcome, Error> {
+    async fn try_once(
+        &self,
+        path: &ResourcePath,
+        url: &Url,
+        token: &AccessToken,
+    ) -> Result<Outcome, Error> {
         let request = self.http.get(url.clone()).bearer_auth(token.token.secret());
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -224,7 +243,10 @@ impl Arm {
             return Ok(Outcome::Throttled(retry_after(&response, SystemTime::now())));
         }
         if status.is_redirection() {
-            let location = response.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
             return Err(Error::Redirect(path.clone(), location.unwrap_or_default()));
         }
         let bytes = match read(&mut response).await {
@@ -233,7 +255,8 @@ impl Arm {
             Err(error) => return Ok(Outcome::Fault(self.transport(&error))),
         };
         if status == StatusCode::OK {
-            return object(path, &response, &bytes).map(|body| Outcome::Answer(Answer::Shown(body)));
+            return object(path, &response, &bytes)
+                .map(|body| Outcome::Answer(Answer::Shown(body)));
         }
         let (code, message) = error_of(status, &bytes);
         let withheld = Withheld { status, code, message };
@@ -241,7 +264,9 @@ impl Arm {
             return Ok(Outcome::Answer(Answer::Withheld(withheld)));
         }
         Ok(match status {
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Outcome::Answer(Answer::Withheld(withheld)),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                Outcome::Answer(Answer::Withheld(withheld))
+            }
             // The resource is another tenant's, and no token of this one opens it.
             StatusCode::UNAUTHORIZED if withheld.code == "InvalidAuthenticationTokenTenant" => {
                 Outcome::Answer(Answer::Withheld(withheld))
@@ -257,20 +282,9 @@ impl Arm {
     }
 
     fn transport(&self, error: &reqwest::Error) -> Error {
-        let mut causes = Vec::new();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
-        if causes.is_empty() {
-            causes.push(error.to_string());
-        }
-        // Causes often repeat what they are about.
-        causes.dedup();
         let host = self.endpoint.host_str().unwrap_or_default();
         let port = self.endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Error::Transport { host: format!("{host}{port}"), why: causes.join(": ") }
+        Error::Transport { host: format!("{host}{port}"), why: causes(error) }
     }
 }
 
@@ -308,19 +322,6 @@ impl Withheld {
     }
 }
 
-/// Whom this machine doesn't trust now, it won't trust a moment later.
-fn is_about_trust(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 /// The body, or `None` if it is longer than anything could be.
 async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut bytes = Vec::new();
@@ -333,7 +334,11 @@ async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error
     Ok(Some(bytes))
 }
 
-fn object(path: &ResourcePath, response: &Response, bytes: &[u8]) -> Result<Map<String, Value>, Error> {
+fn object(
+    path: &ResourcePath,
+    response: &Response,
+    bytes: &[u8],
+) -> Result<Map<String, Value>, Error> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(shape(path, "an object was expected")),
@@ -356,7 +361,8 @@ fn error_of(status: StatusCode, bytes: &[u8]) -> (String, String) {
     // Some services leave the envelope out.
     let error = body.get("error").unwrap_or(&body);
     let text = |key: &str| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let is_plain = |code: &&str| code.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let is_plain =
+        |code: &&str| code.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     let reason = status.canonical_reason().unwrap_or("unknown").replace(' ', "");
     let code = text("code").filter(is_plain).unwrap_or(&reason);
     let message = text("message").unwrap_or("it says no more");
@@ -384,7 +390,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MOST_FAULTS: u32 = 4;
 
 /// For one request, all pauses together.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// ARM's pages hold 1000 items at most, of a few KiB each.
 const LONGEST_BODY: usize = 64 << 20;

@@ -68,7 +68,8 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 pub fn parse_authority(text: &str) -> Result<Url, String> {
     let url = parse_url(text)?;
     if url.path() != "/" {
-        return Err("an authority is a host without a path; this is none of Microsoft Entra ID's".to_owned());
+        return Err("an authority is a host without a path; this is none of Microsoft Entra ID's"
+            .to_owned());
     }
     Ok(url)
 }

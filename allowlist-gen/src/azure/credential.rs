@@ -1,6 +1,6 @@
 //! As whom Azure is asked: which credential, and its token for as long as that is good.
 //!
-//! The credentials are azure_identity's. Secrets come from the environment and from files, where Azure's own tools look
+//! The credentials are those of `azure_identity`. Secrets come from the environment and from files, where Azure's own tools look
 //! for them, and go nowhere but to the authority.
 
 mod assertion;
@@ -98,7 +98,8 @@ impl Environment {
         let value = |name: &&str| std::env::var(name).ok().map(|value| ((*name).to_owned(), value));
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let mut names = ["az", "az.cmd"].into_iter();
-        let has = |name: &str| std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+        let has =
+            |name: &str| std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
         Self { has_az: names.any(has), ..VARIABLES.iter().filter_map(value).collect() }
     }
 
@@ -293,7 +294,8 @@ fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Err
             })
         }
         Kind::ManagedIdentity => {
-            let client_options = self::options(service, Arc::new(OfTheMachine(transport::client_of_the_machine()?)));
+            let client_options =
+                self::options(service, Arc::new(OfTheMachine(transport::client_of_the_machine()?)));
             Box::new(move || {
                 Ok(ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: client.clone().map(UserAssignedId::ClientId),
@@ -331,7 +333,12 @@ fn maker(choice: &Choice, service: &Service, http: &Client) -> Result<Maker, Err
             Box::new(move || {
                 let options = ClientAssertionCredentialOptions { client_options: options.clone() };
                 let (tenant, client) = (tenant.clone(), client.clone());
-                Ok(ClientAssertionCredential::new(tenant, client, assertion.clone(), Some(options))?)
+                Ok(ClientAssertionCredential::new(
+                    tenant,
+                    client,
+                    assertion.clone(),
+                    Some(options),
+                )?)
             })
         }
     })
@@ -358,15 +365,8 @@ const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// <https://learn.microsoft.com/azure/developer/rust/sdk/authentication/overview>
-const VARIABLES: [&str; 7] = [
-    TENANT,
-    CLIENT,
-    SECRET,
-    CERTIFICATE,
-    TOKEN_FILE,
-    "AZURE_AUTHORITY_HOST",
-    "IDENTITY_ENDPOINT",
-];
+const VARIABLES: [&str; 7] =
+    [TENANT, CLIENT, SECRET, CERTIFICATE, TOKEN_FILE, "AZURE_AUTHORITY_HOST", "IDENTITY_ENDPOINT"];
 
 /// A token that ends sooner than this isn't used for another request.
 const MARGIN: azure_core::time::Duration = azure_core::time::Duration::seconds(60);

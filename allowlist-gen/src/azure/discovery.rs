@@ -54,7 +54,8 @@ pub(super) async fn discover(arm: &Arc<Arm>, query: &Query) -> Result<Vec<Source
         tasks.spawn(async move { Ok((index, describe(&arm, registry).await?)) });
     }
     let mut parts = in_order(tasks).await?;
-    let mut sources: Vec<Source> = parts.iter_mut().flat_map(|part| part.documents.drain(..)).collect();
+    let mut sources: Vec<Source> =
+        parts.iter_mut().flat_map(|part| part.documents.drain(..)).collect();
 
     let mut tasks = JoinSet::new();
     for (index, (subnet, users)) in shared(&parts, |part| &part.subnets).into_iter().enumerate() {
@@ -68,7 +69,9 @@ pub(super) async fn discover(arm: &Arc<Arm>, query: &Query) -> Result<Vec<Source
 }
 
 /// The results of tasks that carry their place; the first failure ends the rest.
-async fn in_order<T: 'static>(mut tasks: JoinSet<Result<(usize, T), Error>>) -> Result<Vec<T>, Error> {
+async fn in_order<T: 'static>(
+    mut tasks: JoinSet<Result<(usize, T), Error>>,
+) -> Result<Vec<T>, Error> {
     let mut results = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
         match joined {
@@ -90,7 +93,8 @@ impl Registry {
     /// Takes a body whose id is in order.
     fn new(body: Map<String, Value>, from: &ResourcePath) -> Result<Self, Error> {
         let id = body.get("id").and_then(Value::as_str).unwrap_or_default();
-        let path: ResourcePath = id.parse().map_err(|_| Error::Reference(from.clone(), id.to_owned()))?;
+        let path: ResourcePath =
+            id.parse().map_err(|_| Error::Reference(from.clone(), id.to_owned()))?;
         if !path.is_a(REGISTRY) {
             return Err(Error::Reference(from.clone(), id.to_owned()));
         }
@@ -163,7 +167,9 @@ async fn find_registries(arm: &Arc<Arm>, query: &Query) -> Result<Vec<Registry>,
             }
         }
         match hidden {
-            Some((listing, withheld)) if !missing.is_empty() => return Err(withheld.fatal(&listing)),
+            Some((listing, withheld)) if !missing.is_empty() => {
+                return Err(withheld.fatal(&listing));
+            }
             _ => {}
         }
         let places: Vec<String> = places.iter().map(|place| format!("`{place}`")).collect();
@@ -244,7 +250,12 @@ impl Part {
     }
 
     /// Keeps a listing with what it is of, or that it can't be read.
-    fn add_listing(&mut self, name: &str, path: &ResourcePath, answer: Answer<Vec<Value>>) -> Vec<Value> {
+    fn add_listing(
+        &mut self,
+        name: &str,
+        path: &ResourcePath,
+        answer: Answer<Vec<Value>>,
+    ) -> Vec<Value> {
         match answer {
             Answer::Shown(items) => {
                 self.add(name, &json!({ "id": path.to_string(), "value": items }));
@@ -300,7 +311,10 @@ async fn describe(arm: &Arm, registry: Registry) -> Result<Part, Error> {
 }
 
 /// What isn't approved carries nothing, has no addresses yet, and may be a stranger's.
-fn approved_endpoints(path: &ResourcePath, connections: &[Value]) -> Result<BTreeSet<ResourcePath>, Error> {
+fn approved_endpoints(
+    path: &ResourcePath,
+    connections: &[Value],
+) -> Result<BTreeSet<ResourcePath>, Error> {
     let mut endpoints = BTreeSet::new();
     for connection in connections {
         let connection = &connection["properties"];
@@ -316,7 +330,11 @@ fn approved_endpoints(path: &ResourcePath, connections: &[Value]) -> Result<BTre
 }
 
 /// The private endpoint, its network interfaces, and which zones it keeps records in.
-async fn describe_endpoint(arm: &Arm, part: &mut Part, endpoint: &ResourcePath) -> Result<(), Error> {
+async fn describe_endpoint(
+    arm: &Arm,
+    part: &mut Part,
+    endpoint: &ResourcePath,
+) -> Result<(), Error> {
     let body = match arm.get(network(endpoint)).await? {
         Answer::Shown(body) => body,
         Answer::Withheld(withheld) => {
@@ -347,7 +365,7 @@ async fn describe_endpoint(arm: &Arm, part: &mut Part, endpoint: &ResourcePath) 
     let answer = arm.list(network(&groups)).await?;
     let groups = part.add_listing(&format!("{name}/privateDnsZoneGroups"), &groups, answer);
     let mut named = BTreeSet::new();
-    for config in groups.iter().flat_map(|group| configs(group)) {
+    for config in groups.iter().flat_map(configs) {
         let id = config["properties"]["privateDnsZoneId"].as_str().unwrap_or_default();
         named.insert(refer(endpoint, id, ZONE)?);
     }
@@ -363,11 +381,16 @@ fn configs(group: &Value) -> impl Iterator<Item = &Value> {
 fn leads_to(endpoint: &Value, registry: &ResourcePath) -> bool {
     let connections = ["privateLinkServiceConnections", "manualPrivateLinkServiceConnections"];
     let connections = connections.iter().filter_map(|key| endpoint["properties"][key].as_array());
-    let mut targets = connections.flatten().filter_map(|one| one["properties"]["privateLinkServiceId"].as_str());
+    let mut targets =
+        connections.flatten().filter_map(|one| one["properties"]["privateLinkServiceId"].as_str());
     targets.any(|target| target.parse().is_ok_and(|target: ResourcePath| target == *registry))
 }
 
-async fn describe_interface(arm: &Arm, part: &mut Part, interface: &ResourcePath) -> Result<(), Error> {
+async fn describe_interface(
+    arm: &Arm,
+    part: &mut Part,
+    interface: &ResourcePath,
+) -> Result<(), Error> {
     let body = match arm.get(network(interface)).await? {
         Answer::Shown(body) => Value::Object(body),
         Answer::Withheld(withheld) => {
@@ -376,7 +399,10 @@ async fn describe_interface(arm: &Arm, part: &mut Part, interface: &ResourcePath
         }
     };
     let configs = body["properties"]["ipConfigurations"].as_array();
-    let mut links = configs.into_iter().flatten().map(|config| &config["properties"]["privateLinkConnectionProperties"]);
+    let mut links = configs
+        .into_iter()
+        .flatten()
+        .map(|config| &config["properties"]["privateLinkConnectionProperties"]);
     if links.any(|link| link["fqdns"].as_array().is_some_and(|names| !names.is_empty())) {
         part.add(&format!("network interface {}", interface.name()), &body);
     } else {
@@ -420,10 +446,14 @@ async fn zones(
         let lost = parts.iter().filter(|part| part.has_zoneless_endpoint);
         let mut subscriptions: BTreeMap<&str, BTreeSet<ResourcePath>> = BTreeMap::new();
         for part in lost {
-            subscriptions.entry(part.registry.subscription()).or_default().insert(part.registry.clone());
+            subscriptions
+                .entry(part.registry.subscription())
+                .or_default()
+                .insert(part.registry.clone());
         }
         for (subscription, users) in subscriptions {
-            let listing = path(&format!("/subscriptions/{subscription}")).child(&format!("providers/{ZONE}"));
+            let listing =
+                path(&format!("/subscriptions/{subscription}")).child(&format!("providers/{ZONE}"));
             match arm.list(dns(&listing)).await? {
                 Answer::Shown(items) => {
                     for zone in items {
@@ -570,6 +600,88 @@ const ENDPOINT: &str = "Microsoft.Network/privateEndpoints";
 const INTERFACE: &str = "Microsoft.Network/networkInterfaces";
 const SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets";
 const ZONE: &str = "Microsoft.Network/privateDnsZones";
+
+/// A kind of thing that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// The permission that it takes.
+    pub action: &'static str,
+    /// What it tells.
+    pub tells: &'static str,
+    /// What comes of it if Azure doesn't show it.
+    pub withheld: &'static str,
+}
+
+/// All that is ever read, so that whoever grants it can grant that and no more.
+/// <https://learn.microsoft.com/azure/role-based-access-control/permissions/containers>
+/// <https://learn.microsoft.com/azure/role-based-access-control/permissions/networking>
+pub const READS: [Read; 13] = [
+    Read {
+        action: "Microsoft.ContainerRegistry/registries/read",
+        tells: "hosts, switches, connections of private endpoints",
+        withheld: "no list (exit code 2)",
+    },
+    Read {
+        action: "Microsoft.ContainerRegistry/registries/replications/read",
+        tells: "the regions, while data endpoints are off",
+        withheld: "`unreadable`; no list (`replicas-unknown`) where nothing else tells the regions",
+    },
+    Read {
+        action: "Microsoft.ContainerRegistry/registries/listUsages/read",
+        tells: "limits and what is left of them",
+        withheld: "`unreadable`",
+    },
+    Read {
+        action: "Microsoft.ContainerRegistry/registries/connectedRegistries/read",
+        tells: "connected registries",
+        withheld: "`unreadable`",
+    },
+    Read {
+        action: "Microsoft.ContainerRegistry/registries/privateEndpointConnections/read",
+        tells: "connections of private endpoints, in clouds whose registries don't list them",
+        withheld: "`unreadable`",
+    },
+    Read {
+        action: "Microsoft.Network/privateEndpoints/read",
+        tells: "approved private endpoints",
+        withheld: "`unreadable`; addresses from the zones only",
+    },
+    Read {
+        action: "Microsoft.Network/privateEndpoints/privateDnsZoneGroups/read",
+        tells: "in which zones they keep their records",
+        withheld: "`unreadable`; the zones of the registry's subscription instead",
+    },
+    Read {
+        action: "Microsoft.Network/networkInterfaces/read",
+        tells: "private addresses, host by host",
+        withheld: "`unreadable`; addresses from elsewhere only",
+    },
+    Read {
+        action: "Microsoft.Network/virtualNetworks/subnets/read",
+        tells: "how many addresses are left for more regions",
+        withheld: "`unreadable`",
+    },
+    Read {
+        action: "Microsoft.Network/privateDnsZones/read",
+        tells: "the zones",
+        withheld: "`unreadable`; given with `--dns-zone`, no list (exit code 2)",
+    },
+    Read {
+        action: "Microsoft.Network/privateDnsZones/A/read",
+        tells: "what clients resolve",
+        withheld: "like the zones",
+    },
+    Read {
+        action: "Microsoft.Resources/subscriptions/resources/read",
+        tells: "registries by name, for those who may not list registries",
+        withheld: "no list (exit code 2)",
+    },
+    Read {
+        action: "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
+        tells: "the same, with `--resource-group`",
+        withheld: "no list (exit code 2)",
+    },
+];
 
 /// The first has regional endpoints and is what azure-cli 2.91 asks for; clouds behind it have one of the others.
 const REGISTRIES: [&str; 3] = ["2026-09-01-preview", "2025-11-01", "2023-07-01"];

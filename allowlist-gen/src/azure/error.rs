@@ -79,7 +79,9 @@ pub enum Error {
     #[error("`{0}` is redirected to `{1}`, which is not followed: the token stays with Azure")]
     Redirect(ResourcePath, String),
     /// A listing goes on elsewhere.
-    #[error("the listing `{0}` goes on at `{1}`, which is not Azure's resource manager: nothing was sent there")]
+    #[error(
+        "the listing `{0}` goes on at `{1}`, which is not Azure's resource manager: nothing was sent there"
+    )]
     ForeignPage(ResourcePath, String),
     /// A listing goes on for ever.
     #[error("the listing `{0}` doesn't end: {1}")]

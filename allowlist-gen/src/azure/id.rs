@@ -65,7 +65,10 @@ impl FromStr for ResourcePath {
         let is_rooted = segments.next() == Some("");
         let is_path = is_rooted
             && text.len() <= LONGEST
-            && segments.clone().next().is_some_and(|first| first.eq_ignore_ascii_case("subscriptions"))
+            && segments
+                .clone()
+                .next()
+                .is_some_and(|first| first.eq_ignore_ascii_case("subscriptions"))
             && segments.clone().count() >= 2
             && segments.all(is_plain);
         if is_path { Ok(Self::new(text.to_owned())) } else { Err(NotAPath) }

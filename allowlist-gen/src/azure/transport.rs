@@ -1,6 +1,8 @@
 //! The HTTP client for ARM and the authority: TLS by rustls, whom the machine trusts, and no redirects.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
-use super::Error;
+use super::Error as AzureError;
 
 /// Certificates of authorities to trust besides those of the machine: a private cloud's, or a proxy's that looks
 /// inside TLS.
@@ -20,8 +22,8 @@ pub struct Authorities(Vec<CertificateDer<'static>>);
 
 impl Authorities {
     /// Reads a file of certificates; `name` is what messages call it.
-    pub fn read(name: &str, text: &str) -> Result<Self, Error> {
-        let wrong = |why: String| Error::Authorities(name.to_owned(), why);
+    pub fn read(name: &str, text: &str) -> Result<Self, AzureError> {
+        let wrong = |why: String| AzureError::Authorities(name.to_owned(), why);
         let blocks = pem::parse_many(text).map_err(|error| wrong(error.to_string()))?;
         let certificates: Vec<CertificateDer<'static>> = blocks
             .into_iter()
@@ -46,19 +48,19 @@ impl fmt::Debug for Authorities {
 }
 
 /// What speaks to ARM and the authority, through the proxy that `HTTPS_PROXY` and `NO_PROXY` name.
-pub(super) fn client(authorities: &Authorities) -> Result<Client, Error> {
+pub(super) fn client(authorities: &Authorities) -> Result<Client, AzureError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")
         .with_root_certificates(roots(authorities)?)
         .with_no_client_auth();
-    builder().tls_backend_preconfigured(config).https_only(true).build().map_err(Error::Client)
+    builder().tls_backend_preconfigured(config).https_only(true).build().map_err(AzureError::Client)
 }
 
 /// What asks the machine for its managed identity: over HTTP, to an address that no proxy can reach for us.
 /// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>
-pub(super) fn client_of_the_machine() -> Result<Client, Error> {
+pub(super) fn client_of_the_machine() -> Result<Client, AzureError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -66,19 +68,25 @@ pub(super) fn client_of_the_machine() -> Result<Client, Error> {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     let builder = builder().tls_backend_preconfigured(config).no_proxy();
-    builder.connect_timeout(MACHINE_TIMEOUT).build().map_err(Error::Client)
+    builder.connect_timeout(MACHINE_TIMEOUT).build().map_err(AzureError::Client)
 }
 
-/// [`client`] for azure_identity, which can't read the authority's errors as they come: it wants texts without an
+/// [`client`] for `azure_identity`, which can't read the authority's errors as they come: it wants texts without an
 /// escape, and Microsoft Entra ID ends its lines with `\r\n`. Whoever signs in then sees a mistake of the parser's and not
-/// their own (azure_identity 1.0.0, `EntraIdErrorResponse`).
+/// their own (`azure_identity` 1.0.0, `EntraIdErrorResponse`).
 #[derive(Debug)]
 pub(super) struct ReadableErrors(pub(super) Client);
 
 #[async_trait::async_trait]
 impl HttpClient for ReadableErrors {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let response = self.0.execute_request(request).await?;
+        let response = self.0.execute_request(request).await.map_err(|error| {
+            let host = request.url().host_str().unwrap_or_default();
+            let message = format!("can't reach {host}: {}", causes(&error));
+            // The library tries again what may go better next time.
+            let kind = if is_about_trust(&error) { ErrorKind::Credential } else { ErrorKind::Io };
+            azure_core::Error::with_message(kind, message)
+        })?;
         if response.status().is_success() || request.method() != Method::Post {
             return Ok(response);
         }
@@ -88,7 +96,7 @@ impl HttpClient for ReadableErrors {
     }
 }
 
-/// [`client_of_the_machine`] for azure_identity, which would go on asking for a minute where there is no such service.
+/// [`client_of_the_machine`] for `azure_identity`, which would go on asking for a minute where there is no such service.
 #[derive(Debug)]
 pub(super) struct OfTheMachine(pub(super) Client);
 
@@ -97,7 +105,8 @@ impl HttpClient for OfTheMachine {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         self.0.execute_request(request).await.map_err(|_| {
-            let message = format!("nothing answers at {host}, where a machine of Azure's has its identity");
+            let message =
+                format!("nothing answers at {host}, where a machine of Azure's has its identity");
             azure_core::Error::with_message(ErrorKind::Credential, message)
         })
     }
@@ -111,7 +120,10 @@ fn readable(status: StatusCode, body: &[u8]) -> Vec<u8> {
         None => format!("an answer with {} that is not the authority's", u16::from(status)),
     };
     let codes = error["error_codes"].as_array().cloned().unwrap_or_default();
-    let codes: Vec<Value> = codes.into_iter().filter(|code| code.as_i64().is_some_and(|code| i32::try_from(code).is_ok())).collect();
+    let codes: Vec<Value> = codes
+        .into_iter()
+        .filter(|code| code.as_i64().is_some_and(|code| i32::try_from(code).is_ok()))
+        .collect();
     let description: String = description.chars().map(plain).collect();
     json!({ "error_description": description, "error_codes": codes }).to_string().into_bytes()
 }
@@ -126,6 +138,32 @@ fn plain(c: char) -> char {
     }
 }
 
+/// What lies beneath what the client was doing, from there to the very cause.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut causes: Vec<String> = beneath(error).map(ToString::to_string).collect();
+    if causes.is_empty() {
+        causes.push(error.to_string());
+    }
+    // Each may repeat what it is about.
+    causes.dedup();
+    causes.join(": ")
+}
+
+/// Whom this machine doesn't trust now, it won't trust a moment later.
+pub(super) fn is_about_trust(error: &(dyn Error + 'static)) -> bool {
+    beneath(error).any(|error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        error.is::<rustls::Error>()
+            || wrapped.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+    })
+}
+
+fn beneath<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&error| error.source())
+}
+
 fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("ringfence-allowlist-gen/", env!("CARGO_PKG_VERSION")))
@@ -136,7 +174,7 @@ fn builder() -> ClientBuilder {
 }
 
 /// What the machine trusts, and `authorities`.
-fn roots(authorities: &Authorities) -> Result<RootCertStore, Error> {
+fn roots(authorities: &Authorities) -> Result<RootCertStore, AzureError> {
     let mut store = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     store.add_parsable_certificates(native.certs);
@@ -145,11 +183,11 @@ fn roots(authorities: &Authorities) -> Result<RootCertStore, Error> {
     }
     if store.is_empty() {
         let errors: Vec<String> = native.errors.iter().map(ToString::to_string).collect();
-        return Err(Error::NoRoots(errors.join("; ")));
+        return Err(AzureError::NoRoots(errors.join("; ")));
     }
     Ok(store)
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 const MACHINE_TIMEOUT: Duration = Duration::from_secs(2);

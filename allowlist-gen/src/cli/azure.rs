@@ -47,11 +47,11 @@ pub(super) struct Live {
     #[arg(long, value_name = "KIND")]
     credential: Option<CredentialName>,
 
-    /// The tenant to sign in to [default: AZURE_TENANT_ID, or that of az login]
+    /// The tenant to sign in to [default: `AZURE_TENANT_ID`, or that of az login]
     #[arg(long, value_name = "ID")]
     tenant: Option<String>,
 
-    /// Which application or managed identity to sign in as [default: AZURE_CLIENT_ID]
+    /// Which application or managed identity to sign in as [default: `AZURE_CLIENT_ID`]
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
 
@@ -67,7 +67,7 @@ pub(super) struct Live {
     #[arg(long, value_name = "URL")]
     arm_audience: Option<String>,
 
-    /// Who issues tokens [default: AZURE_AUTHORITY_HOST, or the cloud's]
+    /// Who issues tokens [default: `AZURE_AUTHORITY_HOST`, or the cloud's]
     #[arg(long, value_name = "URL", value_parser = parse_authority)]
     authority: Option<Url>,
 
@@ -121,7 +121,9 @@ impl From<CredentialName> for Kind {
 
 /// A session that is kept from one reading to the next, so that nobody signs in twice.
 #[derive(Clone, Default)]
-pub(super) struct Session(Arc<Mutex<Option<(Azure, Arc<Progress>)>>>);
+pub(super) struct Session(Arc<Mutex<Option<Known>>>);
+
+type Known = (Azure, Arc<Progress>);
 
 impl Live {
     /// Asks Azure anew.
@@ -147,7 +149,7 @@ impl Live {
         }
     }
 
-    fn sign_in(&self) -> Result<(Azure, Arc<Progress>), Failure> {
+    fn sign_in(&self) -> Result<Known, Failure> {
         let is_id = |wanted: &Wanted| matches!(wanted, Wanted::Id(_));
         if self.subscriptions.is_empty() && !self.registries.iter().any(is_id) {
             return Err(Failure::Azure(Error::NoSubscription));
@@ -213,7 +215,9 @@ fn parse_registry(text: &str) -> Result<Wanted, String> {
         return if path.is_a(kind) {
             Ok(Wanted::Id(path))
         } else {
-            Err(format!("this is not the id of a registry, which ends with `/providers/{kind}/NAME`"))
+            Err(format!(
+                "this is not the id of a registry, which ends with `/providers/{kind}/NAME`"
+            ))
         };
     }
     if text.contains('.') {
@@ -228,7 +232,9 @@ fn parse_zone(text: &str) -> Result<ResourcePath, String> {
     if path.is_a(kind) {
         return Ok(path);
     }
-    Err(format!("this is not the id of a private DNS zone, which ends with `/providers/{kind}/NAME`"))
+    Err(format!(
+        "this is not the id of a private DNS zone, which ends with `/providers/{kind}/NAME`"
+    ))
 }
 
 /// Tells those who wait how far it is: nothing for a moment, then in one line that changes on a terminal, and in a
@@ -256,7 +262,9 @@ impl Progress {
         let is_soon = shown.last.is_some_and(|last| now.duration_since(last) < pause);
         let text = match event {
             Event::Answered { .. } if is_early || is_soon => return,
-            Event::Answered { requests, registries: 0 } => format!("asking Azure: {requests} answers"),
+            Event::Answered { requests, registries: 0 } => {
+                format!("asking Azure: {requests} answers")
+            }
             Event::Answered { requests, registries } => {
                 format!("asking Azure: {requests} answers, registries: {registries}")
             }

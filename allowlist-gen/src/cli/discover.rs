@@ -19,8 +19,9 @@ use super::{Answer, Failure, ListArguments, ListOptions};
 /// are a failure: half a list would be taken for the whole.
 ///
 /// The role Reader is enough, on the registries, the private endpoints and the zones. Requests go through the proxy that
-/// `HTTPS_PROXY` names, unless `NO_PROXY` excepts them. Secrets come from the environment only: AZURE_TENANT_ID,
-/// AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE.
+/// `HTTPS_PROXY` names, unless `NO_PROXY` excepts them. Secrets come from the environment only:
+/// `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, and `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` (PEM) or
+/// `AZURE_FEDERATED_TOKEN_FILE`.
 ///
 /// Exit codes: 0 done; 1 a well-formed no (no exact list exists, `--strict` found something, `--check` found a
 /// difference); 2 it couldn't be done.

@@ -52,6 +52,8 @@ mod tests {
 
     use super::*;
 
+    const ID: &str = "11111111-2222-3333-4444-555555555555";
+
     /// Any command that looks at registries.
     #[derive(Parser)]
     struct Probe {
@@ -65,14 +67,25 @@ mod tests {
     #[test]
     fn metadata_comes_from_files_or_from_azure_and_never_from_both() {
         Probe::command().debug_assert();
-        const ID: &str = "11111111-2222-3333-4444-555555555555";
-        let registry = format!("/subscriptions/{ID}/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r");
+        let registry = format!(
+            "/subscriptions/{ID}/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r"
+        );
         for (arguments, is_whole) in [
             (&["a.json"][..], true),
             (&["a.json", "-", "--other"], true),
             (&["--subscription", ID], true),
             (&["--registry", &registry, "--tenant", "t"], true),
-            (&["--subscription", ID, "--registry", "contoso", "--dns-zone", &registry.replace("ContainerRegistry/registries", "Network/privateDnsZones")], true),
+            (
+                &[
+                    "--subscription",
+                    ID,
+                    "--registry",
+                    "contoso",
+                    "--dns-zone",
+                    &registry.replace("ContainerRegistry/registries", "Network/privateDnsZones"),
+                ],
+                true,
+            ),
             (&[], false),
             (&["--tenant", "t"], false),
             (&["a.json", "--subscription", ID], false),
@@ -87,6 +100,9 @@ mod tests {
         let probe = Probe::try_parse_from(["probe", "no-such-file.json"]).expect("whole");
         assert!(matches!(probe.input.read(), Err(Failure::Read(..))) && !probe.other);
         let probe = Probe::try_parse_from(["probe", "--registry", "contoso"]).expect("whole");
-        assert!(matches!(probe.input.read(), Err(Failure::Azure(allowlist_gen::azure::Error::NoSubscription))));
+        assert!(matches!(
+            probe.input.read(),
+            Err(Failure::Azure(allowlist_gen::azure::Error::NoSubscription))
+        ));
     }
 }

@@ -39,8 +39,14 @@ fn failed(run: Finished, phrase: &str) -> Result<()> {
 fn a_service_principal_signs_in_by_its_secret() -> Result<()> {
     let azure = fabrikam()?;
     let run = succeeded(azure.discover(&ASK[1..]).run()?, &azure)?;
-    assert!(run.stderr.starts_with("credential: client-secret (`--credential` names another)\n"), "{run}");
-    let asked = succeeded(azure.discover(&[&ASK[1..], &["--credential", "client-secret"]].concat()).run()?, &azure)?;
+    assert!(
+        run.stderr.starts_with("credential: client-secret (`--credential` names another)\n"),
+        "{run}"
+    );
+    let asked = succeeded(
+        azure.discover(&[&ASK[1..], &["--credential", "client-secret"]].concat()).run()?,
+        &azure,
+    )?;
     assert!(!asked.stderr.contains("credential:"), "{asked}");
 
     let wrong = json!({
@@ -49,9 +55,15 @@ fn a_service_principal_signs_in_by_its_secret() -> Result<()> {
         "error_codes": [7_000_215],
     });
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::json(&wrong).status(401));
-    failed(azure.discover(&ASK[1..]).run()?, "client-secret: AADSTS7000215: Invalid client secret provided. Trace ID: 0\n")?;
+    failed(
+        azure.discover(&ASK[1..]).run()?,
+        "client-secret: AADSTS7000215: Invalid client secret provided. Trace ID: 0\n",
+    )?;
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::text("<html>").status(403));
-    failed(azure.discover(&ASK[1..]).run()?, "client-secret: an answer with 403 that is not the authority's\n")?;
+    failed(
+        azure.discover(&ASK[1..]).run()?,
+        "client-secret: an answer with 403 that is not the authority's\n",
+    )?;
     // Every character that JSON escapes, and one that moves a terminal's cursor.
     let hostile = json!({ "error_description": "\"quoted\" \\ \u{1b}[2J ünï" });
     azure.on(&format!("/{TENANT}/oauth2/v2.0/token"), Reply::json(&hostile).status(400));
@@ -65,18 +77,34 @@ fn what_a_credential_needs_and_lacks_is_said() -> Result<()> {
     for (credential, variables, phrase) in [
         ("client-secret", &[][..], "client-secret needs `AZURE_TENANT_ID` in the environment"),
         ("client-secret", &[("AZURE_TENANT_ID", TENANT)], "needs `AZURE_CLIENT_ID`"),
-        ("client-secret", &[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT)], "needs `AZURE_CLIENT_SECRET`"),
+        (
+            "client-secret",
+            &[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT)],
+            "needs `AZURE_CLIENT_SECRET`",
+        ),
         (
             "client-certificate",
-            &[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere.pem")],
+            &[
+                ("AZURE_TENANT_ID", TENANT),
+                ("AZURE_CLIENT_ID", CLIENT),
+                ("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere.pem"),
+            ],
             "can't read /nowhere.pem",
         ),
         (
             "workload-identity",
-            &[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_FEDERATED_TOKEN_FILE", "/nowhere")],
+            &[
+                ("AZURE_TENANT_ID", TENANT),
+                ("AZURE_CLIENT_ID", CLIENT),
+                ("AZURE_FEDERATED_TOKEN_FILE", "/nowhere"),
+            ],
             "failed to read federated token from file /nowhere",
         ),
-        ("cli", &[("PATH", "/nowhere")], "can't sign in with the credential cli: az not found on PATH"),
+        (
+            "cli",
+            &[("PATH", "/nowhere")],
+            "can't sign in with the credential cli: az not found on PATH",
+        ),
     ] {
         let mut program = azure.program(&[&ASK[..], &["--credential", credential]].concat());
         for (name, value) in variables {
@@ -104,8 +132,16 @@ fn a_token_is_kept_while_it_is_good_and_replaced_when_it_is_not() -> Result<()> 
     let azure = fabrikam()?;
     azure.token_uses(4);
     succeeded(azure.discover(&ASK[1..]).run()?, &azure)?;
-    let tokens: Vec<String> = azure.arm_requests().iter().map(|request| request.headers["authorization"].clone()).collect();
-    assert!(tokens.contains(&"Bearer token-1".to_owned()) && tokens.contains(&"Bearer token-3".to_owned()), "{tokens:?}");
+    let tokens: Vec<String> = azure
+        .arm_requests()
+        .iter()
+        .map(|request| request.headers["authorization"].clone())
+        .collect();
+    assert!(
+        tokens.contains(&"Bearer token-1".to_owned())
+            && tokens.contains(&"Bearer token-3".to_owned()),
+        "{tokens:?}"
+    );
 
     // One that is never good is tried twice, and no more.
     let azure = fabrikam()?;
@@ -136,7 +172,10 @@ fn a_service_principal_signs_in_by_its_certificate() -> Result<()> {
     assert!(signed_in.stderr.starts_with("credential: client-certificate "), "{signed_in}");
 
     let request = &azure.token_requests()[0];
-    assert_eq!(request.field("client_assertion_type").as_deref(), Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+    assert_eq!(
+        request.field("client_assertion_type").as_deref(),
+        Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+    );
     let assertion = request.field("client_assertion").context("an assertion")?;
     let (message, signature) = assertion.rsplit_once('.').context("a signature")?;
     let parts: Vec<Value> = message
@@ -153,8 +192,12 @@ fn a_service_principal_signs_in_by_its_certificate() -> Result<()> {
     let (verdict, fingerprint) = verified.stdout.split_once('\n').context("two lines")?;
     assert_eq!(verdict, "Verified OK");
     let hex: String = fingerprint.rsplit('=').next().unwrap_or_default().trim().replace(':', "");
-    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16)).collect::<Result<_, _>>()?;
-    let expected = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(bytes) });
+    let bytes: Vec<u8> = (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
+        .collect::<Result<_, _>>()?;
+    let expected =
+        json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(bytes) });
     assert_eq!(*header, expected);
     let number = |key: &str| claims[key].as_u64().expect("a number");
     assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some(CLIENT), Some(CLIENT)));
@@ -176,15 +219,26 @@ fn a_service_principal_signs_in_by_its_certificate() -> Result<()> {
         (certificate_only.clone().into_bytes(), "it needs a certificate and its private key"),
         (key.clone().into_bytes(), "it needs a certificate and its private key"),
         ([certificate_only.as_bytes(), &read("locked")?].concat(), "its key is encrypted"),
-        ([certificate_only.as_bytes(), key.as_bytes()].concat(), "its key is not that of its first certificate"),
+        (
+            [certificate_only.as_bytes(), key.as_bytes()].concat(),
+            "its key is not that of its first certificate",
+        ),
         ([read("eccert")?, read("ec")?].concat(), "needs a certificate and its private key"),
-        ([certificate_only.as_bytes(), b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"].concat(), "is no certificate to sign in with"),
+        (
+            [
+                certificate_only.as_bytes(),
+                b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            ]
+            .concat(),
+            "is no certificate to sign in with",
+        ),
     ] {
         let file = folder.join("wrong");
         fs::write(&file, bytes)?;
         failed(run(&file)?, phrase)?;
     }
-    shell(folder, "openssl pkcs8 -topk8 -nocrypt -in ec -out ec8 && cat eccert ec8 > wrong")?.succeeded()?;
+    shell(folder, "openssl pkcs8 -topk8 -nocrypt -in ec -out ec8 && cat eccert ec8 > wrong")?
+        .succeeded()?;
     failed(run(&folder.join("wrong"))?, "its key is not RSA")?;
     // The older form of keys will do.
     shell(folder, "openssl rsa -traditional -in key -out rsa && openssl x509 -in pem > both && cat rsa >> both")?
@@ -251,12 +305,17 @@ fn a_machine_signs_in_by_its_managed_identity() -> Result<()> {
     let run = succeeded(run, &azure)?;
     assert!(run.stderr.starts_with("credential: managed-identity "), "{run}");
     let request = &azure.token_requests()[0];
-    assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/metadata/identity/oauth2/token"));
+    assert_eq!(
+        (request.method.as_str(), request.path.as_str()),
+        ("GET", "/metadata/identity/oauth2/token")
+    );
     assert_eq!(request.headers["metadata"], "true");
     assert_eq!(request.field("resource"), Some(azure.url()));
     assert_eq!(request.field("client_id"), None);
 
-    let user_assigned = azure.program(&[&ASK[..], &["--credential", "managed-identity", "--client-id", CLIENT]].concat());
+    let user_assigned = azure.program(
+        &[&ASK[..], &["--credential", "managed-identity", "--client-id", CLIENT]].concat(),
+    );
     succeeded(user_assigned.inside(&machine).run()?, &azure)?;
     let request = azure.token_requests().pop().context("a request")?;
     assert_eq!(request.field("client_id").as_deref(), Some(CLIENT));
@@ -278,7 +337,10 @@ fn no_machine_is_asked_for_long() -> Result<()> {
     let azure = Azure::start_inside(&laptop)?;
     let started = Instant::now();
     let run = azure.program(&ASK).inside(&laptop).run()?;
-    failed(run, "nothing answers at 169.254.169.254, where a machine of Azure's has its identity\n  help: this needs")?;
+    failed(
+        run,
+        "nothing answers at 169.254.169.254, where a machine of Azure's has its identity\n  help: this needs",
+    )?;
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     Ok(())
 }
@@ -339,14 +401,37 @@ fn whoever_az_has_signed_in_is_asked_as() -> Result<()> {
     let program = || az(azure.program(&ASK));
     failed(program().run()?, "az login")?;
     command(&[
-        "cloud", "register", "--name", "fake", "--skip-endpoint-discovery", "--endpoint-resource-manager", &url, "--endpoint-active-directory", &url,
-        "--endpoint-active-directory-resource-id", &url, "--endpoint-management", &url, "--endpoint-gallery", &url,
-        "--endpoint-active-directory-graph-resource-id", &url,
+        "cloud",
+        "register",
+        "--name",
+        "fake",
+        "--skip-endpoint-discovery",
+        "--endpoint-resource-manager",
+        &url,
+        "--endpoint-active-directory",
+        &url,
+        "--endpoint-active-directory-resource-id",
+        &url,
+        "--endpoint-management",
+        &url,
+        "--endpoint-gallery",
+        &url,
+        "--endpoint-active-directory-graph-resource-id",
+        &url,
     ])?
     .succeeded()?;
     command(&["cloud", "set", "--name", "fake"])?.succeeded()?;
-    command(&["login", "--service-principal", "--username", CLIENT, "--password", SECRET, "--tenant", TENANT])?
-        .succeeded()?;
+    command(&[
+        "login",
+        "--service-principal",
+        "--username",
+        CLIENT,
+        "--password",
+        SECRET,
+        "--tenant",
+        TENANT,
+    ])?
+    .succeeded()?;
     let before = azure.token_requests().len();
     let run = succeeded(program().run()?, &azure);
     let run = run?;
@@ -368,10 +453,18 @@ fn a_proxy_in_the_environment_is_used() -> Result<()> {
     show_fabrikam(&azure);
     let config = azure.folder().join("tinyproxy.conf");
     fs::write(&config, "Port 8888\nListen 127.0.0.1\nTimeout 60\nLogLevel Info\nMaxClients 100\n")?;
-    let proxy = Program::new("tinyproxy").args(["-d", "-c"]).arg(&config).inside(&office).start()?;
-    proxy.stdout.wait_for_line(|line| line.contains("Accepting connections") || line.contains("Starting main loop"))?;
+    let proxy =
+        Program::new("tinyproxy").args(["-d", "-c"]).arg(&config).inside(&office).start()?;
+    proxy.stdout.wait_for_line(|line| {
+        line.contains("Accepting connections") || line.contains("Starting main loop")
+    })?;
     let ask = |no_proxy: &str| {
-        azure.discover(&ASK[1..]).env("HTTPS_PROXY", "http://127.0.0.1:8888").env("NO_PROXY", no_proxy).inside(&office).run()
+        azure
+            .discover(&ASK[1..])
+            .env("HTTPS_PROXY", "http://127.0.0.1:8888")
+            .env("NO_PROXY", no_proxy)
+            .inside(&office)
+            .run()
     };
     succeeded(ask("")?, &azure)?;
     proxy.stdout.wait_for_line(|line| line.contains("CONNECT 127.0.0.1:"))?;

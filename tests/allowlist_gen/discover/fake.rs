@@ -169,7 +169,11 @@ impl Azure {
     }
 
     /// Listens without TLS, too, as the services of a machine do that know its identity.
-    pub(crate) fn listen_plainly(&self, namespace: &Namespace, address: &str) -> Result<SocketAddr> {
+    pub(crate) fn listen_plainly(
+        &self,
+        namespace: &Namespace,
+        address: &str,
+    ) -> Result<SocketAddr> {
         let listener = namespace.enter(|| TcpListener::bind(address))?.context("bind")?;
         let address = listener.local_addr()?;
         accept(listener, self.state.clone(), Some);
@@ -200,28 +204,31 @@ impl Azure {
     }
 
     fn script(&self, path: &str, change: impl FnOnce(&mut Script)) {
-        let mut replies = self.state.replies.lock().unwrap();
+        let mut replies = self.state.replies.lock().expect(UNBROKEN);
         change(replies.entry(path.to_ascii_lowercase()).or_default());
     }
 
     /// From now on tokens say that they are good for so many seconds.
     pub(crate) fn token_lifetime(&self, seconds: u64) {
-        self.state.tokens.lock().unwrap().lifetime = seconds;
+        self.state.tokens.lock().expect(UNBROKEN).lifetime = seconds;
     }
 
     /// From now on a token is good for so many requests, whatever it says.
     pub(crate) fn token_uses(&self, uses: usize) {
-        self.state.tokens.lock().unwrap().uses = uses;
+        self.state.tokens.lock().expect(UNBROKEN).uses = uses;
     }
 
     /// All that arrived.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.state.requests.lock().unwrap().clone()
+        self.state.requests.lock().expect(UNBROKEN).clone()
     }
 
     /// What arrived at the resource manager.
     pub(crate) fn arm_requests(&self) -> Vec<Request> {
-        self.requests().into_iter().filter(|request| request.path.starts_with("/subscriptions")).collect()
+        self.requests()
+            .into_iter()
+            .filter(|request| request.path.starts_with("/subscriptions"))
+            .collect()
     }
 
     /// What asked for a token.
@@ -269,7 +276,7 @@ fn accept<S: Read + Write>(
             let (state, wrap) = (state.clone(), wrap.clone());
             let Ok(stream) = stream else { return };
             thread::spawn(move || {
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+                let _ = stream.set_read_timeout(Some(Duration::from_mins(1)));
                 if let Some(stream) = wrap(stream) {
                     serve(&state, stream);
                 }
@@ -286,12 +293,14 @@ fn serve<S: Read + Write>(state: &State, stream: S) {
         let length = reply.length.unwrap_or(reply.body.len());
         let mut text = format!("HTTP/1.1 {} Fake\r\nContent-Length: {length}\r\n", reply.status);
         for (name, value) in &reply.headers {
-            text += &format!("{name}: {value}\r\n");
+            text.extend([name, ": ", value, "\r\n"]);
         }
         text += "\r\n";
         text += &reply.body;
         let stream = reader.get_mut();
-        if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() || reply.length.is_some() {
+        if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err()
+            || reply.length.is_some()
+        {
             return;
         }
     }
@@ -319,7 +328,7 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
 
 impl State {
     fn answer(&self, request: &Request) -> Reply {
-        self.requests.lock().unwrap().push(request.clone());
+        self.requests.lock().expect(UNBROKEN).push(request.clone());
         let scripted = self.scripted(&request.path);
         if request.is_for_token() {
             return scripted.unwrap_or_else(|| self.issue(request));
@@ -333,20 +342,24 @@ impl State {
                 return Reply::error(401, "ExpiredAuthenticationToken", message);
             }
             if request.field("api-version").is_none() {
-                return Reply::error(400, "MissingApiVersionParameter", "The api-version is missing.");
+                return Reply::error(
+                    400,
+                    "MissingApiVersionParameter",
+                    "The api-version is missing.",
+                );
             }
         }
         scripted.unwrap_or_else(|| Reply::error(404, "ResourceNotFound", "It was not found."))
     }
 
     fn scripted(&self, path: &str) -> Option<Reply> {
-        let mut replies = self.replies.lock().unwrap();
+        let mut replies = self.replies.lock().expect(UNBROKEN);
         let script = replies.get_mut(&path.to_ascii_lowercase())?;
         script.first.pop_front().or_else(|| script.then.clone())
     }
 
     fn issue(&self, request: &Request) -> Reply {
-        let mut tokens = self.tokens.lock().unwrap();
+        let mut tokens = self.tokens.lock().expect(UNBROKEN);
         tokens.issued += 1;
         let token = format!("token-{}", tokens.issued);
         let uses = tokens.uses;
@@ -365,7 +378,7 @@ impl State {
     }
 
     fn take(&self, request: &Request) -> bool {
-        let mut tokens = self.tokens.lock().unwrap();
+        let mut tokens = self.tokens.lock().expect(UNBROKEN);
         let header = request.headers.get("authorization");
         let token = header.and_then(|header| header.strip_prefix("Bearer "));
         let Some(left) = token.and_then(|token| tokens.left.get_mut(token)) else { return false };
@@ -394,7 +407,8 @@ fn decode(text: &str) -> String {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let digits = [rest.next(), rest.next()].map(|digit| char::from(digit.unwrap_or(b'0')));
+                let digits =
+                    [rest.next(), rest.next()].map(|digit| char::from(digit.unwrap_or(b'0')));
                 u8::from_str_radix(&digits.iter().collect::<String>(), 16).unwrap_or(b'?')
             }
             byte => byte,
@@ -406,3 +420,5 @@ fn decode(text: &str) -> String {
 pub(crate) const TENANT: &str = "99999999-8888-7777-6666-555555555555";
 pub(crate) const CLIENT: &str = "77777777-0000-0000-0000-000000000001";
 pub(crate) const SECRET: &str = "hunter2-is-the-secret";
+
+const UNBROKEN: &str = "nothing panics while it holds this";

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::fake::Reply;
 use super::{
-    FABRIKAM, OTHER_SUBSCRIPTION, SUBSCRIPTION, endpoint, fabrikam, interface, listing,
-    recorded, registries, subnet, value, zone,
+    FABRIKAM, OTHER_SUBSCRIPTION, SUBSCRIPTION, endpoint, fabrikam, interface, listing, recorded,
+    registries, subnet, value, zone,
 };
 use crate::program::generate;
 
@@ -29,7 +29,11 @@ fn each_part_that_is_withheld_is_a_finding() -> Result<()> {
             (Reply::error(404, "ResourceNotFound", "It was not found."), "ResourceNotFound"),
             // Another tenant's, typical for private endpoints.
             (
-                Reply::error(401, "InvalidAuthenticationTokenTenant", "The access token is from the wrong issuer."),
+                Reply::error(
+                    401,
+                    "InvalidAuthenticationTokenTenant",
+                    "The access token is from the wrong issuer.",
+                ),
                 "InvalidAuthenticationTokenTenant",
             ),
             (Reply::text("<h1>no</h1>").status(403), "Forbidden"),
@@ -38,8 +42,12 @@ fn each_part_that_is_withheld_is_a_finding() -> Result<()> {
             azure.on(&withheld, reply);
             let file = azure.folder().join("azure.json");
             let path = file.to_str().expect("UTF-8");
-            let run = azure.discover(&["--subscription", SUBSCRIPTION, "--metadata", path]).run()?.succeeded()?;
-            let said = format!("finding (unreadable): `fabrikam`: `{withheld}` can't be read ({code})");
+            let run = azure
+                .discover(&["--subscription", SUBSCRIPTION, "--metadata", path])
+                .run()?
+                .succeeded()?;
+            let said =
+                format!("finding (unreadable): `fabrikam`: `{withheld}` can't be read ({code})");
             assert!(run.stderr.contains(&said), "{said}: {run}");
             // All hosts are known from elsewhere; addresses are what can be read, and no others.
             assert_eq!(run.stdout.matches("[[entry]]").count(), 7, "{run}");
@@ -61,14 +69,24 @@ fn replications_that_are_withheld_are_not_one_region() -> Result<()> {
     let registry = value("arm-recorded/registry.data-endpoints-disabled.two-regions.json");
     let id = registry["id"].as_str().expect("an id");
     azure.on(&format!("{id}/replications"), Reply::forbidden());
-    let run = azure.discover(&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"]).run()?;
+    let run =
+        azure.discover(&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"]).run()?;
     assert_eq!((run.status.code(), run.stdout.as_str()), (Some(1), ""), "{run}");
     assert!(run.stderr.contains("refused (replicas-unknown)"), "{run}");
-    assert!(run.stderr.contains("replications, which were withheld (AuthorizationFailed)"), "{run}");
+    assert!(
+        run.stderr.contains("replications, which were withheld (AuthorizationFailed)"),
+        "{run}"
+    );
     assert!(run.stderr.contains(&format!("--scope {id}\n")), "{run}");
     // Shown and empty, they are an answer.
-    azure.on(&format!("{id}/replications"), Reply::json(&value("arm-recorded/replications.empty.json")));
-    let run = azure.discover(&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"]).run()?.succeeded()?;
+    azure.on(
+        &format!("{id}/replications"),
+        Reply::json(&value("arm-recorded/replications.empty.json")),
+    );
+    let run = azure
+        .discover(&["--subscription", OTHER_SUBSCRIPTION, "--assume-data-endpoints"])
+        .run()?
+        .succeeded()?;
     assert_eq!(run.stdout.matches("[[entry]]").count(), 2, "{run}");
     Ok(())
 }
@@ -101,9 +119,15 @@ fn a_name_is_found_by_those_who_may_read_nothing_else() -> Result<()> {
     azure.on(&registries(SUBSCRIPTION), Reply::forbidden());
     let seen = json!({ "id": FABRIKAM, "name": "fabrikam", "type": "Microsoft.ContainerRegistry/registries" });
     azure.on(&format!("/subscriptions/{SUBSCRIPTION}/resources"), listing(&[seen]));
-    let run = azure.discover(&["--subscription", SUBSCRIPTION, "--registry", "fabrikam"]).run()?.succeeded()?;
+    let run = azure
+        .discover(&["--subscription", SUBSCRIPTION, "--registry", "fabrikam"])
+        .run()?
+        .succeeded()?;
     assert_eq!(run.stdout.matches("[[entry]]").count(), 7, "{run}");
-    let filter = azure.arm_requests().iter().find_map(|request| request.field("$filter").or(request.field("%24filter")));
+    let filter = azure
+        .arm_requests()
+        .iter()
+        .find_map(|request| request.field("$filter").or(request.field("%24filter")));
     assert_eq!(filter.as_deref(), Some("resourceType eq 'Microsoft.ContainerRegistry/registries'"));
     let other = azure.discover(&["--subscription", SUBSCRIPTION, "--registry", "contoso"]).run()?;
     assert_eq!(other.status.code(), Some(2), "{other}");
@@ -143,12 +167,15 @@ fn what_registries_share_is_asked_for_once() -> Result<()> {
     for name in ["registry", "replications", "private-endpoint", "network-interface"] {
         let text = twin(&value(&format!("constructed/private-geo/{name}.arm.json")).to_string());
         let body: Value = serde_json::from_str(&text)?;
-        let id = twin(match name {
-            "registry" => FABRIKAM.to_owned(),
-            "replications" => format!("{FABRIKAM}/replications"),
-            "private-endpoint" => endpoint(),
-            _ => interface(),
-        }.as_str());
+        let id = twin(
+            match name {
+                "registry" => FABRIKAM.to_owned(),
+                "replications" => format!("{FABRIKAM}/replications"),
+                "private-endpoint" => endpoint(),
+                _ => interface(),
+            }
+            .as_str(),
+        );
         if name == "registry" {
             all.push(body.clone());
         }
@@ -165,7 +192,11 @@ fn what_registries_share_is_asked_for_once() -> Result<()> {
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
     assert_eq!(run.stdout.matches("[[entry]]").count(), 14, "{run}");
     let count = |path: &str| {
-        azure.arm_requests().iter().filter(|request| request.path.eq_ignore_ascii_case(path)).count()
+        azure
+            .arm_requests()
+            .iter()
+            .filter(|request| request.path.eq_ignore_ascii_case(path))
+            .count()
     };
     assert_eq!((count(&subnet()), count(&zone()), count(&format!("{}/A", zone()))), (1, 1, 1));
 
@@ -182,10 +213,16 @@ fn what_registries_share_is_asked_for_once() -> Result<()> {
 #[test]
 fn azures_words_cannot_move_the_cursor() -> Result<()> {
     let azure = fabrikam()?;
-    azure.on(&registries(SUBSCRIPTION), Reply::error(403, "Auth\u{1b}[2J", "no\u{1b}[2J\r\nringfence: all is well"));
+    azure.on(
+        &registries(SUBSCRIPTION),
+        Reply::error(403, "Auth\u{1b}[2J", "no\u{1b}[2J\r\nringfence: all is well"),
+    );
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?;
     assert_eq!(run.status.code(), Some(2), "{run}");
-    assert!(!run.stderr.contains('\u{1b}') && run.stderr.contains("\\u{1b}[2J\\r\\nringfence"), "{run}");
+    assert!(
+        !run.stderr.contains('\u{1b}') && run.stderr.contains("\\u{1b}[2J\\r\\nringfence"),
+        "{run}"
+    );
     let file = azure.folder().join("azure.json");
     assert!(!fs::exists(file)?);
     Ok(())

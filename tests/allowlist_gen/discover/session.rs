@@ -14,7 +14,8 @@ use super::{FABRIKAM, SUBSCRIPTION, fabrikam};
 
 fn session(azure: &Azure, tell: impl Fn(Event) + Send + Sync + 'static) -> Result<Session> {
     let url = || parse_url(&azure.url()).map_err(anyhow::Error::msg);
-    let variables = [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", SECRET)];
+    let variables =
+        [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT), ("AZURE_CLIENT_SECRET", SECRET)];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = Settings {
         service: Service::new(Cloud::Public, Some(url()?), Some(url()?), None)?,
@@ -34,7 +35,9 @@ fn whoever_asks_again_has_signed_in_already() -> Result<()> {
     let azure = fabrikam()?;
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = events.clone();
-    let session = session(&azure, move |event| heard.lock().unwrap().push(event))?;
+    let session = session(&azure, move |event| {
+        heard.lock().expect("nothing panics while it holds this").push(event);
+    })?;
     let first = snapshot(&session.discover(&query())?);
     // What has changed is seen, what has failed is no end, and nobody signs in for it.
     azure.on(&format!("{FABRIKAM}/replications"), Reply::error(400, "BadRequest", "Not now."));
@@ -42,7 +45,7 @@ fn whoever_asks_again_has_signed_in_already() -> Result<()> {
     azure.on(&format!("{FABRIKAM}/replications"), Reply::forbidden());
     assert_ne!(snapshot(&session.discover(&query())?), first);
     assert_eq!(azure.token_requests().len(), 1);
-    let last = events.lock().unwrap().pop();
+    let last = events.lock().expect("nothing panics while it holds this").pop();
     assert!(matches!(last, Some(Event::Answered { registries: 1, .. })), "{last:?}");
     Ok(())
 }

@@ -21,7 +21,8 @@ fn pages_are_followed_to_the_last() -> Result<()> {
     let items = replications["value"].as_array().expect("a list");
     let path = format!("{FABRIKAM}/replications");
     for (index, item) in items.iter().enumerate() {
-        let next = format!("{}{path}?api-version=2026-09-01-preview&$skiptoken={index}", azure.url());
+        let next =
+            format!("{}{path}?api-version=2026-09-01-preview&$skiptoken={index}", azure.url());
         // The last page ends in the ways that Azure ends one.
         let next = if index + 1 < items.len() { json!(next) } else { json!("") };
         azure.once(&path, Reply::json(&json!({ "value": [item], "nextLink": next })));
@@ -45,7 +46,8 @@ fn pages_without_end_are_refused() -> Result<()> {
 
     let azure = fabrikam()?;
     for page in 0..1001 {
-        let next = format!("{}{path}?api-version=2026-09-01-preview&$skiptoken={page}", azure.url());
+        let next =
+            format!("{}{path}?api-version=2026-09-01-preview&$skiptoken={page}", azure.url());
         azure.once(&path, Reply::json(&json!({ "value": [], "nextLink": next })));
     }
     fails(&azure, "doesn't end: it has more than 1000 pages")?;
@@ -78,7 +80,12 @@ fn the_token_goes_nowhere_else() -> Result<()> {
     }
     // Nor does an id become a host.
     let mut registry = value("constructed/private-geo/registry.arm.json");
-    for id in ["https://elsewhere.example/x", "//elsewhere.example/x", "/subscriptions/a/../../b", "/subscriptions/a?b=/c"] {
+    for id in [
+        "https://elsewhere.example/x",
+        "//elsewhere.example/x",
+        "/subscriptions/a/../../b",
+        "/subscriptions/a?b=/c",
+    ] {
         registry["id"] = json!(id);
         azure.on(&path, Reply::json(&json!({ "value": [registry] })));
         fails(&azure, "which is not a resource id")?;
@@ -95,9 +102,15 @@ fn azures_wish_for_fewer_requests_is_granted() -> Result<()> {
     azure.once(&format!("{FABRIKAM}/replications"), slower);
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
     assert_eq!(run.stdout, from_files(&[]).stdout);
-    assert!(run.stderr.contains("asking Azure: it wants fewer requests, going on in 1 s\n"), "{run}");
+    assert!(
+        run.stderr.contains("asking Azure: it wants fewer requests, going on in 1 s\n"),
+        "{run}"
+    );
     // More patience than anyone has is a failure at once, not an hour later.
-    azure.on(&registries(SUBSCRIPTION), Reply::error(429, "TooManyRequests", "").with("Retry-After", "3600"));
+    azure.on(
+        &registries(SUBSCRIPTION),
+        Reply::error(429, "TooManyRequests", "").with("Retry-After", "3600"),
+    );
     fails(&azure, "Azure wants fewer requests, and has put off")?;
     Ok(())
 }
@@ -127,7 +140,10 @@ fn answers_that_are_none_are_refused() -> Result<()> {
     let html = Reply::text("<html>Sign in to the guest network").with("Content-Type", "text/html");
     for (reply, phrase) in [
         (html, "is not JSON (text/html): expected value at line 1 column 1"),
-        (Reply::text("{\"value\": ["), "is not JSON (application/json; charset=utf-8): EOF while parsing"),
+        (
+            Reply::text("{\"value\": ["),
+            "is not JSON (application/json; charset=utf-8): EOF while parsing",
+        ),
         (Reply::text(""), "is not JSON (application/json; charset=utf-8): EOF while parsing"),
         (Reply::text("[]"), "not what it should be: an object was expected"),
         (Reply::text("{}"), "not what it should be: a listing has `value`, and this has none"),
@@ -153,19 +169,31 @@ fn answers_that_are_none_are_refused() -> Result<()> {
 #[test]
 fn an_older_cloud_is_asked_in_its_own_version() -> Result<()> {
     let azure = fabrikam()?;
-    let unknown = Reply::error(400, "NoRegisteredProviderFound", "The supported api-versions are '2023-07-01'.");
+    let unknown = Reply::error(
+        400,
+        "NoRegisteredProviderFound",
+        "The supported api-versions are '2023-07-01'.",
+    );
     let path = registries(SUBSCRIPTION);
     azure.once(&path, unknown.clone());
     azure.once(&path, unknown.clone());
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
     assert_eq!(run.stdout, from_files(&[]).stdout);
-    let versions: Vec<_> = azure.arm_requests().into_iter().filter(|request| request.path == path).collect();
-    let versions: Vec<_> = versions.iter().filter_map(|request| request.field("api-version")).collect();
+    let versions: Vec<_> =
+        azure.arm_requests().into_iter().filter(|request| request.path == path).collect();
+    let versions: Vec<_> =
+        versions.iter().filter_map(|request| request.field("api-version")).collect();
     assert_eq!(versions, ["2026-09-01-preview", "2025-11-01", "2023-07-01"]);
     // None of them: a part is unknown.
-    azure.on(&format!("{FABRIKAM}/connectedRegistries"), Reply::error(404, "InvalidResourceType", "No."));
+    azure.on(
+        &format!("{FABRIKAM}/connectedRegistries"),
+        Reply::error(404, "InvalidResourceType", "No."),
+    );
     let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
-    assert!(run.stderr.contains("connectedRegistries` can't be read (InvalidResourceType)"), "{run}");
+    assert!(
+        run.stderr.contains("connectedRegistries` can't be read (InvalidResourceType)"),
+        "{run}"
+    );
     Ok(())
 }
 
@@ -176,7 +204,15 @@ fn nobody_is_trusted_without_a_reason() -> Result<()> {
     let (url, ca) = (azure.url(), stranger.ca());
     let discover = |arm: &str, authority: &str, ca: &std::path::Path| {
         test_support::Program::new(env!("CARGO_BIN_EXE_allowlist-gen"))
-            .args(["discover", "--subscription", SUBSCRIPTION, "--arm-endpoint", arm, "--authority", authority])
+            .args([
+                "discover",
+                "--subscription",
+                SUBSCRIPTION,
+                "--arm-endpoint",
+                arm,
+                "--authority",
+                authority,
+            ])
             .arg("--azure-ca")
             .arg(ca)
             .env("AZURE_TENANT_ID", super::fake::TENANT)
@@ -186,7 +222,10 @@ fn nobody_is_trusted_without_a_reason() -> Result<()> {
     };
     let authority = discover(&url, &url, &ca)?;
     assert_eq!(authority.status.code(), Some(2), "{authority}");
-    assert!(authority.stderr.contains("can't sign in with the credential client-secret"), "{authority}");
+    assert!(
+        authority.stderr.contains("can't sign in with the credential client-secret"),
+        "{authority}"
+    );
     assert!(azure.requests().is_empty(), "the secret isn't sent to whom nobody vouches for");
     let manager = discover(&url, &stranger.url(), &ca)?;
     assert_eq!(manager.status.code(), Some(2), "{manager}");
@@ -194,7 +233,13 @@ fn nobody_is_trusted_without_a_reason() -> Result<()> {
     assert!(manager.stderr.contains("invalid peer certificate"), "{manager}");
     assert!(azure.requests().is_empty(), "nor is the token");
 
-    for (text, phrase) in [("", "it holds no certificate in PEM"), ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is not a file of certificates")] {
+    for (text, phrase) in [
+        ("", "it holds no certificate in PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "is not a file of certificates",
+        ),
+    ] {
         let file = azure.folder().join("wrong.pem");
         std::fs::write(&file, text)?;
         let run = discover(&url, &url, &file)?;
@@ -224,8 +269,10 @@ fn a_thousand_registries_are_fine() -> Result<()> {
     let next = format!("{}{path}?api-version=2026-09-01-preview&$skiptoken=1", azure.url());
     azure.once(&path, Reply::json(&json!({ "value": all[500..], "nextLink": next })));
     azure.once(&path, Reply::json(&json!({ "value": all[..500] })));
-    let run = azure.discover(&["--subscription", SUBSCRIPTION, "--format", "text"]).run()?.succeeded()?;
-    let servers: Vec<&str> = run.stdout.lines().filter(|line| line.matches('.').count() == 2).collect();
+    let run =
+        azure.discover(&["--subscription", SUBSCRIPTION, "--format", "text"]).run()?.succeeded()?;
+    let servers: Vec<&str> =
+        run.stdout.lines().filter(|line| line.matches('.').count() == 2).collect();
     assert_eq!(servers.len(), 1000);
     assert!(servers.is_sorted());
     assert_eq!(azure.arm_requests().len(), 3002);

@@ -1,6 +1,6 @@
 //! A service principal's word for itself: a token that it signs with the key of its certificate.
 //!
-//! azure_identity could do this with OpenSSL, which we don't take.
+//! `azure_identity` could do this with OpenSSL, which we don't take.
 //! <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>
 
 use std::fmt;
@@ -42,7 +42,9 @@ impl Certificate {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let blocks = pem::parse_many(bytes).map_err(|error| error.to_string())?;
         if blocks.is_empty() {
-            return Err("it is not PEM; `openssl pkcs12 -in FILE -nodes` makes PEM of PKCS #12".to_owned());
+            return Err(
+                "it is not PEM; `openssl pkcs12 -in FILE -nodes` makes PEM of PKCS #12".to_owned()
+            );
         }
         let (mut certificates, mut keys) = (Vec::new(), Vec::new());
         for block in blocks {
