@@ -135,6 +135,7 @@ What the files may hold:
   az network private-endpoint show          private addresses
   az network nic show                       private addresses, also with a DNS zone group
   az network private-dns record-set a list  private addresses that clients resolve
+  allowlist-gen discover --metadata FILE    all of these at once, from Azure itself
 
 Examples:
   az acr show-endpoints --name contoso | allowlist-gen generate -

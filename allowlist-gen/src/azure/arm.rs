@@ -99,8 +99,14 @@ impl Arm {
         }
     }
 
-    /// Counts registries, for those who wait.
-    pub(super) fn expect(&self, registries: usize) {
+    /// Begins to count anew, for those who wait.
+    pub(super) fn begin(&self) {
+        self.requests.store(0, Ordering::Relaxed);
+        self.registries.store(0, Ordering::Relaxed);
+    }
+
+    /// So many registries are known by now.
+    pub(super) fn found(&self, registries: usize) {
         self.registries.store(registries, Ordering::Relaxed);
     }
 
@@ -207,7 +213,7 @@ impl Arm {
                 }
                 Outcome::Throttled(after) => {
                     let pause = after.unwrap_or(FIRST_PAUSE * 4).max(FIRST_PAUSE);
-                    waited += pause;
+                    waited = waited.saturating_add(pause);
                     if waited > LONGEST_WAIT {
                         return Err(Error::Throttled(path.clone()));
                     }
@@ -239,8 +245,10 @@ impl Arm {
             Err(error) => return Ok(Outcome::Fault(self.transport(&error))),
         };
         let status = response.status();
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(Outcome::Throttled(retry_after(&response, SystemTime::now())));
+        let after = retry_after(&response, SystemTime::now());
+        let is_busy = status == StatusCode::SERVICE_UNAVAILABLE && after.is_some();
+        if status == StatusCode::TOO_MANY_REQUESTS || is_busy {
+            return Ok(Outcome::Throttled(after));
         }
         if status.is_redirection() {
             let location = response

@@ -46,8 +46,9 @@ pub enum Wanted {
 
 /// The documents about all registries that `query` is about, in an order that doesn't depend on who answers first.
 pub(super) async fn discover(arm: &Arc<Arm>, query: &Query) -> Result<Vec<Source>, Error> {
+    arm.begin();
     let registries = find_registries(arm, query).await?;
-    arm.expect(registries.len());
+    arm.found(registries.len());
     let mut tasks = JoinSet::new();
     for (index, registry) in registries.iter().cloned().enumerate() {
         let arm = arm.clone();

@@ -18,7 +18,7 @@ use super::{Answer, Failure, ListArguments, ListOptions};
 /// A part that may not be read is a finding (`unreadable`), and nothing is assumed of it. Registries that may not be read
 /// are a failure: half a list would be taken for the whole.
 ///
-/// The role Reader is enough, on the registries, the private endpoints and the zones. Requests go through the proxy that
+/// The role Reader is enough, on the registries, the private endpoints with their subnets, and the zones. Requests go through the proxy that
 /// `HTTPS_PROXY` names, unless `NO_PROXY` excepts them. Secrets come from the environment only:
 /// `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, and `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` (PEM) or
 /// `AZURE_FEDERATED_TOKEN_FILE`.

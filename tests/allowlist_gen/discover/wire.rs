@@ -112,6 +112,49 @@ fn azures_wish_for_fewer_requests_is_granted() -> Result<()> {
         Reply::error(429, "TooManyRequests", "").with("Retry-After", "3600"),
     );
     fails(&azure, "Azure wants fewer requests, and has put off")?;
+    // Not even where all pauses together are more than a clock can count.
+    azure.once(&registries(SUBSCRIPTION), Reply::error(503, "Busy", "").with("Retry-After", "1"));
+    let longest = u64::MAX.to_string();
+    let endless = Reply::error(429, "TooManyRequests", "").with("Retry-After", &longest);
+    azure.on(&registries(SUBSCRIPTION), endless);
+    fails(&azure, "Azure wants fewer requests, and has put off")?;
+    Ok(())
+}
+
+/// Those who wait see how far it is; on a terminal in one line, of which nothing stays.
+#[test]
+fn those_who_wait_are_told() -> Result<()> {
+    if !test_support::require_program("script") {
+        return Ok(());
+    }
+    let azure = fabrikam()?;
+    let slower = || Reply::error(429, "TooManyRequests", "").with("Retry-After", "1");
+    azure.once(&format!("{FABRIKAM}/replications"), slower());
+    let run = azure.discover(&["--subscription", SUBSCRIPTION]).run()?.succeeded()?;
+    let lines: Vec<&str> =
+        run.stderr.lines().filter(|line| line.starts_with("asking Azure")).collect();
+    assert_eq!(lines, ["asking Azure: it wants fewer requests, going on in 1 s"]);
+
+    azure.once(&format!("{FABRIKAM}/replications"), slower());
+    let (program, url) = (env!("CARGO_BIN_EXE_allowlist-gen"), azure.url());
+    let command = format!(
+        "'{program}' discover --subscription {SUBSCRIPTION} --arm-endpoint {url} --authority {url} --azure-ca '{}'",
+        azure.ca().display()
+    );
+    let run = test_support::Program::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("AZURE_TENANT_ID", super::fake::TENANT)
+        .env("AZURE_CLIENT_ID", super::fake::CLIENT)
+        .env("AZURE_CLIENT_SECRET", super::fake::SECRET)
+        .run()?
+        .succeeded()?;
+    let text = run.stdout;
+    assert!(text.contains("\r\u{1b}[Kasking Azure: it wants fewer requests"), "{text:?}");
+    assert!(text.contains(" answers, registries: 1\r\u{1b}[K"), "{text:?}");
+    let last = text.rfind("asking Azure").expect("said");
+    let after = &text[last..];
+    let cleared = after.find("\r\u{1b}[K").expect("cleared");
+    assert!(after.find("finding (").is_some_and(|finding| cleared < finding), "{text:?}");
     Ok(())
 }
 
