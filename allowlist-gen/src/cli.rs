@@ -42,7 +42,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Discover(Box<discover::DiscoverArguments>),
+    Discover(discover::DiscoverArguments),
     Generate(GenerateArguments),
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
@@ -217,7 +217,7 @@ enum Answer {
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (arguments.command, arguments.generate) {
-        (Some(Command::Discover(raw)), _) => discover::discover(*raw),
+        (Some(Command::Discover(raw)), _) => discover::discover(raw),
         (Some(Command::Generate(raw)), _) => generate(raw),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
@@ -250,6 +250,14 @@ fn generate(raw: GenerateArguments) -> Result<Answer, Failure> {
 impl ListOptions {
     fn data(&self) -> DataEndpoints {
         self.data
+    }
+
+    /// The file that the list goes to or is compared with.
+    fn file(&self) -> Option<&Path> {
+        match &self.action {
+            Action::Write(_, Destination::File(file)) | Action::Check(file) => Some(file),
+            Action::Write(_, Destination::Stdout) => None,
+        }
     }
 
     /// Writes the list or compares with it, and says what someone should look at.
@@ -425,6 +433,8 @@ enum Failure {
     Ca(String, CaError),
     #[error("{}", .0.line())]
     Azure(AzureError),
+    #[error("{0} can't hold both the list and the metadata: `--metadata` takes another file")]
+    SameFile(String),
 }
 
 impl Failure {

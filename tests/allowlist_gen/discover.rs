@@ -236,6 +236,29 @@ fn the_list_goes_where_that_of_generate_goes() -> Result<()> {
     Ok(())
 }
 
+/// Else the list to compare with would be gone before it is read.
+#[test]
+fn one_file_does_not_hold_the_list_and_the_metadata() -> Result<()> {
+    let azure = fabrikam()?;
+    let (list, link) = (azure.folder().join("list.toml"), azure.folder().join("link.toml"));
+    fs::write(&list, "schema = 1\n")?;
+    std::os::unix::fs::symlink(&list, &link)?;
+    let (list_path, link) = (list.to_str().expect("UTF-8"), link.to_str().expect("UTF-8"));
+    for (flag, file, metadata) in [
+        ("--check", list_path, list_path),
+        ("--output", list_path, link),
+        ("--output", "new", "new"),
+    ] {
+        let arguments = ["--subscription", SUBSCRIPTION, flag, file, "--metadata", metadata];
+        let run = azure.discover(&arguments).run()?;
+        assert_eq!(run.status.code(), Some(2), "{run}");
+        assert!(run.stderr.contains("can't hold both the list and the metadata"), "{run}");
+    }
+    assert_eq!(fs::read_to_string(list)?, "schema = 1\n");
+    assert!(azure.requests().is_empty());
+    Ok(())
+}
+
 #[test]
 fn data_endpoints_that_are_off_are_a_no_and_can_be_assumed() -> Result<()> {
     let azure = recorded("registry.data-endpoints-disabled.two-regions")?;

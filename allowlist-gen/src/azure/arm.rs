@@ -245,7 +245,8 @@ impl Arm {
             Err(error) => return Ok(Outcome::Fault(self.transport(&error))),
         };
         let status = response.status();
-        let after = retry_after(&response, SystemTime::now());
+        let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+        let after = after.and_then(|after| retry_after(after.trim(), SystemTime::now()));
         let is_busy = status == StatusCode::SERVICE_UNAVAILABLE && after.is_some();
         if status == StatusCode::TOO_MANY_REQUESTS || is_busy {
             return Ok(Outcome::Throttled(after));
@@ -382,8 +383,7 @@ fn short(text: &str, most: usize) -> String {
 }
 
 /// Seconds, or a date: RFC 9110, section 10.2.3.
-fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds.or_else(|| {
         let date = azure_core::time::parse_rfc7231(text).ok()?;
@@ -404,3 +404,52 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 const LONGEST_BODY: usize = 64 << 20;
 
 const MOST_PAGES: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("17", Some(17)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("Sun, 13 Sep 2020 12:27:10 GMT", Some(30)),
+            ("Sun, 13 Sep 2020 12:26:00 GMT", Some(0)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_a_code_and_a_message_whatever_came() {
+        let long =
+            format!("{{\"error\": {{\"code\": \"{0}\", \"message\": \"{0}\"}}}}", "a".repeat(5000));
+        for (body, code, message) in [
+            (
+                r#"{"error": {"code": "AuthorizationFailed", "message": "No."}}"#,
+                "AuthorizationFailed",
+                "No.",
+            ),
+            (r#"{"code": "AuthorizationFailed", "message": "No."}"#, "AuthorizationFailed", "No."),
+            (r#"{"error": {"code": "a b", "message": ""}}"#, "Forbidden", "it says no more"),
+            (r#"{"error": {"code": "\u001b[2J"}}"#, "Forbidden", "it says no more"),
+            (r#"{"error": "no"}"#, "Forbidden", "it says no more"),
+            (r#"{"error": {"code": 1, "message": 2}}"#, "Forbidden", "it says no more"),
+            ("[]", "Forbidden", "it says no more"),
+            ("<html>", "Forbidden", "it says no more"),
+            ("", "Forbidden", "it says no more"),
+            (&long, &"a".repeat(100), &"a".repeat(1000)),
+        ] {
+            let said = error_of(StatusCode::FORBIDDEN, body.as_bytes());
+            assert_eq!(said, (code.to_owned(), message.to_owned()), "{body}");
+        }
+    }
+}

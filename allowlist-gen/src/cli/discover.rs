@@ -1,6 +1,7 @@
 //! `discover` is `generate` with Azure in the place of files.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use allowlist_gen::azure;
 use clap::Args;
@@ -38,7 +39,7 @@ pub(super) struct DiscoverArguments {
     metadata: Option<PathBuf>,
 
     #[command(flatten)]
-    live: Live,
+    live: Box<Live>,
 }
 
 const AFTER_HELP: &str = "\
@@ -54,9 +55,20 @@ Examples:
 /// Asks Azure, keeps what it said if that is wanted, and goes on like `generate`.
 pub(super) fn discover(raw: DiscoverArguments) -> Result<Answer, Failure> {
     let options = ListOptions::from(raw.list);
+    if let (Some(file), Some(other)) = (raw.metadata.as_deref(), options.file())
+        && is_same(file, other)
+    {
+        return Err(Failure::SameFile(file.display().to_string()));
+    }
     let sources = raw.live.read(&Session::default())?;
     if let Some(file) = raw.metadata {
         Destination::File(file).write(azure::snapshot(&sources).as_bytes())?;
     }
     options.conclude(allowlist_gen::generate(&sources, options.data()))
+}
+
+/// Also by two names; a file that isn't there yet has one.
+fn is_same(file: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    real(file) == real(other)
 }

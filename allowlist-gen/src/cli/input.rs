@@ -22,7 +22,7 @@ pub(super) struct Input {
     files: Vec<PathBuf>,
 
     #[command(flatten)]
-    live: Live,
+    live: Box<Live>,
 
     #[arg(skip)]
     session: Session,
