@@ -20,7 +20,7 @@ use super::cloud::{Service, Url};
 use super::credential::Credential;
 use super::error::{Body, Error};
 use super::id::ResourcePath;
-use super::transport::{causes, is_about_trust};
+use super::transport::{causes, host, is_about_trust};
 
 /// The resource manager, as one credential sees it.
 pub(super) struct Arm {
@@ -291,9 +291,7 @@ impl Arm {
     }
 
     fn transport(&self, error: &reqwest::Error) -> Error {
-        let host = self.endpoint.host_str().unwrap_or_default();
-        let port = self.endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Error::Transport { host: format!("{host}{port}"), why: causes(error) }
+        Error::Transport { host: host(&self.endpoint), why: causes(error) }
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::sync::Mutex;
 
 use self::assertion::Certificate;
 use super::cloud::Service;
-use super::transport::{OfTheMachine, ReadableErrors};
+use super::transport::{OfTheMachine, ReadableErrors, Unreachable};
 use super::{Error, Maker, transport};
 
 /// How to sign in.
@@ -235,7 +235,10 @@ impl Credential {
     }
 
     async fn fetch(&self, state: &mut State) -> Result<AccessToken, Error> {
-        let failed = |error: azure_core::Error| Error::SignIn(self.kind, words(&error));
+        let failed = |error: azure_core::Error| match unreachable(&error) {
+            Some(Unreachable { host, why }) => Error::Transport { host, why },
+            None => Error::SignIn(self.kind, words(&error)),
+        };
         let credential = match &state.credential {
             Some(credential) => credential.clone(),
             None => state.credential.insert((self.make)().map_err(failed)?).clone(),
@@ -257,6 +260,11 @@ impl fmt::Debug for Credential {
 
 fn is_good(token: &AccessToken) -> bool {
     token.expires_on > OffsetDateTime::now_utc() + MARGIN
+}
+
+fn unreachable(error: &azure_core::Error) -> Option<Unreachable> {
+    let mut chain = std::iter::successors(error.source(), |&error| error.source());
+    chain.find_map(|error| error.downcast_ref::<Unreachable>().cloned())
 }
 
 /// What happened, which the library wraps in what it was doing; and what lies beneath that, for the network.

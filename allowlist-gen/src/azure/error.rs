@@ -67,10 +67,10 @@ pub enum Error {
     /// Requests go out again and again, and Azure still wants fewer.
     #[error("Azure wants fewer requests, and has put off `{0}` for too long")]
     Throttled(ResourcePath),
-    /// ARM can't be reached.
+    /// ARM or the authority can't be reached.
     #[error("can't reach {host}: {why}")]
     Transport {
-        /// Where ARM should be.
+        /// Where it should be.
         host: String,
         /// The chain of causes.
         why: String,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode};
-use reqwest::{Client, ClientBuilder, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
@@ -81,11 +81,10 @@ pub(super) struct ReadableErrors(pub(super) Client);
 impl HttpClient for ReadableErrors {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let response = self.0.execute_request(request).await.map_err(|error| {
-            let host = request.url().host_str().unwrap_or_default();
-            let message = format!("can't reach {host}: {}", causes(&error));
             // The library tries again what may go better next time.
             let kind = if is_about_trust(&error) { ErrorKind::Credential } else { ErrorKind::Io };
-            azure_core::Error::with_message(kind, message)
+            let why = causes(&error);
+            azure_core::Error::new(kind, Unreachable { host: host(request.url()), why })
         })?;
         if response.status().is_success() || request.method() != Method::Post {
             return Ok(response);
@@ -94,6 +93,20 @@ impl HttpClient for ReadableErrors {
         let body = body.collect().await?;
         Ok(AsyncRawResponse::from_bytes(status, headers, readable(status, &body)))
     }
+}
+
+/// What the network made of a request.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("can't reach {host}: {why}")]
+pub(super) struct Unreachable {
+    pub(super) host: String,
+    pub(super) why: String,
+}
+
+/// With its port, if that isn't the usual one.
+pub(super) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// [`client_of_the_machine`] for `azure_identity`, which would go on asking for a minute where there is no such service.
@@ -140,7 +153,8 @@ fn plain(c: char) -> char {
 
 /// What lies beneath what the client was doing, from there to the very cause.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut causes: Vec<String> = beneath(error).map(ToString::to_string).collect();
+    let beneath = beneath(error).filter(|cause| !cause.is::<reqwest::Error>());
+    let mut causes: Vec<String> = beneath.map(ToString::to_string).collect();
     if causes.is_empty() {
         causes.push(error.to_string());
     }
@@ -151,11 +165,12 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
 
 /// Whom this machine doesn't trust now, it won't trust a moment later.
 pub(super) fn is_about_trust(error: &(dyn Error + 'static)) -> bool {
-    beneath(error).any(|error| {
+    // Such an error isn't the source of the one that wraps it.
+    fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        error.is::<rustls::Error>()
-            || wrapped.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
-    })
+        error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_of_tls(wrapped))
+    }
+    beneath(error).any(is_of_tls)
 }
 
 fn beneath<'a>(

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -104,6 +104,7 @@ struct State {
     replies: Mutex<HashMap<String, Script>>,
     requests: Mutex<Vec<Request>>,
     tokens: Mutex<Tokens>,
+    connections: AtomicUsize,
     is_over: AtomicBool,
 }
 
@@ -159,6 +160,7 @@ impl Azure {
                 uses: usize::MAX,
                 left: HashMap::new(),
             }),
+            connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
         accept(listener, state.clone(), move |stream| {
@@ -218,6 +220,11 @@ impl Azure {
         self.state.tokens.lock().expect(UNBROKEN).uses = uses;
     }
 
+    /// How often anyone connected, with or without a request.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
+    }
+
     /// All that arrived.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.requests.lock().expect(UNBROKEN).clone()
@@ -273,6 +280,7 @@ fn accept<S: Read + Write>(
             if state.is_over.load(Ordering::SeqCst) {
                 return;
             }
+            state.connections.fetch_add(1, Ordering::SeqCst);
             let (state, wrap) = (state.clone(), wrap.clone());
             let Ok(stream) = stream else { return };
             thread::spawn(move || {
