@@ -2,32 +2,31 @@
 //! writes anything.
 
 mod aks_kit;
+mod azure;
 mod diff;
+mod discover;
 mod export;
 mod extras;
 mod files;
+mod generate;
 mod input;
+mod list;
 mod logs;
 mod watch;
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use allowlist_gen::azure::Error as AzureError;
 use allowlist_gen::endpoint::{self, Cloud, LoginServer};
 use allowlist_gen::export::{CaError, Error as ExportError, Format};
-use allowlist_gen::{DataEndpoints, Error, Generated, presets, report};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use allowlist_gen::{Error, presets, report};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::allowlist::Conflict;
-use ringfence_config::issue::{Moment, Serial};
-use ringfence_config::registry::{Label, Region};
-use ringfence_config::{Allowlist, Document, Issue, document, hostname};
-use similar::TextDiff;
+use ringfence_config::{document, hostname};
 
-use self::extras::{Extended, Extras};
-use self::files::{Destination, print, tell};
+use self::files::{print, tell};
 
 /// Derives the exact hosts that clients of an Azure container registry need, and nothing wider.
 ///
@@ -46,7 +45,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Generate(GenerateArguments),
+    Generate(generate::GenerateArguments),
+    Discover(discover::DiscoverArguments),
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Diff(diff::DiffArguments),
@@ -57,100 +57,6 @@ enum Command {
     Watch(watch::WatchArguments),
 }
 
-/// Write the allowlist of the registries that FILEs describe
-///
-/// FILEs hold JSON as az, ARM or Resource Graph print it. Each is recognised by itself, several
-/// about one registry are joined in any order, and many registries make one list.
-///
-/// Whatever someone should look at (contradictions, gaps, assumptions) goes to standard error, each
-/// with a stable code; the list is complete nevertheless. With `--strict` there is no list then.
-#[derive(Args)]
-#[command(after_long_help = AFTER_HELP)]
-struct GenerateArguments {
-    /// JSON files about registries; `-` is standard input, which may hold several documents
-    #[arg(value_name = "FILE", required_unless_present_any = ["registry", "presets", "extra_hosts"])]
-    files: Vec<PathBuf>,
-
-    /// Without metadata: the registry's login server, or its first label
-    #[arg(long, value_name = "NAME", conflicts_with = "files", requires = "regions")]
-    registry: Option<String>,
-
-    /// Without metadata: the home region, and each replica's
-    #[arg(long = "region", value_name = "REGION", conflicts_with = "files", requires = "registry")]
-    regions: Vec<Region>,
-
-    /// Without metadata: the cloud that the registry lives in, and that presets are for [default: public]
-    #[arg(long, conflicts_with = "files")]
-    cloud: Option<CloudName>,
-
-    /// Write to this file, by rename, instead of standard output
-    #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
-    output: Option<PathBuf>,
-
-    /// How to write the list: one of `allowlist-gen formats` that needs no settings
-    #[arg(long, default_value = "toml", hide_possible_values = true, conflicts_with = "check")]
-    format: Format,
-
-    /// Number this issue of the list; let it grow with each
-    ///
-    /// A proxy refuses an issue with a lower serial than one it has seen.
-    #[arg(long, value_name = "N")]
-    serial: Option<Serial>,
-
-    /// End the list's validity, as in 2026-12-31T00:00:00Z
-    ///
-    /// From then on a proxy refuses everything until it gets a newer list.
-    #[arg(long, value_name = "TIME")]
-    not_after: Option<Moment>,
-
-    /// Write nothing; compare with this list, whatever its order and comments
-    ///
-    /// The list's serial and end are compared if `--serial` and `--not-after` are given; otherwise
-    /// standard error says that they were not.
-    ///
-    /// Exit code 0 means that both say the same, 1 that they differ (standard output has the
-    /// difference), and 2 that they can't be compared, also because no exact list exists now.
-    #[arg(long, value_name = "FILE")]
-    check: Option<PathBuf>,
-
-    /// Write nothing and exit with 1 if there is anything to look at
-    #[arg(long)]
-    strict: bool,
-
-    /// Take dedicated data endpoints to be on where they aren't yet
-    ///
-    /// The hosts of the layers change the moment data endpoints are switched on, so rules for the
-    /// new hosts have to be in place before. The replicas must be known: give `az acr replication
-    /// list`, too.
-    #[arg(long)]
-    assume_data_endpoints: bool,
-
-    #[command(flatten)]
-    extras: Extras,
-}
-
-const AFTER_HELP: &str = "\
-What the files may hold:
-  az acr show-endpoints                     the hosts, if dedicated data endpoints are on
-  az acr show, az acr list                  hosts, switches, private endpoint connections
-  az acr replication list                   the regions, also while data endpoints are off
-  az acr private-endpoint-connection list   which private endpoints are approved
-  az network private-endpoint show          private addresses
-  az network nic show                       private addresses, also with a DNS zone group
-  az network private-dns record-set a list  private addresses that clients resolve
-
-Examples:
-  az acr show-endpoints --name contoso | allowlist-gen generate -
-  allowlist-gen generate contoso.json nic.json --output allowlist.toml
-  allowlist-gen generate contoso.json --serial 8 --not-after 2026-12-31T00:00:00Z
-  allowlist-gen generate contoso.json --check allowlist.toml
-  allowlist-gen generate contoso.json replications.json --assume-data-endpoints
-  allowlist-gen generate --registry contoso --region eastus --region westus
-  allowlist-gen generate contoso.json --preset mcr --preset az-acr-login
-  allowlist-gen generate contoso.json --preset aks/core --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
-  allowlist-gen generate contoso.json --extra-host images.contoso.com --why \"its custom domain\"";
-
-/// A text that describes this program.
 /// [`Cloud`] as the command line spells it.
 #[derive(Clone, Copy, ValueEnum)]
 enum CloudName {
@@ -188,38 +94,6 @@ enum Description {
     Powershell,
 }
 
-/// The arguments, checked.
-struct Options {
-    input: Input,
-    extras: Extras,
-    cloud: Option<Cloud>,
-    issue: Issue,
-    action: Action,
-    findings: Findings,
-}
-
-enum Input {
-    Files(Vec<PathBuf>, DataEndpoints),
-    /// Only what stands beside registries.
-    Nothing,
-    Names {
-        login_server: LoginServer,
-        home: Region,
-        replicas: Vec<Region>,
-    },
-}
-
-enum Action {
-    Write(Format, Destination),
-    Check(PathBuf),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Findings {
-    Tolerated,
-    Fatal,
-}
-
 enum Answer {
     Yes,
     No,
@@ -229,7 +103,8 @@ enum Answer {
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (arguments.command, arguments.generate) {
-        (Some(Command::Generate(raw)), _) => Options::try_from(raw).and_then(generate),
+        (Some(Command::Generate(raw)), _) => generate::generate(raw),
+        (Some(Command::Discover(raw)), _) => discover::discover(raw),
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Diff(raw)), _) => diff::diff(&raw),
@@ -249,82 +124,6 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn generate(options: Options) -> Result<Answer, Failure> {
-    let generated = match (derive(&options.input), &options.action) {
-        (Err(Failure::Generate(error @ Error::Refused(_))), Action::Write(..)) => {
-            tell(&report::Failure(&error));
-            return Ok(Answer::No);
-        }
-        (result, _) => result?,
-    };
-    tell(&report::Findings(&generated.findings));
-    let Extended { allowlist, notes } =
-        options.extras.add_to(generated.allowlist, options.cloud)?;
-    if !generated.findings.is_empty() && notes.iter().next().is_some() {
-        tell(&"\n");
-    }
-    tell(&notes);
-    let is_clean = generated.findings.is_empty() && !notes.have_gaps();
-    let is_fatal = options.findings == Findings::Fatal && !is_clean;
-    match &options.action {
-        Action::Check(file) => {
-            let answer = check(&allowlist, options.issue, file)?;
-            Ok(if is_fatal { Answer::No } else { answer })
-        }
-        // Half a success would be installed, so a strict no leaves no list behind.
-        Action::Write(..) if is_fatal => {
-            let why = if generated.findings.is_empty() {
-                "a preset's host is left out"
-            } else {
-                "there are findings"
-            };
-            tell(&format_args!("\nrefused (strict): {why}, so no list is written\n"));
-            Ok(Answer::No)
-        }
-        Action::Write(format, destination) => {
-            export::write_derived(*format, &allowlist, options.issue, destination)
-        }
-    }
-}
-
-fn derive(input: &Input) -> Result<Generated, Failure> {
-    let generated = match input {
-        Input::Files(files, data) => allowlist_gen::generate(&input::read_files(files)?, *data),
-        Input::Nothing => Ok(Generated::nothing()),
-        Input::Names { login_server, home, replicas } => {
-            allowlist_gen::generate_from_names(login_server.clone(), home.clone(), replicas.clone())
-        }
-    };
-    generated.map_err(Failure::Generate)
-}
-
-/// Compares canonical documents, so that comments and order don't count. Each issue has another serial and
-/// another end, so those count if they are asked for, and it is said if they don't.
-fn check(list: &Allowlist, issue: Issue, file: &Path) -> Result<Answer, Failure> {
-    let name = file.display().to_string();
-    let text = fs::read_to_string(file).map_err(|error| Failure::Read(name.clone(), error))?;
-    let document = Document::parse(&name, &text)?;
-    let (serial, not_after) = (document.serial(), document.not_after());
-    let asked =
-        Issue { serial: issue.serial.and(serial), not_after: issue.not_after.and(not_after) };
-    let passed_over = Issue {
-        serial: serial.filter(|_| issue.serial.is_none()),
-        not_after: not_after.filter(|_| issue.not_after.is_none()),
-    };
-    if !passed_over.is_empty() {
-        tell(&format_args!("not compared: {passed_over}; `--serial` and `--not-after` would\n"));
-    }
-    let known = document::merge(&[document])?;
-    let (old, new) = (known.to_toml_issue(asked), list.to_toml_issue(issue));
-    if old == new {
-        return Ok(Answer::Yes);
-    }
-    let diff = TextDiff::from_lines(&old, &new);
-    let diff = diff.unified_diff().header(&name, "generated").to_string();
-    print(diff.as_bytes())?;
-    Ok(Answer::No)
 }
 
 fn describe(document: Description) -> Result<Answer, Failure> {
@@ -357,47 +156,6 @@ fn describe(document: Description) -> Result<Answer, Failure> {
     }
     print(&out)?;
     Ok(Answer::Yes)
-}
-
-impl TryFrom<GenerateArguments> for Options {
-    type Error = Failure;
-
-    fn try_from(raw: GenerateArguments) -> Result<Self, Failure> {
-        let mut regions = raw.regions.into_iter();
-        let input = match (raw.registry, regions.next()) {
-            (Some(registry), Some(home)) => Input::Names {
-                login_server: login_server(&registry, raw.cloud.map(Cloud::from))?,
-                home,
-                replicas: regions.collect(),
-            },
-            _ if raw.files.is_empty() => Input::Nothing,
-            _ if raw.assume_data_endpoints => Input::Files(raw.files, DataEndpoints::AssumedOn),
-            _ => Input::Files(raw.files, DataEndpoints::AsReported),
-        };
-        let action = match raw.check {
-            Some(file) => Action::Check(file),
-            None => Action::Write(raw.format, Destination::from(raw.output)),
-        };
-        let findings = if raw.strict { Findings::Fatal } else { Findings::Tolerated };
-        let issue = Issue { serial: raw.serial, not_after: raw.not_after };
-        let cloud = raw.cloud.map(Cloud::from);
-        Ok(Self { input, extras: raw.extras, cloud, issue, action, findings })
-    }
-}
-
-/// `contoso`, or `contoso.azurecr.io`, which says its cloud by itself.
-fn login_server(text: &str, cloud: Option<Cloud>) -> Result<LoginServer, Failure> {
-    if !text.contains('.') {
-        let label: Label = text.parse().map_err(|error| Failure::Label(text.to_owned(), error))?;
-        return LoginServer::new(&label, cloud.unwrap_or(Cloud::Public))
-            .map_err(|error| Failure::LoginServer(text.to_owned(), error));
-    }
-    let server: LoginServer =
-        text.parse().map_err(|error| Failure::LoginServer(text.to_owned(), error))?;
-    match cloud {
-        Some(cloud) if cloud != server.cloud() => Err(Failure::OtherCloud(server)),
-        _ => Ok(server),
-    }
 }
 
 /// Why it couldn't be done.
@@ -461,6 +219,10 @@ enum Failure {
     Listen(SocketAddr, io::Error),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
+    #[error("{}", .0.line())]
+    Azure(AzureError),
+    #[error("{0} can't hold both the list and the metadata: `--metadata` takes another file")]
+    SameFile(String),
 }
 
 impl Failure {
@@ -471,6 +233,12 @@ impl Failure {
     fn message(&self) -> String {
         match self {
             Self::Generate(error) => report::Failure(error).to_string(),
+            Self::Azure(error) => {
+                let help = error
+                    .remedy()
+                    .map(|remedy| format!("  help: {}\n", remedy.replace('\n', "\n        ")));
+                format!("error: {self}\n{}", help.unwrap_or_default())
+            }
             other => format!("error: {other}\n"),
         }
     }

@@ -8,6 +8,8 @@
 //! Everything here is synchronous and does no I/O; the program around it reads and writes the
 //! files.
 
+#[cfg(feature = "live")]
+pub mod azure;
 pub mod drift;
 pub mod export;
 pub mod findings;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::registry::{DataPath, Regions, Registry, Sku};
+use crate::registry::{DataPath, Gap, Regions, Registry, Sku};
 
 /// Why no exact list can be given for one registry: a well-formed no.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Refusal {
     path: DataPath,
     sku: Sku,
     regions: Regions,
+    /// The listing that would have told the regions, which Azure would not show.
+    withheld: Option<Gap>,
 }
 
 /// What stands in the way.
@@ -34,6 +36,11 @@ impl Refusal {
             path: registry.data_path(),
             sku: registry.sku.clone(),
             regions: registry.regions(),
+            withheld: registry
+                .gaps
+                .iter()
+                .find(|gap| gap.resource.name() == "replications")
+                .cloned(),
         }
     }
 
@@ -50,7 +57,13 @@ impl Refusal {
     pub fn remedy(&self) -> Vec<String> {
         let name = &self.name;
         let mut steps = Vec::new();
-        if self.regions == Regions::Unknown {
+        if let (Regions::Unknown, Some(Gap { resource, code })) = (&self.regions, &self.withheld) {
+            steps.push(format!(
+                "let whoever runs this read its replications, which were withheld ({code})\n  \
+                 az role assignment create --role Reader --assignee WHO --scope {scope}",
+                scope = resource.registry().unwrap_or_else(|| resource.clone())
+            ));
+        } else if self.regions == Regions::Unknown {
             steps.push(format!(
                 "tell its regions: give what one of these prints, too\n  \
                  az acr replication list --registry {name} > {name}-replications.json\n  \

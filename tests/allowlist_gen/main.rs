@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod diff;
+mod discover;
 mod exports;
 mod findings;
 mod fixtures;

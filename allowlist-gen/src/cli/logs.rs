@@ -14,7 +14,8 @@ use ringfence_config::{Allowlist, Document, document};
 use similar::TextDiff;
 
 use super::files::{Destination, is_stdin, json, print, read_text, tell};
-use super::{Answer, Failure, login_server};
+use super::generate::login_server;
+use super::{Answer, Failure};
 
 /// Propose entries for what clients asked for and a list lacks, from ringfence's access log
 ///

@@ -29,8 +29,9 @@ use ringfence_config::snippet::{Source, escape};
 use self::metrics::{Apply, Metrics};
 use super::diff::{Comparison, ListFile, not_compared, refuse};
 use super::files::{Replaced, is_stdin, replace_known, tell};
+use super::generate::login_server;
 use super::input::Input;
-use super::{Answer, Failure, login_server};
+use super::{Answer, Failure};
 
 /// Compare a list with what Azure says, again and again, and tell when it has drifted
 ///
