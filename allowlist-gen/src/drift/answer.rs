@@ -368,6 +368,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_what_makes_an_answer_incomplete() {
+        let page = include_str!("../../../docs/drift.md");
+        for code in HOSTS.iter().chain(&ADDRESSES).chain([&PRIVATE_LINK_UNTOLD]) {
+            assert!(page.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+
+    #[test]
     fn what_metadata_cannot_know_stays() {
         let (old, answer) = answer(&registry("contoso", &["eastus", "westus"]), &Scope::Described);
         let drift = Drift::between(&old, &answer.list);
