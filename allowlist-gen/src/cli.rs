@@ -4,6 +4,7 @@
 mod aks_kit;
 mod export;
 mod files;
+mod findings;
 mod input;
 
 use std::fs;
@@ -43,6 +44,7 @@ enum Command {
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
+    Findings(findings::FindingsArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -207,6 +209,7 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Findings(raw)), _) => findings::findings(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };

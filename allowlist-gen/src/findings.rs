@@ -3,7 +3,10 @@
 //! hosts. Each finding has a stable code and says what to do.
 
 mod catalogue;
+mod page;
+mod position;
 mod posture;
+mod render;
 mod review;
 mod rules;
 
@@ -14,6 +17,8 @@ use ringfence_config::address::Pin;
 use ringfence_config::registry::{Label, Region};
 
 pub use self::catalogue::{Code, Rule, Severity, UnknownCode};
+pub use self::page::{Overview, Page};
+pub use self::render::{to_json, to_sarif};
 pub use self::review::{Review, Reviewed, review};
 use crate::endpoint::{Endpoint, LoginServer};
 use crate::metadata::Place;

@@ -159,14 +159,19 @@ impl<T: Copy + Eq> Said<T> {
         self.agreed() == Some(value)
     }
 
-    /// Where it is said first.
+    /// Where it is said, and if that is in several places, one of them, whatever the order of the files.
     pub(crate) fn place(&self) -> Option<&Place> {
-        self.statements.first().map(|said| &said.place)
+        self.statements.iter().map(|said| &said.place).min()
     }
 
     /// The word that they agree on.
     pub(crate) fn word(&self) -> &str {
-        self.statements.first().map_or("", |said| &said.word)
+        self.statements.iter().map(|said| said.word.as_str()).min().unwrap_or_default()
+    }
+
+    fn strange(&self) -> Option<&Statement<T>> {
+        let strange = self.statements.iter().filter(|said| said.value.is_none());
+        strange.min_by_key(|said| &said.place)
     }
 
     fn view(&self) -> View<'_> {
@@ -174,7 +179,7 @@ impl<T: Copy + Eq> Said<T> {
             State::Unsaid
         } else if self.agreed().is_some() {
             State::Known
-        } else if let Some(strange) = self.statements.iter().find(|said| said.value.is_none()) {
+        } else if let Some(strange) = self.strange() {
             State::Unrecognised { word: &strange.word, place: &strange.place }
         } else {
             let said = self.statements.iter().map(|said| (said.word.as_str(), &said.place));
@@ -270,9 +275,9 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn merge(&mut self, other: Self) {
-        self.id = self.id.take().or(other.id);
-        self.action = self.action.take().or(other.action);
-        self.place = self.place.take().or(other.place);
+        keep(&mut self.id, other.id);
+        keep(&mut self.action, other.action);
+        keep(&mut self.place, other.place);
     }
 }
 
@@ -287,10 +292,10 @@ pub(crate) struct PrivateEndpoint {
 
 impl PrivateEndpoint {
     pub(crate) fn merge(&mut self, other: Self) {
-        self.subnet = self.subnet.take().or(other.subnet);
-        self.location = self.location.take().or(other.location);
+        keep(&mut self.subnet, other.subnet);
+        keep(&mut self.location, other.location);
         self.allocation = self.allocation.max(other.allocation);
-        self.place = self.place.take().or(other.place);
+        keep(&mut self.place, other.place);
     }
 }
 
@@ -316,12 +321,12 @@ pub(crate) struct Subnet {
 
 impl Subnet {
     pub(crate) fn merge(&mut self, other: Self) {
-        if self.blocks.is_empty() {
+        if self.blocks.is_empty() || (!other.blocks.is_empty() && other.blocks < self.blocks) {
             self.blocks = other.blocks;
         }
         self.used = self.used.max(other.used);
         self.endpoints.extend(other.endpoints);
-        self.place = self.place.take().or(other.place);
+        keep(&mut self.place, other.place);
     }
 
     /// How many addresses it has for whatever is put into it: Azure keeps five of each block.
@@ -355,4 +360,25 @@ pub(crate) struct Connected {
     /// `connectionState`, safe to print.
     pub(crate) state: Option<String>,
     pub(crate) place: Place,
+}
+
+/// Of two statements the smaller one, so that the order of the files doesn't matter.
+pub(crate) fn keep<T: Ord>(own: &mut Option<T>, other: Option<T>) {
+    if let Some(other) = other
+        && own.as_ref().is_none_or(|own| other < *own)
+    {
+        *own = Some(other);
+    }
+}
+
+/// The same for what is kept by name: of two, the one that stands first.
+pub(crate) fn put<K: Ord, T>(
+    into: &mut BTreeMap<K, T>,
+    key: K,
+    new: T,
+    place: impl Fn(&T) -> &Place,
+) {
+    if into.get(&key).is_none_or(|old| place(&new) < place(old)) {
+        into.insert(key, new);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Kind, Severity, posture, rules};
+use super::{Code, Finding, Kind, Severity, posture, rules};
 use crate::endpoint::{Cloud, LoginServer};
 use crate::posture::State;
 use crate::registry::{DataEndpoints, Registry};
@@ -14,6 +14,8 @@ pub struct Review {
     pub registries: Vec<Reviewed>,
     /// By login server; what matters most goes first, and then in the order of the catalogue.
     pub findings: Vec<Finding>,
+    /// How many were left out because someone asked for it.
+    pub ignored: usize,
 }
 
 /// A registry that was looked at.
@@ -28,6 +30,13 @@ pub struct Reviewed {
 }
 
 impl Review {
+    /// The same without the findings that have one of these codes; how many those are stays known.
+    pub fn ignore(&mut self, codes: &[Code]) {
+        let before = self.findings.len();
+        self.findings.retain(|finding| !codes.contains(&finding.kind.code()));
+        self.ignored += before - self.findings.len();
+    }
+
     /// How many findings are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity() == severity).count()
@@ -52,7 +61,7 @@ pub fn review(registries: &[Registry]) -> Review {
         });
         findings.extend(own);
     }
-    Review { registries: registries.iter().map(reviewed).collect(), findings }
+    Review { registries: registries.iter().map(reviewed).collect(), findings, ignored: 0 }
 }
 
 fn kinds(registry: &Registry, most: Cloud) -> Vec<Kind> {

@@ -9,7 +9,7 @@ use super::record::{self, Record, Report};
 use super::{Error, Place};
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::posture::{
-    Completeness, Link, Posture, PrivateEndpoint as EndpointPosture, Quota, Subnet,
+    self, Completeness, Link, Posture, PrivateEndpoint as EndpointPosture, Quota, Subnet,
 };
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Listing, Origin, Position, PrivateEndpoint, Registry,
@@ -70,7 +70,8 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
             }
             Record::Connected(registry, name, connected) => {
                 let place = connected.place.clone();
-                drafts.whole(&place, &registry)?.posture.connected.insert(name, connected);
+                let known = &mut drafts.whole(&place, &registry)?.posture.connected;
+                posture::put(known, name, connected, |connected| &connected.place);
             }
             Record::DnsRecord(record) => {
                 let file = record.file.clone();
@@ -152,7 +153,7 @@ impl Drafts {
         self.by_id.extend(record.id.clone().map(|id| (id, server.clone())));
         let draft = self.of(server);
         draft.posture.settings.merge(record.settings);
-        draft.posture.place.get_or_insert_with(|| record.place.clone());
+        posture::keep(&mut draft.posture.place, Some(record.place.clone()));
         let file = record.place.file;
         draft.ids.extend(record.id);
         draft.names.extend(record.name);
@@ -170,7 +171,7 @@ impl Drafts {
 
     fn add_show_endpoints(&mut self, record: record::ShowEndpoints) {
         let draft = self.of(&record.login_server);
-        draft.posture.place.get_or_insert_with(|| record.place.clone());
+        posture::keep(&mut draft.posture.place, Some(record.place.clone()));
         draft.add_reports(record.reports, &record.place.file);
     }
 
@@ -214,7 +215,7 @@ impl Drafts {
     fn add_replication(&mut self, record: record::Replication) -> Result<(), Error> {
         let record::Replication { place, id, registry, replica, posture } = record;
         let draft = self.whole(&place, &registry)?;
-        draft.posture.replicas.insert(id, posture);
+        posture::put(&mut draft.posture.replicas, id, posture, |replica| &replica.place);
         let scope = place.scope();
         draft.replicas.entry((place.file, scope)).or_default().insert(replica);
         Ok(())

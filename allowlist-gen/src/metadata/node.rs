@@ -38,6 +38,12 @@ impl Place {
         self.document
     }
 
+    #[cfg(test)]
+    pub(crate) fn root_of(source: &str) -> Self {
+        let (file, path) = (source.to_owned(), ROOT.to_owned());
+        Self { file, path, source: source.into(), document: 0 }
+    }
+
     /// The JSON path in that document, `$` for all of it.
     pub fn path(&self) -> &str {
         &self.path
