@@ -12,6 +12,8 @@ pub(super) struct Positions<'a> {
     documents: Vec<usize>,
     /// By where a list or an object begins, where its values do.
     children: BTreeMap<usize, BTreeMap<Step, usize>>,
+    /// Columns by where they are: a line may be megabytes, and isn't counted from its start for each place in it.
+    columns: BTreeMap<usize, usize>,
 }
 
 /// From 1, as people and SARIF count.
@@ -38,7 +40,7 @@ impl<'a> Positions<'a> {
             documents.push(scanner.at);
             scanner.skip();
         }
-        Self { text, lines, documents, children: BTreeMap::new() }
+        Self { text, lines, documents, children: BTreeMap::new(), columns: BTreeMap::new() }
     }
 
     /// Where `place` begins, or as much of its path as there is.
@@ -54,7 +56,13 @@ impl<'a> Positions<'a> {
         }
         let line = self.lines.partition_point(|start| *start <= at);
         let start = *self.lines.get(line.checked_sub(1)?)?;
-        Some(Position { line, column: self.text.get(start..at)?.chars().count() + 1 })
+        let (from, known) = match self.columns.range(start..=at).next_back() {
+            Some((from, column)) => (*from, *column),
+            None => (start, 1),
+        };
+        let column = known + self.text.get(from..at)?.chars().count();
+        self.columns.insert(at, column);
+        Some(Position { line, column })
     }
 }
 
