@@ -321,37 +321,9 @@ impl Finding {
             Kind::ReplicaNotReady { .. } => format!(
                 "generate again once it is ready\n  az acr replication list --registry {name}"
             ),
-            Kind::ConnectionNotApproved {
-                status: Status::Pending,
-                connection: Some(connection),
-                ..
-            } => {
-                let connection = shell_word(connection.name());
-                let command = |verb| {
-                    format!(
-                        "az acr private-endpoint-connection {verb} --registry-name {name} \
-                         --name {connection}"
-                    )
-                };
-                format!(
-                    "approve it, or delete it: one of these\n  {}\n  {}",
-                    command("approve"),
-                    command("delete")
-                )
+            Kind::ConnectionNotApproved { status, connection, .. } => {
+                connection_remedy(name, status, connection.as_ref())
             }
-            Kind::ConnectionNotApproved { status: Status::Pending, .. } => format!(
-                "approve it or delete it\n  \
-                 az acr private-endpoint-connection list --registry-name {name}"
-            ),
-            Kind::ConnectionNotApproved { connection: Some(connection), .. } => format!(
-                "delete it, or request it anew\n  \
-                 az acr private-endpoint-connection delete --registry-name {name} --name {}",
-                shell_word(connection.name())
-            ),
-            Kind::ConnectionNotApproved { .. } => format!(
-                "delete it, or request it anew\n  \
-                 az acr private-endpoint-connection list --registry-name {name}"
-            ),
             Kind::AddressesUnknown(endpoint) => format!(
                 "if such clients use this list, give the endpoint's network interface, too: show \
                  it by the id that this prints\n  \
@@ -360,21 +332,20 @@ impl Finding {
                  az network nic show --ids ID",
                 shell_word(&endpoint.to_string())
             ),
-            Kind::AddressMissing { connection: Some(connection), .. } => format!(
-                "a region that came later needs the connection approved again, or a new \
-                 endpoint\n  \
-                 az acr private-endpoint-connection approve --registry-name {name} --name {}",
-                shell_word(connection.name())
-            ),
-            Kind::AddressMissing { .. } => format!(
-                "a region that came later needs the connection approved again, or a new \
-                 endpoint\n  \
-                 az acr private-endpoint-connection list --registry-name {name}"
-            ),
+            Kind::AddressMissing { connection, .. } => {
+                let command = match connection {
+                    Some(connection) => connection_command("approve", name, connection),
+                    None => connections(name),
+                };
+                format!(
+                    "a region that came later needs the connection approved again, or a new \
+                     endpoint\n  {command}"
+                )
+            }
             Kind::RecordMissing { endpoint, zone, members } => {
-                let mut remedy =
-                    "add the record; DNS that is kept by hand doesn't follow new regions"
-                        .to_owned();
+                let mut remedy = "add the record; DNS that is kept by hand doesn't follow new \
+                                  regions"
+                    .to_owned();
                 for pin in members {
                     let record = format!(
                         "--record-set-name {} --ipv4-address {pin}",
@@ -395,9 +366,8 @@ impl Finding {
                     .to_owned()
             }
             Kind::Refused(_) | Kind::Told(_) => {
-                let line =
-                    |step: &Step| [&[step.text.clone()], &step.commands[..]].concat().join("\n  ");
-                self.steps().iter().map(line).collect::<Vec<_>>().join("\n")
+                let lines = |step: Step| [vec![step.text], step.commands].concat().join("\n  ");
+                self.steps().into_iter().map(lines).collect::<Vec<_>>().join("\n")
             }
         }
     }
@@ -427,6 +397,31 @@ impl Kind {
             Self::Told(told) => told.code,
         }
     }
+}
+
+fn connection_remedy(name: &str, status: &Status, connection: Option<&ResourceId>) -> String {
+    match (status, connection) {
+        (Status::Pending, Some(connection)) => format!(
+            "approve it, or delete it: one of these\n  {}\n  {}",
+            connection_command("approve", name, connection),
+            connection_command("delete", name, connection)
+        ),
+        (Status::Pending, None) => format!("approve it or delete it\n  {}", connections(name)),
+        (_, Some(connection)) => format!(
+            "delete it, or request it anew\n  {}",
+            connection_command("delete", name, connection)
+        ),
+        (_, None) => format!("delete it, or request it anew\n  {}", connections(name)),
+    }
+}
+
+fn connections(name: &str) -> String {
+    format!("az acr private-endpoint-connection list --registry-name {name}")
+}
+
+fn connection_command(verb: &str, name: &str, connection: &ResourceId) -> String {
+    let connection = shell_word(connection.name());
+    format!("az acr private-endpoint-connection {verb} --registry-name {name} --name {connection}")
 }
 
 /// A line with a command on record sets of a private zone, if the zone is known.

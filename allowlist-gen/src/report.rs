@@ -102,15 +102,12 @@ impl fmt::Display for Review<'_> {
 fn steps(f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
     for (number, step) in (1..).zip(steps) {
         let text = escape(&step.text);
-        let margin = match steps.len() {
-            1 => {
-                writeln!(f, "  help: {text}")?;
-                "        "
-            }
-            _ => {
-                writeln!(f, "  {number}. {text}")?;
-                "     "
-            }
+        let margin = if steps.len() == 1 {
+            writeln!(f, "  help: {text}")?;
+            "        "
+        } else {
+            writeln!(f, "  {number}. {text}")?;
+            "     "
         };
         for command in &step.commands {
             writeln!(f, "{margin}{}", escape(command))?;

@@ -142,7 +142,7 @@ catalogue! {
     DataEndpointsImplied {
         code: "data-endpoints-implied", severity: Warning,
         title: "dedicated data endpoints are on only because of a private endpoint",
-        why: "when the last private endpoint goes, layers come from shared storage again",
+        why: "nothing else keeps them on: without a private endpoint, layers may come from shared storage again",
         source: FIREWALL,
     }
     EndpointsDisputed {

@@ -43,7 +43,7 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
     let mut empty_lists = Vec::new();
     for record in records {
         match record {
-            Record::Registry(record) => drafts.add_registry(record)?,
+            Record::Registry(record) => drafts.add_registry(*record)?,
             Record::ShowEndpoints(record) => drafts.add_show_endpoints(record),
             Record::Interface(record) => drafts.add_interface(record),
             Record::PrivateEndpoint(record) if record.members.is_empty() => nameless.push(record),
@@ -294,15 +294,15 @@ impl Drafts {
             return Err(Error::NoRegistry);
         }
         let mut drafts: Vec<Draft> = self.by_server.into_values().collect();
-        hand_out(self.subnets, &mut drafts);
+        hand_out(&self.subnets, &mut drafts);
         Ok(drafts.into_iter().map(Draft::finish).collect())
     }
 }
 
 /// Gives each registry the subnets that its private endpoints are in, by the word of either.
-fn hand_out(subnets: BTreeMap<ResourceId, Subnet>, drafts: &mut [Draft]) {
+fn hand_out(subnets: &BTreeMap<ResourceId, Subnet>, drafts: &mut [Draft]) {
     let mut of_endpoint: BTreeMap<&ResourceId, &ResourceId> = BTreeMap::new();
-    for (id, subnet) in &subnets {
+    for (id, subnet) in subnets {
         of_endpoint.extend(subnet.endpoints.iter().map(|endpoint| (endpoint, id)));
     }
     for draft in drafts {

@@ -52,12 +52,12 @@ pub(super) fn settings(node: &Node<'_>) -> Settings {
 pub(super) fn replica(node: &Node<'_>, region: Region) -> Replica {
     let routing = node.key("regionEndpointEnabled").and_then(|node| switch(node.value()));
     let status = descend(node, &["status", "displayStatus"]);
-    Replica { region, routing, status: status.and_then(word), place: node.place() }
+    Replica { region, routing, status: status.as_ref().and_then(word), place: node.place() }
 }
 
 pub(super) fn link(node: &Node<'_>) -> Link {
     let action = descend(node, &["privateLinkServiceConnectionState", "actionsRequired"]);
-    let action = action.and_then(word).filter(|word| !word.eq_ignore_ascii_case("none"));
+    let action = action.as_ref().and_then(word).filter(|word| !word.eq_ignore_ascii_case("none"));
     Link { id: id(node, "id"), action, place: Some(node.place()) }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn quota(node: &Node<'_>) -> Option<Quota> {
     let used = node.key("currentValue")?.value().as_u64()?;
     // Where there is no limit, it says -1.
     let limit = node.key("limit")?.value().as_i64()?;
-    let name = word(node.key("name")?)?;
+    let name = word(&node.key("name")?)?;
     Some(Quota { name, used, limit: u64::try_from(limit).ok() })
 }
 
@@ -127,7 +127,7 @@ pub(super) fn connected(node: &Node<'_>) -> Option<(String, Connected)> {
     let name = name.text().ok()?;
     let is_plain =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let state = node.key("connectionState").and_then(word);
+    let state = node.key("connectionState").as_ref().and_then(word);
     is_plain
         .then(|| (name.to_owned(), Connected { id: id(node, "id"), state, place: node.place() }))
 }
@@ -175,7 +175,7 @@ fn region(node: &Node<'_>) -> Option<Region> {
     node.key("location")?.region().ok()
 }
 
-fn word(node: Node<'_>) -> Option<String> {
+fn word(node: &Node<'_>) -> Option<String> {
     node.text().ok().map(escape)
 }
 

@@ -24,7 +24,7 @@ use crate::registry::{
 /// One resource in the input.
 #[derive(Debug)]
 pub(super) enum Record {
-    Registry(Registry),
+    Registry(Box<Registry>),
     ShowEndpoints(ShowEndpoints),
     Replication(Replication),
     /// A listing of this registry's replications, with nothing in it.

@@ -84,7 +84,7 @@ fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
 /// Reads one object; `None` for a DNS record that holds no addresses of a registry.
 fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
     let record = match kind(node)? {
-        Kind::Registry => Record::Registry(record::registry(node)?),
+        Kind::Registry => Record::Registry(Box::new(record::registry(node)?)),
         Kind::ShowEndpoints => Record::ShowEndpoints(record::show_endpoints(node)?),
         Kind::Replication => record::replication(node)?,
         Kind::Connection => record::connection(node)?,
