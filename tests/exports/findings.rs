@@ -73,7 +73,8 @@ fn azure_cli_takes_every_command() {
         "az acr update --nome contoso --admin-enabled false".to_owned(),
         "az acr update --name contoso --admin-enabled perhaps".to_owned(),
         "az acr update --admin-enabled false".to_owned(),
-        "az network private-endpoint delete".to_owned(),
+        "az network private-endpoint create --name x".to_owned(),
+        "az network private-endpoint remove --ids x".to_owned(),
         "az lock create --name x --lock-type Forever --resource x".to_owned(),
     ] {
         assert!(az.take(std::slice::from_ref(&wrong)).is_err(), "{wrong}");
@@ -144,22 +145,80 @@ fn commands_change_what_the_findings_are_about() {
     }
 }
 
-/// A subscription with the registry in it.
+/// The same for what isn't a setting of the registry: the resource that the finding is about is what changes.
+#[test]
+fn commands_change_the_resources_that_the_findings_are_about() {
+    let Some(mut az) = Az::start() else { return };
+    let given = commands();
+    let zone = inputs::network("privateDnsZones", "privatelink.azurecr.io");
+    let connection = format!("{}/privateEndpointConnections/contoso.pe", inputs::ID);
+    for (start, with, method, path) in [
+        ("az network private-endpoint delete", "", "DELETE", inputs::endpoint("pe")),
+        ("az network private-endpoint create", "pe-dynamic", "PUT", inputs::endpoint("pe-dynamic")),
+        (
+            "az network private-dns record-set a add-record",
+            "10.0.0.5",
+            "PUT",
+            format!("{zone}/A/contoso.eastus.data"),
+        ),
+        (
+            "az network private-dns record-set a delete",
+            "",
+            "DELETE",
+            format!("{zone}/A/contoso.westus.data"),
+        ),
+        ("az network vnet subnet create", "", "PUT", format!("{}-roomy", inputs::subnet_id("hub"))),
+        ("az acr private-endpoint-connection approve", "", "PUT", connection.clone()),
+        ("az acr private-endpoint-connection delete", "", "DELETE", connection),
+        ("az acr replication update", "", "PATCH", format!("{}/replications/eastus", inputs::ID)),
+        ("az acr network-rule remove", "--subnet /", "PATCH", inputs::ID.to_owned()),
+        ("az acr network-rule add", "", "PATCH", inputs::ID.to_owned()),
+        (
+            "az lock create",
+            "",
+            "PUT",
+            format!("{}/providers/Microsoft.Authorization/locks/keep-contoso", inputs::ID),
+        ),
+    ] {
+        let fits = |command: &&String| command.starts_with(start) && command.contains(with);
+        let command = given.iter().find(fits).unwrap_or_else(|| panic!("{start}: {given:#?}"));
+        let run = az.run(&filled_in(command), &json!({}), &json!({}), &azure()).expect(command);
+        let does = |request: &&crate::az::Request| {
+            // Where a resource has no parent, azure-cli's locks have a slash too many.
+            let asked = request.path.replace("//", "/");
+            request.method == method && asked.eq_ignore_ascii_case(&path)
+        };
+        assert!(
+            run.requests.iter().any(|request| does(&request)),
+            "`{command}`: {:#?}",
+            run.requests
+        );
+    }
+}
+
+/// A subscription with the registry in it, and what belongs to it.
 fn azure() -> Map<String, Value> {
-    let flat = inputs::healthy(&json!({}));
-    let mut registry = json!({});
+    let registry = nested(&inputs::healthy(&json!({})));
+    let connection = nested(&inputs::connection("pe", "Pending", "None"));
+    let replication = nested(&inputs::replication(&json!({"regionEndpointEnabled": false})));
+    let listing = "/subscriptions/00000000-0000-0000-0000-000000000001/resources";
+    let mut state = Map::new();
+    state.insert(listing.to_owned(), json!({ "value": [registry] }));
+    for resource in [registry, connection, replication] {
+        state.insert(resource["id"].as_str().expect("an id").to_owned(), resource);
+    }
+    state
+}
+
+/// A resource as ARM has it.
+fn nested(flat: &Value) -> Value {
+    let mut resource = json!({ "properties": {} });
     for (key, value) in flat.as_object().expect("an object") {
         let is_outside = ["id", "name", "type", "location", "sku"].contains(&key.as_str());
-        let place = if is_outside { &mut registry } else { &mut registry["properties"] };
+        let place = if is_outside { &mut resource } else { &mut resource["properties"] };
         place[key] = value.clone();
     }
-    let resources = "/subscriptions/00000000-0000-0000-0000-000000000001/resources";
-    let Value::Object(state) =
-        json!({ resources: { "value": [registry.clone()] }, inputs::ID: registry })
-    else {
-        unreachable!("it is one")
-    };
-    state
+    resource
 }
 
 #[test]
