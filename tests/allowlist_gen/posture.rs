@@ -283,11 +283,8 @@ fn ten_thousand_registries_are_reviewed_in_reasonable_time() {
     let read = metadata::read(std::slice::from_ref(&source)).expect("metadata");
     let review = findings::review(&read);
     assert_eq!(review.count(Severity::Warning), 10_000);
-    let sizes = [
-        report::Review(&review).to_string().len(),
-        findings::to_json(&review).len(),
-        findings::to_sarif(&review, &[&source]).len(),
-    ];
+    let sizes =
+        [report::Review(&review).to_string().len(), findings::to_sarif(&review, &[&source]).len()];
     assert!(sizes.iter().all(|size| *size > 1_000_000), "{sizes:?}");
     // A second or three, unoptimized; what is quadratic takes many minutes.
     assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());

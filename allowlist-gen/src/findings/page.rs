@@ -61,6 +61,7 @@ What `allowlist-gen findings` can tell of a registry. Codes are public interface
 
 The exit code is 1 if there is anything as grave as `--fail-on` says, `warning` unless told otherwise: notes describe how many registries are set up by
 default, and would fail every run. `--ignore CODE` leaves a code out; how many findings that were is told nevertheless.
+`generate` tells those that concern the hosts of its list, and `no-metadata` and `data-endpoints-assumed` are told by it alone.
 
 A setting that the input doesn't have, that two files contradict each other about, or whose value this program doesn't know is unknown. No finding needs
 one that is unknown, and the report lists them: their absence is no clean bill. Each kind of input adds to what is known:

@@ -142,8 +142,8 @@ fn say<T: Copy + Eq>(
     };
     let value = node.value();
     let word = match value {
-        Value::Array(items) => format!("a list of {}", items.len()),
-        Value::Object(_) => node.kind().to_owned(),
+        Value::Array(_) => "[…]".to_owned(),
+        Value::Object(_) => "{…}".to_owned(),
         Value::String(text) => escape(text),
         plain => plain.to_string(),
     };
