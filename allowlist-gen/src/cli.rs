@@ -8,6 +8,7 @@ mod discover;
 mod export;
 mod extras;
 mod files;
+mod findings;
 mod generate;
 mod input;
 mod list;
@@ -55,6 +56,7 @@ enum Command {
     Learn(logs::LearnArguments),
     Simulate(logs::SimulateArguments),
     Watch(watch::WatchArguments),
+    Findings(findings::FindingsArguments),
 }
 
 /// [`Cloud`] as the command line spells it.
@@ -113,6 +115,7 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Learn(raw)), _) => logs::learn(raw),
         (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
         (Some(Command::Watch(raw)), _) => watch::watch(raw),
+        (Some(Command::Findings(raw)), _) => findings::findings(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };

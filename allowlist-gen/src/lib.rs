@@ -18,6 +18,7 @@ pub mod kit;
 pub mod learn;
 pub mod log;
 pub mod metadata;
+mod posture;
 pub mod presets;
 mod refusal;
 mod region;

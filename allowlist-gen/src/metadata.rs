@@ -6,6 +6,7 @@
 
 mod join;
 mod node;
+mod posture;
 mod record;
 mod shape;
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crate::findings::Code;
 use crate::registry::{DataPath, Gap, Regions, Registry, Sku};
 
 /// Why no exact list can be given for one registry: a well-formed no.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     host: String,
     /// What `az acr` calls the registry.
@@ -46,10 +47,15 @@ impl Refusal {
 
     /// A stable name for this kind of refusal.
     pub fn code(&self) -> &'static str {
+        self.finding().name()
+    }
+
+    /// The code of the finding that it is where no list is asked for.
+    pub(crate) fn finding(&self) -> Code {
         match (self.why, self.path) {
-            (Why::NoDataEndpoints, DataPath::Unknown) => "data-endpoints-unknown",
-            (Why::NoDataEndpoints, _) => "data-endpoints-off",
-            (Why::ReplicasUnknown, _) => "replicas-unknown",
+            (Why::NoDataEndpoints, DataPath::Unknown) => Code::DataEndpointsUnknown,
+            (Why::NoDataEndpoints, _) => Code::DataEndpointsOff,
+            (Why::ReplicasUnknown, _) => Code::ReplicasUnknown,
         }
     }
 

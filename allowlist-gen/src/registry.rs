@@ -9,6 +9,7 @@ use ringfence_config::registry::Region;
 use ringfence_config::{Entry, Role};
 
 use crate::endpoint::{Endpoint, Family, LoginServer};
+use crate::posture::Posture;
 use crate::refusal::{Refusal, Why};
 
 /// Everything that the input says about one registry, each statement with its origin.
@@ -29,6 +30,8 @@ pub struct Registry {
     pub(crate) private_endpoints: Vec<PrivateEndpoint>,
     pub(crate) zone: Addresses,
     pub(crate) gaps: BTreeSet<Gap>,
+    /// What is said of it beside its hosts.
+    pub(crate) posture: Posture,
 }
 
 /// The private addresses of some of a registry's hosts.
@@ -193,12 +196,45 @@ impl ResourceId {
         self.text.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The subscription, as a command can name it.
+    pub(crate) fn subscription(&self) -> Option<&str> {
+        self.after("/subscriptions/")
+    }
+
+    /// The resource group.
+    pub(crate) fn group(&self) -> Option<&str> {
+        self.after("/resourcegroups/")
+    }
+
+    /// The segment that follows `kind`, which is in lower case.
+    fn after(&self, kind: &str) -> Option<&str> {
+        let start = self.folded.find(kind)? + kind.len();
+        let segment = self.text.get(start..)?.split('/').next().unwrap_or_default();
+        (!segment.is_empty()).then_some(segment)
+    }
+
+    /// What the resource is a part of, `levels` segments up.
+    pub(crate) fn above(&self, levels: usize) -> Option<Self> {
+        let mut rest = self.text.as_str();
+        for _ in 0..levels {
+            rest = rest.rsplit_once('/')?.0;
+        }
+        (!rest.is_empty()).then(|| Self::new(rest))
+    }
+
     /// The registry that this resource is, or is part of.
     pub(crate) fn registry(&self) -> Option<Self> {
         let start = self.folded.find(REGISTRIES)? + REGISTRIES.len();
         let name = self.text[start..].split('/').next().unwrap_or_default();
         (!name.is_empty()).then(|| Self::new(&self.text[..start + name.len()]))
     }
+}
+
+/// The id as one word of a command, whatever the shell: groups may have parentheses in their names, and letters of
+/// every script. <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("\"{text}\"") }
 }
 
 impl PartialEq for ResourceId {
@@ -276,6 +312,7 @@ impl Registry {
             private_endpoints: Vec::new(),
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
+            posture: Posture::default(),
         }
     }
 
@@ -340,7 +377,7 @@ impl Registry {
         }
     }
 
-    fn has_private_endpoint(&self) -> bool {
+    pub(crate) fn has_private_endpoint(&self) -> bool {
         let approved = |connection: &Connection| connection.status == Status::Approved;
         self.connections.iter().any(approved) || !self.private_endpoints.is_empty()
     }

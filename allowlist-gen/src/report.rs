@@ -5,6 +5,7 @@ use std::fmt;
 
 use ringfence_config::snippet::escape;
 
+use crate::findings::{self, Severity, Step};
 use crate::{Error, Finding, metadata};
 
 /// An [`Error`] with its remedies, in lines.
@@ -60,6 +61,63 @@ impl fmt::Display for Findings<'_> {
         }
         Ok(())
     }
+}
+
+/// All that there is to say of some registries: findings with why they matter and how to mend them, and how many.
+#[derive(Debug, Clone, Copy)]
+pub struct Review<'a>(pub &'a findings::Review);
+
+impl fmt::Display for Review<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let review = self.0;
+        for finding in &review.findings {
+            let rule = finding.rule();
+            let text = escape(&finding.to_string());
+            writeln!(f, "{} ({}): `{}`: {text}", rule.severity, rule.code, finding.registry())?;
+            writeln!(f, "  about: {}", finding.object().name())?;
+            writeln!(f, "  why: {}", rule.why)?;
+            steps(f, &finding.steps())?;
+            writeln!(f, "  see: {}\n", rule.source)?;
+        }
+        let unknown = review.registries.iter().filter(|registry| !registry.unknown.is_empty());
+        for (index, registry) in unknown.enumerate() {
+            if index == 0 {
+                writeln!(f, "not in the input, and so neither good nor bad:")?;
+            }
+            writeln!(f, "  `{}`: {}", registry.login_server.label(), registry.unknown.join(", "))?;
+        }
+        for severity in Severity::ALL {
+            write!(f, "{}, ", count(review.count(severity), severity.name()))?;
+        }
+        if review.ignored > 0 {
+            write!(f, "{} ignored, ", review.ignored)?;
+        }
+        match review.registries.len() {
+            1 => writeln!(f, "in 1 registry"),
+            several => writeln!(f, "in {several} registries"),
+        }
+    }
+}
+
+fn steps(f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
+    for (number, step) in (1..).zip(steps) {
+        let text = escape(&step.text);
+        let margin = if steps.len() == 1 {
+            writeln!(f, "  help: {text}")?;
+            "        "
+        } else {
+            writeln!(f, "  {number}. {text}")?;
+            "     "
+        };
+        for command in &step.commands {
+            writeln!(f, "{margin}{}", escape(command))?;
+        }
+    }
+    Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn separate(f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {

@@ -9,6 +9,7 @@ mod fixtures;
 mod flags;
 mod joins;
 mod learn;
+mod posture;
 mod presets;
 mod program;
 mod properties;

@@ -61,6 +61,11 @@ impl Az {
         Ok(Run { requests, state })
     }
 
+    /// Whether it takes `commands`; nothing is run.
+    pub(crate) fn take(&mut self, commands: &[String]) -> Verdict {
+        self.0.ask(&json!({ "commands": commands })).map(drop)
+    }
+
     /// The version of azure-cli.
     pub(crate) fn version(&self) -> String {
         self.0.version("azure-cli")

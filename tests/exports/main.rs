@@ -10,6 +10,7 @@ mod clients;
 mod cluster;
 mod consumer;
 mod dns;
+mod findings;
 mod firewall;
 mod golden;
 mod large;

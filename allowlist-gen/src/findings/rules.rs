@@ -21,13 +21,20 @@ pub(super) fn of(
     endpoints: &BTreeSet<Endpoint>,
 ) -> Vec<Kind> {
     let mut kinds = Vec::new();
+    kinds.extend(without_list(registry, data));
+    kinds.extend(addresses(registry, endpoints));
+    kinds
+}
+
+/// The same, where no list says which hosts should have addresses.
+pub(super) fn without_list(registry: &Registry, data: DataEndpoints) -> Vec<Kind> {
+    let mut kinds = Vec::new();
     kinds.extend(registry.gaps.iter().cloned().map(Kind::Unreadable));
     kinds.extend(data_path(registry, data));
     kinds.extend(disputes(registry));
     kinds.extend(regions(registry));
     kinds.extend(replicas(registry));
     kinds.extend(connections(registry));
-    kinds.extend(addresses(registry, endpoints));
     kinds
 }
 
@@ -124,7 +131,8 @@ fn connections(registry: &Registry) -> Vec<Kind> {
                 Some(Kind::ConnectionDisputed { endpoint, status: connection.status.clone() })
             }
             status @ (Status::Pending | Status::Other(_)) => {
-                Some(Kind::ConnectionNotApproved { endpoint, status: status.clone() })
+                let (connection, status) = (of_registry(registry, &endpoint), status.clone());
+                Some(Kind::ConnectionNotApproved { endpoint, status, connection })
             }
         }
     };
@@ -135,21 +143,27 @@ fn addresses(registry: &Registry, endpoints: &BTreeSet<Endpoint>) -> Vec<Kind> {
     let mut kinds = Vec::new();
     for PrivateEndpoint { id, members } in &registry.private_endpoints {
         let missing = endpoints.iter().filter(|e| !members.contains_key(e));
-        kinds.extend(
-            missing.map(|endpoint| Kind::AddressMissing {
-                endpoint: endpoint.clone(),
-                from: id.clone(),
-            }),
-        );
+        kinds.extend(missing.map(|endpoint| Kind::AddressMissing {
+            endpoint: endpoint.clone(),
+            from: id.clone(),
+            connection: of_registry(registry, id),
+        }));
     }
     if registry.zone.is_empty() {
         return kinds;
     }
     let zone = &registry.zone;
     let missing = endpoints.iter().filter(|e| !zone.contains_key(e));
-    kinds.extend(missing.cloned().map(Kind::RecordMissing));
+    kinds.extend(missing.map(|endpoint| Kind::RecordMissing {
+        endpoint: endpoint.clone(),
+        zone: only_zone(registry),
+        members: members_of(registry, endpoint),
+    }));
     let unlisted = zone.keys().filter(|e| !endpoints.contains(e));
-    kinds.extend(unlisted.cloned().map(Kind::RecordUnlisted));
+    kinds.extend(unlisted.map(|endpoint| Kind::RecordUnlisted {
+        endpoint: endpoint.clone(),
+        zone: only_zone(registry),
+    }));
     kinds.extend(differing_addresses(registry, zone));
     kinds
 }
@@ -159,13 +173,7 @@ fn differing_addresses<'a>(
     zone: &'a Addresses,
 ) -> impl Iterator<Item = Kind> + 'a {
     zone.iter().filter_map(|(endpoint, zone)| {
-        let members: BTreeSet<Pin> = registry
-            .private_endpoints
-            .iter()
-            .filter_map(|pe| pe.members.get(endpoint))
-            .flatten()
-            .copied()
-            .collect();
+        let members = members_of(registry, endpoint);
         // Several endpoints share one zone, which can then hold the addresses of only some of them.
         (!members.is_empty() && !zone.is_subset(&members)).then(|| Kind::AddressesDiffer {
             endpoint: endpoint.clone(),
@@ -173,6 +181,27 @@ fn differing_addresses<'a>(
             members,
         })
     })
+}
+
+/// What the private endpoints have for a host.
+fn members_of(registry: &Registry, endpoint: &Endpoint) -> BTreeSet<Pin> {
+    let members = registry.private_endpoints.iter().filter_map(|pe| pe.members.get(endpoint));
+    members.flatten().copied().collect()
+}
+
+/// The zone that has the registry's records; with several it isn't clear in which one lacks.
+fn only_zone(registry: &Registry) -> Option<ResourceId> {
+    let name = registry.login_server.cloud().private_zone();
+    let mut zones = registry.posture.zones.iter();
+    match (zones.next(), zones.next()) {
+        (Some(zone), None) if zone.name().eq_ignore_ascii_case(&name) => Some(zone.clone()),
+        _ => None,
+    }
+}
+
+/// The registry's name for its connection with a private endpoint.
+fn of_registry(registry: &Registry, endpoint: &ResourceId) -> Option<ResourceId> {
+    registry.posture.connections.get(endpoint)?.id.clone()
 }
 
 fn sorted<'a>(origins: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {

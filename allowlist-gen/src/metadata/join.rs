@@ -8,6 +8,9 @@ use ringfence_config::registry::Region;
 use super::record::{self, Record, Report};
 use super::{Error, Place};
 use crate::endpoint::{Endpoint, Family, LoginServer};
+use crate::posture::{
+    self, Completeness, Link, Posture, PrivateEndpoint as EndpointPosture, Quota, Subnet,
+};
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Listing, Origin, Position, PrivateEndpoint, Registry,
     Replica, ResourceId, Scope, Sku, Status, Switch,
@@ -22,10 +25,14 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
         Record::Registry(_) => 0,
         Record::ShowEndpoints(_) => 1,
         Record::Interface(_) | Record::PrivateEndpoint(_) => 2,
-        Record::Replication(..)
+        Record::Replication(_)
         | Record::NoReplications(..)
         | Record::Connection(..)
+        | Record::NoConnections(..)
         | Record::DnsRecord(_)
+        | Record::Subnet(_)
+        | Record::Quota(..)
+        | Record::Connected(..)
         | Record::Unreadable(_)
         | Record::EmptyList(_) => 3,
     });
@@ -36,21 +43,35 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
     let mut empty_lists = Vec::new();
     for record in records {
         match record {
-            Record::Registry(record) => drafts.add_registry(record)?,
+            Record::Registry(record) => drafts.add_registry(*record)?,
             Record::ShowEndpoints(record) => drafts.add_show_endpoints(record),
             Record::Interface(record) => drafts.add_interface(record),
             Record::PrivateEndpoint(record) if record.members.is_empty() => nameless.push(record),
             Record::PrivateEndpoint(record) => drafts.add_private_endpoint(record)?,
-            Record::Replication(place, registry, replica) => {
-                let draft = drafts.whole(&place, &registry)?;
-                let scope = place.scope();
-                draft.replicas.entry((place.file, scope)).or_default().insert(replica);
-            }
+            Record::Replication(record) => drafts.add_replication(record)?,
             Record::NoReplications(place, registry) => {
                 drafts.whole(&place, &registry)?.add_no_replications(&place.file);
             }
-            Record::Connection(place, registry, connection) => {
-                drafts.whole(&place, &registry)?.connections.insert(connection);
+            Record::Connection(place, registry, connection, link) => {
+                let draft = drafts.whole(&place, &registry)?;
+                if place.scope() == Scope::Registry {
+                    draft.posture.completeness = Completeness::Listed;
+                }
+                draft.add_connection(connection, link);
+            }
+            Record::NoConnections(place, registry) => {
+                drafts.whole(&place, &registry)?.posture.completeness = Completeness::Listed;
+            }
+            Record::Subnet(record) => {
+                drafts.subnets.entry(record.id).or_default().merge(record.posture);
+            }
+            Record::Quota(place, registry, quota) => {
+                drafts.add_quota(&place, registry.as_ref(), quota)?;
+            }
+            Record::Connected(registry, name, connected) => {
+                let place = connected.place.clone();
+                let known = &mut drafts.whole(&place, &registry)?.posture.connected;
+                posture::put(known, name, connected, |connected| &connected.place);
             }
             Record::DnsRecord(record) => {
                 let file = record.file.clone();
@@ -86,6 +107,8 @@ struct Drafts {
     by_server: BTreeMap<LoginServer, Draft>,
     /// Where thousands of registries are described, each of their replications looks one up.
     by_id: BTreeMap<ResourceId, LoginServer>,
+    /// A subnet says which private endpoints it has, and not of which registries they are.
+    subnets: BTreeMap<ResourceId, Subnet>,
 }
 
 /// What is known of one registry so far.
@@ -103,6 +126,7 @@ struct Draft {
     members: BTreeMap<ResourceId, Vec<(String, Addresses)>>,
     zone: Addresses,
     gaps: BTreeSet<Gap>,
+    posture: Posture,
 }
 
 impl Drafts {
@@ -120,6 +144,7 @@ impl Drafts {
             members: BTreeMap::new(),
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
+            posture: Posture::default(),
         })
     }
 
@@ -127,11 +152,18 @@ impl Drafts {
         let server = &record.login_server;
         self.by_id.extend(record.id.clone().map(|id| (id, server.clone())));
         let draft = self.of(server);
+        draft.posture.settings.merge(record.settings);
+        posture::keep(&mut draft.posture.place, Some(record.place.clone()));
         let file = record.place.file;
         draft.ids.extend(record.id);
         draft.names.extend(record.name);
         draft.sku = draft.sku.clone().max(record.sku);
-        draft.connections.extend(record.connections);
+        if !record.connections.is_empty() {
+            draft.posture.completeness = Completeness::Listed;
+        }
+        for (connection, link) in record.connections {
+            draft.add_connection(connection, link);
+        }
         draft.add_home(record.location, &file)?;
         draft.add_reports(record.reports, &file);
         Ok(())
@@ -139,12 +171,14 @@ impl Drafts {
 
     fn add_show_endpoints(&mut self, record: record::ShowEndpoints) {
         let draft = self.of(&record.login_server);
+        posture::keep(&mut draft.posture.place, Some(record.place.clone()));
         draft.add_reports(record.reports, &record.place.file);
     }
 
     fn add_interface(&mut self, record: record::Interface) {
         let members = (record.place.file, record.members);
         let draft = self.of(&record.login_server);
+        draft.add_endpoint(&record.endpoint, record.posture);
         draft.members.entry(record.endpoint).or_default().push(members);
     }
 
@@ -158,7 +192,8 @@ impl Drafts {
             return Err(Error::Orphan(record.place, name));
         }
         draft.ids.insert(record.registry.clone());
-        draft.connections.insert(record.connection.clone());
+        draft.add_endpoint(&record.connection.endpoint, record.posture);
+        draft.add_connection(record.connection.clone(), record.link);
         let server = draft.login_server.clone();
         let members = (record.place.file, record.members);
         draft.members.entry(record.connection.endpoint).or_default().push(members);
@@ -167,12 +202,40 @@ impl Drafts {
     }
 
     fn add_nameless_endpoint(&mut self, record: record::PrivateEndpoint) -> Result<(), Error> {
-        let record::PrivateEndpoint { place, registry, connection, .. } = record;
+        let record::PrivateEndpoint { place, registry, connection, link, posture, .. } = record;
         let Some(draft) = self.find(&place, &registry)? else {
             let name = connection.endpoint.name().to_owned();
             return Err(Error::Nameless(place, name, connection.status));
         };
-        draft.connections.insert(connection);
+        draft.add_endpoint(&connection.endpoint, posture);
+        draft.add_connection(connection, link);
+        Ok(())
+    }
+
+    fn add_replication(&mut self, record: record::Replication) -> Result<(), Error> {
+        let record::Replication { place, id, registry, replica, posture } = record;
+        let draft = self.whole(&place, &registry)?;
+        posture::put(&mut draft.posture.replicas, id, posture, |replica| &replica.place);
+        let scope = place.scope();
+        draft.replicas.entry((place.file, scope)).or_default().insert(replica);
+        Ok(())
+    }
+
+    /// What az prints doesn't say of whom. Beside a single registry it is that one's; beside several it tells nothing.
+    fn add_quota(
+        &mut self,
+        place: &Place,
+        registry: Option<&ResourceId>,
+        quota: Quota,
+    ) -> Result<(), Error> {
+        let draft = match registry {
+            Some(registry) => self.whole(place, registry)?,
+            None if self.by_server.len() == 1 => {
+                self.by_server.values_mut().next().expect("there is one")
+            }
+            None => return Ok(()),
+        };
+        draft.posture.quotas.insert(quota);
         Ok(())
     }
 
@@ -181,6 +244,7 @@ impl Drafts {
         let Some(draft) = self.by_server.get_mut(record.endpoint.login_server()) else {
             return Joined::No;
         };
+        draft.posture.zones.extend(record.zone);
         merge(&mut draft.zone, record.addresses);
         Joined::Yes
     }
@@ -229,11 +293,43 @@ impl Drafts {
         if self.by_server.is_empty() {
             return Err(Error::NoRegistry);
         }
-        Ok(self.by_server.into_values().map(Draft::finish).collect())
+        let mut drafts: Vec<Draft> = self.by_server.into_values().collect();
+        hand_out(&self.subnets, &mut drafts);
+        Ok(drafts.into_iter().map(Draft::finish).collect())
+    }
+}
+
+/// Gives each registry the subnets that its private endpoints are in, by the word of either.
+fn hand_out(subnets: &BTreeMap<ResourceId, Subnet>, drafts: &mut [Draft]) {
+    let mut of_endpoint: BTreeMap<&ResourceId, &ResourceId> = BTreeMap::new();
+    for (id, subnet) in subnets {
+        of_endpoint.extend(subnet.endpoints.iter().map(|endpoint| (endpoint, id)));
+    }
+    for draft in drafts {
+        let known = draft.connections.iter().map(|connection| &connection.endpoint);
+        for endpoint in known.chain(draft.members.keys()) {
+            let facts = draft.posture.endpoints.entry(endpoint.clone()).or_default();
+            if facts.subnet.is_none() {
+                facts.subnet = of_endpoint.get(endpoint).map(|id| (*id).clone());
+            }
+        }
+        let named = draft.posture.endpoints.values().filter_map(|facts| facts.subnet.as_ref());
+        let found = named.filter_map(|id| subnets.get_key_value(id));
+        draft.posture.subnets = found.map(|(id, subnet)| (id.clone(), subnet.clone())).collect();
     }
 }
 
 impl Draft {
+    fn add_connection(&mut self, connection: Connection, link: Link) {
+        let endpoint = connection.endpoint.clone();
+        self.posture.connections.entry(endpoint).or_default().merge(link);
+        self.connections.insert(connection);
+    }
+
+    fn add_endpoint(&mut self, id: &ResourceId, posture: EndpointPosture) {
+        self.posture.endpoints.entry(id.clone()).or_default().merge(posture);
+    }
+
     fn add_home(&mut self, home: Region, file: &str) -> Result<(), Error> {
         if let Some((known, known_file)) = &self.home
             && *known != home
@@ -310,6 +406,8 @@ impl Draft {
         let replicas = self.add_replications();
         let private_endpoints = self.add_members();
         let name = self.names.pop_first();
+        self.posture.id = self.ids.pop_first();
+        self.posture.home = self.home.map(|(home, _)| home);
         Registry {
             name: name.unwrap_or_else(|| self.login_server.name().to_owned()),
             login_server: self.login_server,
@@ -321,6 +419,7 @@ impl Draft {
             private_endpoints,
             zone: self.zone,
             gaps: self.gaps,
+            posture: self.posture,
         }
     }
 }

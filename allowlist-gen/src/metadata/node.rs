@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ringfence_config::address::{Class, Pin};
 use ringfence_config::registry::Region;
@@ -21,9 +22,33 @@ use crate::registry::{ResourceId, Scope};
 pub struct Place {
     pub(super) file: String,
     path: String,
+    /// The name of the source, and which of its documents this is, from 0.
+    source: Arc<str>,
+    document: usize,
 }
 
 impl Place {
+    /// The name of the source that it is in.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Which of the source's documents, from 0.
+    pub fn document(&self) -> usize {
+        self.document
+    }
+
+    #[cfg(test)]
+    pub(crate) fn root_of(source: &str) -> Self {
+        let (file, path) = (source.to_owned(), ROOT.to_owned());
+        Self { file, path, source: source.into(), document: 0 }
+    }
+
+    /// The JSON path in that document, `$` for all of it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// An item of a list comes with all others; an object by itself tells nothing of them.
     pub(super) fn scope(&self) -> Scope {
         if self.path == ROOT { Scope::Named } else { Scope::Registry }
@@ -53,7 +78,8 @@ impl<'a> Node<'a> {
             later => format!("{} (document {})", source.name, later + 1),
         };
         let path = ROOT.to_owned();
-        Self { place: Place { file, path }, value }
+        let place = Place { file, path, source: source.name.as_str().into(), document: index };
+        Self { place, value }
     }
 
     pub(super) fn place(&self) -> Place {

@@ -11,7 +11,12 @@ use serde_json::Value;
 
 use super::Error;
 use super::node::{Node, Place};
+use super::posture;
 use crate::endpoint::{self, Endpoint, Family, LoginServer};
+use crate::posture::{
+    Connected, Link, PrivateEndpoint as EndpointPosture, Quota, Replica as ReplicaPosture,
+    Settings, Subnet as SubnetPosture,
+};
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Position, Replica, ResourceId, Sku, Status,
 };
@@ -19,15 +24,21 @@ use crate::registry::{
 /// One resource in the input.
 #[derive(Debug)]
 pub(super) enum Record {
-    Registry(Registry),
+    Registry(Box<Registry>),
     ShowEndpoints(ShowEndpoints),
-    Replication(Place, ResourceId, Replica),
+    Replication(Replication),
     /// A listing of this registry's replications, with nothing in it.
     NoReplications(Place, ResourceId),
-    Connection(Place, ResourceId, Connection),
+    Connection(Place, ResourceId, Connection, Link),
+    /// A listing of this registry's connections, with nothing in it.
+    NoConnections(Place, ResourceId),
     PrivateEndpoint(PrivateEndpoint),
     Interface(Interface),
     DnsRecord(DnsRecord),
+    Subnet(Subnet),
+    /// Of whom is not always said.
+    Quota(Place, Option<ResourceId>, Quota),
+    Connected(ResourceId, String, Connected),
     Unreadable(Unreadable),
     EmptyList(String),
 }
@@ -42,7 +53,18 @@ pub(super) struct Registry {
     pub(super) location: Region,
     pub(super) sku: Sku,
     pub(super) reports: Vec<Report>,
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<(Connection, Link)>,
+    pub(super) settings: Settings,
+}
+
+/// `az acr replication show`, or an item of its list.
+#[derive(Debug)]
+pub(super) struct Replication {
+    pub(super) place: Place,
+    pub(super) id: ResourceId,
+    pub(super) registry: ResourceId,
+    pub(super) replica: Replica,
+    pub(super) posture: ReplicaPosture,
 }
 
 /// What is said about one family of regional hosts.
@@ -70,7 +92,9 @@ pub(super) struct PrivateEndpoint {
     pub(super) place: Place,
     pub(super) registry: ResourceId,
     pub(super) connection: Connection,
+    pub(super) link: Link,
     pub(super) members: Addresses,
+    pub(super) posture: EndpointPosture,
 }
 
 /// `az network nic show`, of a private endpoint.
@@ -80,6 +104,14 @@ pub(super) struct Interface {
     pub(super) endpoint: ResourceId,
     pub(super) login_server: LoginServer,
     pub(super) members: Addresses,
+    pub(super) posture: EndpointPosture,
+}
+
+/// `az network vnet subnet show`.
+#[derive(Debug)]
+pub(super) struct Subnet {
+    pub(super) id: ResourceId,
+    pub(super) posture: SubnetPosture,
 }
 
 /// What stands in the place of a resource that Azure would not show, so that nobody takes silence for an answer:
@@ -97,6 +129,7 @@ pub(super) struct DnsRecord {
     pub(super) file: String,
     pub(super) endpoint: Endpoint,
     pub(super) addresses: Addresses,
+    pub(super) zone: Option<ResourceId>,
 }
 
 pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
@@ -111,8 +144,8 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
     let connections = node
         .list("privateEndpointConnections")?
         .iter()
-        .map(read_connection)
-        .collect::<Result<_, _>>()?;
+        .map(|node| Ok((read_connection(node)?, posture::link(node))))
+        .collect::<Result<_, Error>>()?;
     Ok(Registry {
         place: node.place(),
         id: node.key("id").map(|id| id.resource_id()).transpose()?,
@@ -122,6 +155,7 @@ pub(super) fn registry(node: &Node<'_>) -> Result<Registry, Error> {
         login_server,
         sku,
         connections,
+        settings: posture::settings(node),
     })
 }
 
@@ -241,19 +275,27 @@ fn stands_for_storage(text: &str) -> bool {
 }
 
 pub(super) fn replication(node: &Node<'_>) -> Result<Record, Error> {
+    // The name is the region by custom only.
+    let region = node.require("location")?.region()?;
     let replica = Replica {
-        // The name is the region by custom only.
-        region: node.require("location")?.region()?,
+        region: region.clone(),
         state: match node.key("provisioningState") {
             Some(state) => state.word()?,
             None => "state unknown".to_owned(),
         },
     };
-    Ok(Record::Replication(node.place(), parent(node)?, replica))
+    Ok(Record::Replication(Replication {
+        place: node.place(),
+        id: node.require("id")?.resource_id()?,
+        registry: parent(node)?,
+        replica,
+        posture: posture::replica(node, region),
+    }))
 }
 
 pub(super) fn connection(node: &Node<'_>) -> Result<Record, Error> {
-    Ok(Record::Connection(node.place(), parent(node)?, read_connection(node)?))
+    let connection = read_connection(node)?;
+    Ok(Record::Connection(node.place(), parent(node)?, connection, posture::link(node)))
 }
 
 /// The registry that the resource is a part of.
@@ -313,7 +355,10 @@ pub(super) fn private_endpoint(node: &Node<'_>) -> Result<PrivateEndpoint, Error
             endpoint: node.require("id")?.resource_id()?,
             status: status(request)?,
         },
+        // Its id here is the endpoint's name for it, and not the registry's.
+        link: Link { id: None, ..posture::link(request) },
         members,
+        posture: posture::private_endpoint(node),
     })
 }
 
@@ -351,7 +396,8 @@ pub(super) fn interface(node: &Node<'_>) -> Result<Interface, Error> {
         Some(id) => id.resource_id()?,
         None => node.require("id")?.resource_id()?,
     };
-    Ok(Interface { place: node.place(), endpoint, login_server, members })
+    let posture = posture::interface(node);
+    Ok(Interface { place: node.place(), endpoint, login_server, members, posture })
 }
 
 /// A private endpoint leads to one registry.
@@ -384,7 +430,33 @@ pub(super) fn dns_record(node: &Node<'_>) -> Result<Option<DnsRecord>, Error> {
         file: node.file(),
         addresses: [(endpoint.clone(), addresses)].into(),
         endpoint,
+        zone: zone_of(node),
     }))
+}
+
+/// The zone of a record set, whose id ends with the record's type and its name.
+fn zone_of(node: &Node<'_>) -> Option<ResourceId> {
+    node.key("id")?.resource_id().ok()?.above(2)
+}
+
+pub(super) fn subnet(node: &Node<'_>) -> Result<Subnet, Error> {
+    Ok(Subnet { id: node.require("id")?.resource_id()?, posture: posture::subnet(node) })
+}
+
+/// `None` for what says nothing.
+pub(super) fn quota(node: &Node<'_>, registry: Option<ResourceId>) -> Option<Record> {
+    posture::quota(node).map(|quota| Record::Quota(node.place(), registry, quota))
+}
+
+/// `None` for what says nothing.
+pub(super) fn connected(node: &Node<'_>, registry: ResourceId) -> Option<Record> {
+    let (name, connected) = posture::connected(node)?;
+    Some(Record::Connected(registry, name, connected))
+}
+
+/// The same, where only its own id says of which registry it is.
+pub(super) fn connected_alone(node: &Node<'_>) -> Result<Option<Record>, Error> {
+    Ok(connected(node, parent(node)?))
 }
 
 pub(super) fn unreadable(node: &Node<'_>) -> Result<Unreadable, Error> {

@@ -46,8 +46,19 @@ fn read_listing(node: &Node<'_>) -> Result<Vec<Record>, Error> {
         ("replications", Some(registry)) if items.is_empty() => {
             Ok(vec![Record::NoReplications(node.place(), registry)])
         }
+        ("privateEndpointConnections", Some(registry)) if items.is_empty() => {
+            Ok(vec![Record::NoConnections(node.place(), registry)])
+        }
+        ("listUsages", Some(registry)) => {
+            let quota = |item| record::quota(item, Some(registry.clone()));
+            Ok(items.iter().filter_map(quota).collect())
+        }
+        ("connectedRegistries", Some(registry)) => {
+            let connected = |item| record::connected(item, registry.clone());
+            Ok(items.iter().filter_map(connected).collect())
+        }
         // What nothing here reads yet.
-        ("listUsages" | "privateDnsZoneGroups" | "connectedRegistries", _) => Ok(Vec::new()),
+        ("privateDnsZoneGroups", _) => Ok(Vec::new()),
         _ if items.is_empty() => Ok(Vec::new()),
         _ => read_items(&node.require("value")?),
     }
@@ -73,12 +84,15 @@ fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
 /// Reads one object; `None` for a DNS record that holds no addresses of a registry.
 fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
     let record = match kind(node)? {
-        Kind::Registry => Record::Registry(record::registry(node)?),
+        Kind::Registry => Record::Registry(Box::new(record::registry(node)?)),
         Kind::ShowEndpoints => Record::ShowEndpoints(record::show_endpoints(node)?),
         Kind::Replication => record::replication(node)?,
         Kind::Connection => record::connection(node)?,
         Kind::PrivateEndpoint => Record::PrivateEndpoint(record::private_endpoint(node)?),
         Kind::Interface => Record::Interface(record::interface(node)?),
+        Kind::Subnet => Record::Subnet(record::subnet(node)?),
+        Kind::Quota => return Ok(record::quota(node, None)),
+        Kind::Connected => return record::connected_alone(node),
         Kind::Unreadable => Record::Unreadable(record::unreadable(node)?),
         Kind::DnsRecord => return Ok(record::dns_record(node)?.map(Record::DnsRecord)),
         Kind::PassedOver => return Ok(None),
@@ -94,6 +108,9 @@ enum Kind {
     PrivateEndpoint,
     Interface,
     DnsRecord,
+    Subnet,
+    Quota,
+    Connected,
     /// Something beside a registry that says nothing of its hosts.
     PassedOver,
     Unreadable,
@@ -112,9 +129,9 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
             "microsoft.network/privateendpoints" => Ok(Kind::PrivateEndpoint),
             "microsoft.network/networkinterfaces" => Ok(Kind::Interface),
             "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
-            "microsoft.network/privatednszones" | "microsoft.network/virtualnetworks/subnets" => {
-                Ok(Kind::PassedOver)
-            }
+            "microsoft.containerregistry/registries/connectedregistries" => Ok(Kind::Connected),
+            "microsoft.network/virtualnetworks/subnets" => Ok(Kind::Subnet),
+            "microsoft.network/privatednszones" => Ok(Kind::PassedOver),
             dns if dns.starts_with("microsoft.network/privatednszones/") => Ok(Kind::PassedOver),
             _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
         };
@@ -136,6 +153,8 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
         Ok(Kind::Interface)
     } else if has("aRecords") {
         Ok(Kind::DnsRecord)
+    } else if has("currentValue") && has("limit") {
+        Ok(Kind::Quota)
     } else if has("responses") {
         Err(unrecognised(
             node,

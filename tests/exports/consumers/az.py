@@ -6,6 +6,8 @@ remembered until the script ends, so that later requests find it.
 A question is `{"script": text}`, with `files` beside it, by name, `env`, and `state`: what is there already, by path.
 Bash runs the script in a folder that has the files, with an `az` that hands its arguments over to this process, where
 azure-cli takes them. The answer is `{"code", "said", "requests", "state"}`.
+
+A question `{"commands": [text]}` asks whether azure-cli takes these commands, without running them; the answer is how many.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import io
 import json
 import os
 import pathlib
+import shlex
 import socket
 import subprocess
 import sys
@@ -47,6 +50,7 @@ with open(os.path.join(FOLDER.name, "azureProfile.json"), "w") as profile_file:
 
 import requests
 from azure.cli.core import _profile, get_default_cli
+from azure.cli.core.commands import AzCliCommandInvoker
 from azure.core.credentials import AccessToken, AccessTokenInfo
 
 NEVER = 4102444800
@@ -125,7 +129,39 @@ sys.exit(answer["code"])
 """
 
 
+class Taken(BaseException):
+    """What ends a command where it would begin to do something. No `Exception`: those `az` would catch."""
+
+
+def taken(_invoker, *_arguments):
+    raise Taken
+
+
+def take(command):
+    """Has azure-cli read a command, with all that it checks before it does anything."""
+    program, *arguments = shlex.split(command)
+    if program != "az":
+        raise Refusal(f"not az: {command}")
+    does = AzCliCommandInvoker._run_jobs_serially
+    AzCliCommandInvoker._run_jobs_serially = taken
+    complained = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complained), contextlib.redirect_stdout(complained):
+            get_default_cli().invoke(arguments, out_file=complained)
+    except Taken:
+        return
+    except SystemExit:
+        pass
+    finally:
+        AzCliCommandInvoker._run_jobs_serially = does
+    raise Refusal(f"{command}\n{complained.getvalue()[-2000:]}")
+
+
 def run(question):
+    if "commands" in question:
+        for command in question["commands"]:
+            take(command)
+        return len(question["commands"])
     SENT.clear()
     STATE.clear()
     STATE.update(question.get("state", {}))
