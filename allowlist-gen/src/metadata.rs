@@ -6,6 +6,7 @@
 
 mod join;
 mod node;
+mod private_link;
 mod record;
 mod shape;
 

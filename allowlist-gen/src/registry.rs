@@ -1,6 +1,8 @@
 //! Decides what a registry is: which regions it has, how its layers travel, and so which hosts and
 //! addresses its clients need. What is odd about it is told by [`findings`](crate::findings).
 
+pub(crate) mod private_link;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -10,6 +12,7 @@ use ringfence_config::{Entry, Role};
 
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::refusal::{Refusal, Why};
+use private_link::PrivateLink;
 
 /// Everything that the input says about one registry, each statement with its origin.
 ///
@@ -29,6 +32,7 @@ pub struct Registry {
     pub(crate) private_endpoints: Vec<PrivateEndpoint>,
     pub(crate) zone: Addresses,
     pub(crate) gaps: BTreeSet<Gap>,
+    pub(crate) private_link: PrivateLink,
 }
 
 /// The private addresses of some of a registry's hosts.
@@ -276,6 +280,7 @@ impl Registry {
             private_endpoints: Vec::new(),
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
+            private_link: PrivateLink::default(),
         }
     }
 

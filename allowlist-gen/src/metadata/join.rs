@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_config::registry::Region;
 
+use super::private_link::{Gathered, Statement};
 use super::record::{self, Record, Report};
 use super::{Error, Place};
 use crate::endpoint::{Endpoint, Family, LoginServer};
+use crate::registry::private_link::Request;
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Listing, Origin, Position, PrivateEndpoint, Registry,
     Replica, ResourceId, Scope, Sku, Status, Switch,
@@ -27,6 +29,7 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
         | Record::Connection(..)
         | Record::DnsRecord(_)
         | Record::Unreadable(_)
+        | Record::PrivateLink(_)
         | Record::EmptyList(_) => 3,
     });
     let mut drafts = Drafts::default();
@@ -61,6 +64,12 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
             Record::Unreadable(record) => {
                 drafts.whole(&record.place, &record.registry)?.gaps.insert(record.gap);
             }
+            Record::PrivateLink(Statement::Request(place, registry, request)) => {
+                if let Some(draft) = drafts.find(&place, &registry)? {
+                    draft.requests.insert(request);
+                }
+            }
+            Record::PrivateLink(statement) => drafts.private_link.add(statement),
             Record::EmptyList(file) => empty_lists.push(file),
         }
     }
@@ -86,6 +95,7 @@ struct Drafts {
     by_server: BTreeMap<LoginServer, Draft>,
     /// Where thousands of registries are described, each of their replications looks one up.
     by_id: BTreeMap<ResourceId, LoginServer>,
+    private_link: Gathered,
 }
 
 /// What is known of one registry so far.
@@ -103,6 +113,7 @@ struct Draft {
     members: BTreeMap<ResourceId, Vec<(String, Addresses)>>,
     zone: Addresses,
     gaps: BTreeSet<Gap>,
+    requests: BTreeSet<Request>,
 }
 
 impl Drafts {
@@ -120,6 +131,7 @@ impl Drafts {
             members: BTreeMap::new(),
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
+            requests: BTreeSet::new(),
         })
     }
 
@@ -178,8 +190,11 @@ impl Drafts {
 
     /// One zone serves every registry of a network; it adds addresses, and asks for no hosts.
     fn add_dns_record(&mut self, record: record::DnsRecord) -> Joined {
-        let Some(draft) = self.by_server.get_mut(record.endpoint.login_server()) else {
-            return Joined::No;
+        let server = record.endpoint.login_server();
+        let Some(draft) = self.by_server.get_mut(server) else {
+            // A zone that has no record yet of a registry of its cloud is that registry's nevertheless.
+            let is_neighbour = |known: &LoginServer| known.cloud() == server.cloud();
+            return if self.by_server.keys().any(is_neighbour) { Joined::Yes } else { Joined::No };
         };
         merge(&mut draft.zone, record.addresses);
         Joined::Yes
@@ -229,7 +244,8 @@ impl Drafts {
         if self.by_server.is_empty() {
             return Err(Error::NoRegistry);
         }
-        Ok(self.by_server.into_values().map(Draft::finish).collect())
+        let finish = |draft: Draft| draft.finish(&self.private_link);
+        Ok(self.by_server.into_values().map(finish).collect())
     }
 }
 
@@ -306,7 +322,11 @@ impl Draft {
         self.switches.push(Switch { origin: Origin::new(what, file), feature, position });
     }
 
-    fn finish(mut self) -> Registry {
+    fn finish(mut self, gathered: &Gathered) -> Registry {
+        let endpoints = self.connections.iter().map(|connection| &connection.endpoint);
+        let endpoints = endpoints.chain(self.members.keys()).cloned().collect();
+        let requests = std::mem::take(&mut self.requests);
+        let private_link = gathered.of(&self.login_server, &endpoints, requests);
         let replicas = self.add_replications();
         let private_endpoints = self.add_members();
         let name = self.names.pop_first();
@@ -321,6 +341,7 @@ impl Draft {
             private_endpoints,
             zone: self.zone,
             gaps: self.gaps,
+            private_link,
         }
     }
 }

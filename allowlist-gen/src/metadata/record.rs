@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::node::{Node, Place};
+use super::private_link::Statement;
 use crate::endpoint::{self, Endpoint, Family, LoginServer};
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Position, Replica, ResourceId, Sku, Status,
@@ -30,6 +31,7 @@ pub(super) enum Record {
     DnsRecord(DnsRecord),
     Unreadable(Unreadable),
     EmptyList(String),
+    PrivateLink(Statement),
 }
 
 /// `az acr show`, an item of `az acr list`, or the same from ARM or Resource Graph.
