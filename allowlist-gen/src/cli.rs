@@ -5,6 +5,7 @@ mod aks_kit;
 mod export;
 mod files;
 mod input;
+mod private_link;
 
 use std::fs;
 use std::io;
@@ -43,6 +44,7 @@ enum Command {
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
+    PrivateLink(private_link::PrivateLinkArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -207,6 +209,7 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::PrivateLink(raw)), _) => private_link::private_link(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -382,6 +385,8 @@ enum Failure {
         name = .0.name()
     )]
     NeedsExport(Format, ExportError),
+    #[error(transparent)]
+    PrivateLink(#[from] allowlist_gen::private_link::Error),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]

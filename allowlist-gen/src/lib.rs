@@ -12,6 +12,7 @@ pub mod export;
 pub mod findings;
 pub mod kit;
 pub mod metadata;
+pub mod private_link;
 mod refusal;
 mod region;
 mod registry;

@@ -14,7 +14,7 @@ pub(super) fn remark(text: &str) -> String {
 }
 
 /// `value` as indented JSON, with a newline at the end.
-pub(super) fn json(value: &impl serde::Serialize) -> String {
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
     let mut text =
         serde_json::to_string_pretty(value).expect("strings, numbers, lists and maps are JSON");
     text.push('\n');

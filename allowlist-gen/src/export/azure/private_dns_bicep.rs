@@ -43,9 +43,7 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
 /// The records as resources of zones that exist; `header` is comments.
 pub(crate) fn text(header: String, zones: &[Zone]) -> String {
     let mut text = Text::new(header);
-    for (number, zone) in (1..).zip(zones) {
-        // The first zone's names stay as they are when others come.
-        let suffix = if number == 1 { String::new() } else { format!("_zone{number}") };
+    for (zone, suffix) in zones.iter().zip(Zone::suffixes(zones)) {
         text.line(format_args!(
             "
 resource zone{suffix} 'Microsoft.Network/privateDnsZones@2024-06-01' existing = {{

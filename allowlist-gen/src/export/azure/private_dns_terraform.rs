@@ -51,14 +51,9 @@ variable \"resource_group_name\" {{
             hcl(private_dns::OF_GROUP)
         ));
     }
-    for (number, zone) in (1..).zip(zones) {
+    for (zone, suffix) in zones.iter().zip(Zone::suffixes(zones)) {
         for record in &zone.records {
-            // The first zone's names stay as they are when others come.
-            let symbol = match number {
-                1 => record.symbol(),
-                _ => format!("{}_zone{number}", record.symbol()),
-            };
-            record_sets(&mut text, zone, record, &symbol);
+            record_sets(&mut text, zone, record, &format!("{}{suffix}", record.symbol()));
         }
     }
     text.into_string()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringfence_config::address::Pin;
+use ringfence_config::endpoint::Cloud;
 
 use crate::export::Error;
 use crate::export::sheet::{Host, Sheet};
@@ -61,6 +62,30 @@ impl Zone {
         let most = zones.iter().map(Self::sets).max().unwrap_or_default();
         sheet.at_most(25_000, "record sets in a zone", most)?;
         Ok(zones)
+    }
+
+    /// What tells the symbols of each zone from those of the others, so that they stay when other zones come: nothing
+    /// for the public cloud's, the end of its domain for another cloud's, and a number where zones have one name.
+    pub(super) fn suffixes(zones: &[Self]) -> Vec<String> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        zones
+            .iter()
+            .map(|zone| {
+                let number = seen.entry(&zone.name).or_default();
+                *number += 1;
+                let mut suffix = String::new();
+                if zone.name != Cloud::Public.private_zone() {
+                    let end = zone.name.split_once("azurecr.").map_or(&*zone.name, |(_, end)| end);
+                    suffix.push('_');
+                    suffix.push_str(&end.replace(['.', '-'], "_"));
+                }
+                if *number > 1 {
+                    suffix.push_str("_zone");
+                    suffix.push_str(&number.to_string());
+                }
+                suffix
+            })
+            .collect()
     }
 
     /// How many record sets that is: one for each family of addresses.
