@@ -86,7 +86,7 @@ pub(super) fn private_link(raw: PrivateLinkArguments) -> Result<Answer, Failure>
         tell(&"warning: `--resource-group` isn't needed: the input tells where the zones are\n");
     }
     for warning in &rendered.warnings {
-        tell(&format_args!("warning: not in it: {warning}\n"));
+        tell(&format_args!("warning: {warning}\n"));
     }
     Destination::from(raw.output).write(rendered.text.as_bytes())?;
     Ok(if plan.is_done() { Answer::Yes } else { Answer::No })

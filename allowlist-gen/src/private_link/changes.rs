@@ -11,10 +11,12 @@ use super::{
     Error, Format, GroupRecords, Keeper, Plan, Record, RegistryPlan, State, Text, ZonePlan,
     describe, enumerate,
 };
+use crate::endpoint::Endpoint;
 use crate::export::azure::private_records::{Place, Record as Written, Zone};
 use crate::export::azure::{private_dns, private_dns_bicep, private_dns_terraform};
 use crate::export::dns::zone;
 use crate::export::text::comments;
+use crate::registry::ResourceId;
 use crate::registry::private_link::ZoneKey;
 
 pub(super) const MOST_IN_BICEP: usize = private_dns_bicep::MOST;
@@ -109,7 +111,7 @@ impl Plan {
                     .to_owned(),
             );
         }
-        header.extend(warnings.iter().map(|warning| format!("Not in it: {warning}.")));
+        header.extend(warnings.iter().map(|warning| sentence(warning)));
         let text = write(comments(prefix, &header), &zones)?;
         Ok(Rendered { text, warnings })
     }
@@ -159,7 +161,7 @@ impl Plan {
             ),
             "The serial is made of the records: it changes with them, but doesn't grow.".to_owned(),
         ];
-        header.extend(warnings.iter().map(|warning| format!("Not in it: {warning}.")));
+        header.extend(warnings.iter().map(|warning| sentence(warning)));
         let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
         let serial = u32::from_be_bytes([a, b, c, d]);
         let text = zone::master_file(&comments("; ", &header), &key.name, serial, &groups);
@@ -175,8 +177,8 @@ impl Plan {
         let strangers = all.saturating_sub(of_all);
         (strangers > 0).then(|| {
             format!(
-                "{strangers} other record sets that the zone has; in the place of the whole zone, this file would take \
-                 them away"
+                "not in this: {strangers} other record sets that the zone has; in the place of the whole zone, this file \
+                 would take them away"
             )
         })
     }
@@ -199,53 +201,63 @@ impl Plan {
         Ok(())
     }
 
-    /// What is not in a text that only changes records.
+    /// What somebody has to know who reads only a text that changes records: what comes beside it, and which records
+    /// aren't in it, by the reason.
     fn warnings(&self, left: &[(&ZonePlan, &Record)]) -> Vec<String> {
         let mut warnings = Vec::new();
+        let mut missing: BTreeMap<String, BTreeSet<&Endpoint>> = BTreeMap::new();
         for registry in &self.registries {
             for step in registry.steps.iter().filter(|step| step.is_to_do()) {
-                warnings.push(format!("{}: {step}", registry.login_server));
+                warnings
+                    .push(format!("to do beside this, for `{}`: {step}", registry.login_server));
             }
             for record in registry.zones.iter().flat_map(|zone| &zone.records) {
-                let host = &record.host;
-                match &record.state {
-                    State::Unknown(why) => warnings.push(format!("`{host}`: {why}")),
-                    State::Surplus => warnings.push(format!(
-                        "`{host}` has a record and is no host of its registry now; the record stays, and the plan as \
-                         text has the command that deletes it"
-                    )),
+                let why = match &record.state {
+                    State::Unknown(why) => why.to_string(),
+                    State::Surplus => "the registry has no such host now; the record stays, and the plan as text has \
+                                       the command that deletes it"
+                        .to_owned(),
                     State::Exists
                     | State::Missing(_)
                     | State::Unseen(_)
-                    | State::Differs { .. } => {}
-                }
+                    | State::Differs { .. } => continue,
+                };
+                missing.entry(why).or_default().insert(&record.host);
             }
         }
-        warnings.extend(left.iter().map(|(zone, record)| {
-            format!(
-                "`{}`: a DNS zone group writes the records of {}; `--by-hand` writes it nevertheless",
-                record.host,
+        for (zone, record) in left {
+            let why = format!(
+                "a DNS zone group writes the records of {}; `--by-hand` writes them nevertheless",
                 Called(&zone.key)
-            )
+            );
+            missing.entry(why).or_default().insert(&record.host);
+        }
+        warnings.extend(missing.into_iter().map(|(why, hosts)| {
+            let hosts = enumerate(hosts.into_iter().map(|host| format!("`{host}`")));
+            format!("not in this: {hosts}: {why}")
         }));
-        warnings.dedup();
         warnings
     }
 }
 
 /// Where the zone is, as far as anybody told.
 pub(super) fn place(key: &ZoneKey, plan: &Plan) -> Place {
-    let id = key.id.as_ref().map(ToString::to_string).unwrap_or_default();
-    match (&id.split('/').collect::<Vec<_>>()[..], &plan.resource_group) {
-        ([_, subscriptions, subscription, groups, group, ..], _)
-            if subscriptions.eq_ignore_ascii_case("subscriptions")
-                && groups.eq_ignore_ascii_case("resourceGroups") =>
-        {
-            Place::Known { subscription: (*subscription).to_owned(), group: (*group).to_owned() }
-        }
-        (_, Some(group)) => Place::Group(group.clone()),
-        _ => Place::Asked,
+    match (key.id.as_ref().and_then(place_of), &plan.resource_group) {
+        (Some((place, _)), _) => place,
+        (None, Some(group)) => Place::Group(group.clone()),
+        (None, None) => Place::Asked,
     }
+}
+
+/// Where a resource is, and its name.
+pub(super) fn place_of(id: &ResourceId) -> Option<(Place, String)> {
+    let text = id.to_string();
+    let parts: Vec<&str> = text.split('/').collect();
+    let ["", subscriptions, subscription, groups, group, _, ..] = parts[..] else { return None };
+    let is_id = subscriptions.eq_ignore_ascii_case("subscriptions")
+        && groups.eq_ignore_ascii_case("resourceGroups");
+    let place = Place::Known { subscription: subscription.to_owned(), group: group.to_owned() };
+    is_id.then(|| (place, id.name().to_owned()))
 }
 
 /// An error if the zones are in different places.
@@ -279,6 +291,12 @@ fn lines<'a>(keys: impl Iterator<Item = &'a ZoneKey>) -> String {
         None => format!("  {}", key.name),
     };
     keys.map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A warning as it stands in a header.
+fn sentence(warning: &str) -> String {
+    let (first, rest) = warning.split_at(1);
+    format!("{}{rest}.", first.to_ascii_uppercase())
 }
 
 /// What a comment says of a record: what it is, and what is wrong with it.

@@ -298,9 +298,13 @@ pub(super) struct Called<'a>(pub(super) &'a ZoneKey);
 
 impl fmt::Display for Called<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.id {
-            Some(id) => write!(f, "`{id}`"),
-            None => write!(f, "`{}`", self.0.name),
+        let ZoneKey { name, id } = self.0;
+        let id = id.as_ref().map(ToString::to_string).unwrap_or_default();
+        match id.split('/').collect::<Vec<_>>()[..] {
+            ["", _, subscription, _, group, ..] => {
+                write!(f, "`{name}` in `{group}` of `{subscription}`")
+            }
+            _ => write!(f, "`{name}`"),
         }
     }
 }

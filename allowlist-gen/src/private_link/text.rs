@@ -7,6 +7,7 @@ use super::step::Called;
 use super::{Keeper, Plan, Record, RegistryPlan, State, ZonePlan, changes, enumerate, names};
 use crate::export::azure::private_dns;
 use crate::export::azure::private_records::Place;
+use crate::export::quote::shell;
 use crate::registry::private_link::Coverage;
 
 /// A plan in lines.
@@ -36,10 +37,13 @@ fn write_registry(f: &mut fmt::Formatter<'_>, plan: &Plan, registry: &RegistryPl
     }
     for zone in &registry.zones {
         writeln!(f, "\n{}", filled("  ", "  ", &about(zone)))?;
+        let place = changes::place(&zone.key, plan);
+        for command in commands_of_zone(zone, &place) {
+            writeln!(f, "      {command}")?;
+        }
         let width = zone.records.iter().map(|r| r.host.private_record().len()).max().unwrap_or(0);
         let mut records: Vec<&Record> = zone.records.iter().collect();
         records.sort_by_key(|record| order(&record.state));
-        let place = changes::place(&zone.key, plan);
         for record in records {
             let name = record.host.private_record();
             let word = word(&record.state);
@@ -62,10 +66,10 @@ fn summary(registry: &RegistryPlan) -> String {
     }
     for (code, what) in [
         ("missing", "to add"),
-        ("should-exist", "to see to"),
+        ("should-exist", "that should exist"),
         ("differs", "to correct"),
         ("unknown", "not known yet"),
-        ("surplus", "too many"),
+        ("surplus", "of no host"),
         ("exists", "right"),
     ] {
         match records().filter(|record| record.state.code() == code).count() {
@@ -89,8 +93,8 @@ fn about(zone: &ZonePlan) -> String {
     text.push_str(": ");
     text.push_str(&match &zone.keeper {
         Keeper::ZoneGroup(by) => format!(
-            "the DNS zone group of {} writes its records. What is missing comes when the group is made again \
-             (`az network private-endpoint dns-zone-group`), or by hand; but then two write the same records.",
+            "the DNS zone group of {} writes its records. What isn't right the group should write, when it is made \
+             again; by hand, as below, is the other way, but then two write the same records.",
             names(by)
         ),
         Keeper::Hand => "its records are kept by hand: no private endpoint has a DNS zone group for it. A group would \
@@ -103,13 +107,41 @@ fn about(zone: &ZonePlan) -> String {
     match zone.coverage {
         Coverage::All => {}
         Coverage::Some => {
-            text.push_str(" The input has single records of it, so others may exist.");
+            text.push_str(
+                " The input has single records of it, so others may exist. This shows all, and the plan wants them:",
+            );
         }
         Coverage::Unread => text.push_str(
-            " The input has no records of it, so nothing is known of what exists; all of these should.",
+            " The input has no records of it, so nothing is known of what exists; all of these should. This shows what \
+             does, and the plan wants it, too:",
         ),
     }
     text
+}
+
+/// What shows more of a zone: what it has, where the input doesn't tell, and the groups that should have written it.
+fn commands_of_zone(zone: &ZonePlan, place: &Place) -> Vec<String> {
+    let mut commands = Vec::new();
+    let to_write = zone.records.iter().any(|record| record.state.change().is_some());
+    if let Keeper::ZoneGroup(by) = &zone.keeper
+        && to_write
+    {
+        commands.extend(by.iter().filter_map(changes::place_of).map(|(place, name)| {
+            format!(
+                "az network private-endpoint dns-zone-group list {} --endpoint-name {}",
+                private_dns::place(&place),
+                shell(&name)
+            )
+        }));
+    }
+    if zone.coverage != Coverage::All {
+        commands.push(format!(
+            "az network private-dns record-set a list {} --zone-name {}",
+            private_dns::place(place),
+            zone.key.name
+        ));
+    }
+    commands
 }
 
 fn order(state: &State) -> u8 {
@@ -126,10 +158,10 @@ fn order(state: &State) -> u8 {
 fn word(state: &State) -> &'static str {
     match state {
         State::Missing(_) => "add",
-        State::Unseen(_) => "see to",
+        State::Unseen(_) => "should be",
         State::Differs { .. } => "correct",
         State::Unknown(_) => "unknown",
-        State::Surplus => "too many",
+        State::Surplus => "surplus",
         State::Exists => "right",
     }
 }
@@ -144,7 +176,7 @@ fn says(record: &Record) -> String {
         (State::Unknown(why), None) => why.to_string(),
         (State::Unknown(why), Some(is)) => format!("{is}, which may be wrong: {why}"),
         (State::Surplus, is) => format!(
-            "{}, but the registry doesn't have this host now; if its region is gone for good",
+            "{}, but the registry doesn't have this host now; if its region is gone for good:",
             is.unwrap_or_default()
         ),
         (State::Exists, is) => is.unwrap_or_default(),
@@ -168,7 +200,7 @@ fn command(record: &Record, zone: &ZonePlan, place: &Place) -> Option<String> {
         )
     };
     match &record.state {
-        State::Missing(should) | State::Unseen(should) => {
+        State::Missing(should) => {
             // There is one: a member of an endpoint has one address.
             let address = should.iter().next()?;
             Some(format!("{} --ipv4-address {address}", of_set("add-record", "record-set-name")))
@@ -179,7 +211,8 @@ fn command(record: &Record, zone: &ZonePlan, place: &Place) -> Option<String> {
             Some(format!("{} --set 'aRecords=[{}]'", of_set("update", "name"), records.join(",")))
         }
         State::Surplus => Some(of_set("delete", "name")),
-        State::Exists | State::Unknown(_) => None,
+        // If it exists with another address, it would get this one beside it.
+        State::Unseen(_) | State::Exists | State::Unknown(_) => None,
     }
 }
 

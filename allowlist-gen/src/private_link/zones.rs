@@ -62,7 +62,9 @@ pub(super) fn served<'a>(
     let mut notes = Vec::new();
     let free: Vec<usize> = (0..all.len()).filter(|&at| all[at].by.is_empty()).collect();
     for &at in &free {
-        let is_asked = !wishes.zones.is_empty() || !all[at].zone.records.is_empty();
+        let key = &all[at].key;
+        let is_chosen = key.id.is_some() && wishes.zones.iter().any(|choice| choice.0.id == key.id);
+        let is_asked = is_chosen || !all[at].zone.records.is_empty();
         if !homeless.is_empty() {
             all[at].by.clone_from(&homeless);
         } else if is_asked {
