@@ -12,6 +12,7 @@
 mod changes;
 mod endpoints;
 mod json;
+mod reference;
 mod step;
 mod text;
 mod zones;
@@ -26,6 +27,7 @@ use ringfence_config::snippet::escape;
 
 pub use self::changes::Rendered;
 use self::endpoints::{Hosts, Reached};
+pub use self::reference::Reference;
 use self::step::Step;
 pub use self::text::Text;
 use self::zones::Served;
@@ -316,10 +318,8 @@ impl Plan {
 
     /// Whether the plan has a zone of which the input doesn't tell where it is, so that a resource group is of use.
     pub fn needs_resource_group(&self) -> bool {
-        self.registries
-            .iter()
-            .flat_map(|registry| &registry.zones)
-            .any(|zone| zone.key.id.is_none())
+        let mut zones = self.registries.iter().flat_map(|registry| &registry.zones);
+        zones.any(|zone| zone.key.id.as_ref().and_then(changes::place_of).is_none())
     }
 }
 

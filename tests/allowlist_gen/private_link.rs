@@ -1,7 +1,7 @@
 //! `private-link`: what it finds in metadata, what it makes of it, and what it never takes for right.
 
 use allowlist_gen::metadata;
-use allowlist_gen::private_link::{Error, Format, GroupRecords, Plan, Wishes};
+use allowlist_gen::private_link::{Error, Format, GroupRecords, Plan, Reference, Wishes};
 use proptest::prelude::*;
 use ringfence_config::snippet::Source;
 use serde_json::{Value, json};
@@ -770,6 +770,51 @@ proptest! {
         let shuffled: Vec<&Value> = order.iter().map(|at| &all[*at]).collect();
         prop_assert_eq!(plan(&json!(shuffled)).to_json(), plan(&json!(all)).to_json());
     }
+}
+
+/// `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_page_has_every_word_of_a_plan() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/private-link.md");
+    expect_test::expect_file![page].assert_eq(&Reference.to_string());
+}
+
+/// What Terraform no longer finds in its files, it deletes.
+#[test]
+fn a_text_says_where_it_goes_and_what_it_does() {
+    let resources =
+        json!([registry(&[], &[("hub", "Approved")]), interface("hub", 1, &[LOGIN, DATA])]);
+    let at = |wishes: &Wishes, format| {
+        plan_with(&resources, wishes).render(format, GroupRecords::Left).expect("a text").text
+    };
+    let flat = |text: String| text.replace("\n# ", " ").replace("\n// ", " ");
+    let grouped = Wishes { resource_group: Some("rg-dns".to_owned()), ..Wishes::default() };
+    let chosen =
+        Wishes { zones: vec![zone_id("dns").parse().expect("a zone")], ..Wishes::default() };
+    let terraform = flat(at(&grouped, Format::Terraform));
+    assert!(terraform.contains("it deletes what leaves them"), "{terraform}");
+    assert!(terraform.contains("bring it in first, by an `import` block"), "{terraform}");
+    assert!(
+        terraform.contains("resource_group_name = \"rg-dns\"") && !terraform.contains("variable"),
+        "{terraform}"
+    );
+    let terraform = flat(at(&chosen, Format::Terraform));
+    assert!(
+        terraform.contains("subscription 11111111-2222-3333-4444-555555555555."),
+        "{terraform}"
+    );
+    assert!(flat(at(&grouped, Format::Bicep)).contains("for the resource group rg-dns."));
+    assert!(
+        flat(at(&chosen, Format::Bicep))
+            .contains("the resource group dns of the subscription 11111111-")
+    );
+    let asked = at(&Wishes::default(), Format::Az);
+    assert!(
+        asked.contains("RESOURCE_GROUP:?")
+            && asked.contains("place=(--resource-group \"$RESOURCE_GROUP\")"),
+        "{asked}"
+    );
+    assert!(!at(&grouped, Format::Az).contains("RESOURCE_GROUP"));
 }
 
 fn run(arguments: &[&str]) -> Run {

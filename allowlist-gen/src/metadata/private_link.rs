@@ -21,7 +21,7 @@ pub(super) enum Statement {
     /// A record set of a registry's host.
     Record(ZoneKey, Endpoint, RecordSet),
     /// A record set of nobody that we know.
-    OtherRecord(ZoneKey),
+    OtherRecord(ZoneKey, String),
     /// All zones that a private endpoint's groups write to.
     ZoneGroups(ResourceId, BTreeSet<ResourceId>),
     /// A connection of this registry.
@@ -123,7 +123,11 @@ fn record(node: &Node<'_>) -> Result<Vec<Statement>, Error> {
     let fqdn = node.require("fqdn")?;
     let Ok(endpoint) = Endpoint::from_private_record(fqdn.text()?) else {
         let Some(zone) = zone else { return Ok(Vec::new()) };
-        return Ok(vec![Statement::Zone(zone.clone(), coverage), Statement::OtherRecord(zone)]);
+        let name = fqdn.text()?.to_ascii_lowercase();
+        return Ok(vec![
+            Statement::Zone(zone.clone(), coverage),
+            Statement::OtherRecord(zone, name),
+        ]);
     };
     let zone = zone.unwrap_or_else(|| ZoneKey { name: zone_by_name(&fqdn, &endpoint), id: None });
     let mut set = RecordSet {
@@ -186,7 +190,9 @@ pub(super) struct Gathered {
 #[derive(Default)]
 struct Contents {
     coverage: Coverage,
-    /// How many record sets there are, of whatever.
+    /// The names of records that are no registry's.
+    others: BTreeSet<String>,
+    /// How many records are some registry's.
     count: usize,
     records: BTreeMap<LoginServer, BTreeMap<Endpoint, RecordSet>>,
 }
@@ -211,7 +217,9 @@ impl Gathered {
                 known.ttl = known.ttl.or(set.ttl);
                 known.id = known.id.take().or(set.id);
             }
-            Statement::OtherRecord(key) => self.zones.entry(key).or_default().count += 1,
+            Statement::OtherRecord(key, name) => {
+                self.zones.entry(key).or_default().others.insert(name);
+            }
             Statement::ZoneGroups(endpoint, zones) => {
                 self.zone_groups.entry(endpoint).or_default().extend(zones);
             }
@@ -233,7 +241,7 @@ impl Gathered {
         let of_cloud = self.zones.iter().filter(|(key, _)| key.name == name);
         let zones = of_cloud.map(|(key, contents)| {
             let records = contents.records.get(registry).cloned().unwrap_or_default();
-            let others = contents.count - records.len();
+            let others = contents.others.len() + contents.count - records.len();
             (key.clone(), Zone { coverage: contents.coverage, records, others })
         });
         let groups = endpoints.iter().filter_map(|id| self.zone_groups.get_key_value(id));

@@ -37,83 +37,88 @@ impl Plan {
         match format {
             Format::Text => whole(Text(self).to_string()),
             Format::Json => whole(self.to_json()),
-            Format::Az => self.changes("# ", "azure-cli", by_group, |header, zones| {
-                Ok(private_dns::script(header, zones))
-            }),
-            Format::Terraform => self.changes("# ", "Terraform", by_group, |header, zones| {
-                one_place("Terraform", "subscription", zones, |place| match place {
-                    Place::Known { subscription, .. } => Some(subscription.clone()),
-                    Place::Asked | Place::Group(_) => None,
-                })?;
-                Ok(private_dns_terraform::text(header, zones))
-            }),
-            Format::Bicep => self.changes("// ", "Bicep", by_group, |header, zones| {
-                one_place("Bicep", "resource group", zones, |place| Some(place.clone()))?;
-                let sets = zones.iter().map(|zone| zone.records.len()).sum();
-                if sets > MOST_IN_BICEP {
-                    return Err(Error::TooMany(sets));
-                }
-                Ok(private_dns_bicep::text(header, zones))
-            }),
+            Format::Az => self.script(by_group),
+            Format::Terraform => self.terraform(by_group),
+            Format::Bicep => self.bicep(by_group),
             Format::Zone => self.master_file(),
         }
     }
 
-    fn changes(
-        &self,
-        prefix: &str,
-        format: &'static str,
-        by_group: GroupRecords,
-        write: impl Fn(String, &[Zone]) -> Result<String, Error>,
-    ) -> Result<Rendered, Error> {
+    fn script(&self, by_group: GroupRecords) -> Result<Rendered, Error> {
+        let changes = self.changes(by_group)?;
+        let header = changes.header("azure-cli", &[EXACT.to_owned()]);
+        let text = private_dns::script(comments("# ", &header), &changes.zones);
+        Ok(Rendered { text, warnings: changes.warnings })
+    }
+
+    fn terraform(&self, by_group: GroupRecords) -> Result<Rendered, Error> {
+        let changes = self.changes(by_group)?;
+        let subscription =
+            one_place("Terraform", "subscription", &changes.zones, |place| match place {
+                Place::Known { subscription, .. } => Some(subscription.clone()),
+                Place::Asked | Place::Group(_) => None,
+            })?;
+        let mut notes = vec![OF_TERRAFORM.to_owned()];
+        notes.extend(subscription.flatten().map(|subscription| {
+            format!("The provider has to be that of the subscription {subscription}.")
+        }));
+        if changes.unseen > 0 {
+            notes.push(
+                "Nothing is known of what exists, and Terraform makes no record that is there already: bring it in \
+                 first, by an `import` block with its id."
+                    .to_owned(),
+            );
+        }
+        let header = changes.header("Terraform", &notes);
+        let text = private_dns_terraform::text(comments("# ", &header), &changes.zones);
+        Ok(Rendered { text, warnings: changes.warnings })
+    }
+
+    fn bicep(&self, by_group: GroupRecords) -> Result<Rendered, Error> {
+        let changes = self.changes(by_group)?;
+        let place = one_place("Bicep", "resource group", &changes.zones, Place::clone)?;
+        let sets = changes.count();
+        if sets > MOST_IN_BICEP {
+            return Err(Error::TooMany(sets));
+        }
+        let mut notes = vec![EXACT.to_owned()];
+        notes.extend(place.map(|place| match place {
+            Place::Asked => "It is for the resource group that has the zones.".to_owned(),
+            Place::Group(group) => format!("It is for the resource group {group}."),
+            Place::Known { subscription, group } => {
+                format!("It is for the resource group {group} of the subscription {subscription}.")
+            }
+        }));
+        let header = changes.header("Bicep", &notes);
+        let text = private_dns_bicep::text(comments("// ", &header), &changes.zones);
+        Ok(Rendered { text, warnings: changes.warnings })
+    }
+
+    /// The records to write, by the zones that they go into.
+    fn changes(&self, by_group: GroupRecords) -> Result<Changes, Error> {
         self.tells_zones_apart()?;
-        let mut zones: BTreeMap<ZoneKey, Vec<Written>> = BTreeMap::new();
-        let mut left = Vec::new();
+        let mut zones: BTreeMap<&ZoneKey, Vec<Written>> = BTreeMap::new();
+        let (mut left, mut unseen) = (Vec::new(), 0);
         for (_, zone) in self.zones() {
             let is_left =
                 by_group == GroupRecords::Left && matches!(zone.keeper, Keeper::ZoneGroup(_));
             for record in &zone.records {
-                match record.state.change() {
-                    Some(_) if is_left => left.push((zone, record)),
-                    Some(should) => {
-                        let (key, remark) = (zone.key.clone(), remark(record));
-                        let mut written = Written::new(
-                            record.host.private_record(),
-                            should.iter().copied(),
-                            remark,
-                        );
-                        written.ttl = record.is.as_ref().and_then(|is| is.ttl);
-                        let id = record.is.as_ref().and_then(|is| is.id.as_ref());
-                        written.id = id.map(ToString::to_string);
-                        zones.entry(key).or_default().push(written);
-                    }
-                    None => {}
+                let Some(should) = record.state.change() else { continue };
+                if is_left {
+                    left.push((zone, record));
+                    continue;
                 }
+                unseen += usize::from(matches!(record.state, State::Unseen(_)));
+                zones.entry(&zone.key).or_default().push(written(record, should));
             }
         }
-        let zones: Vec<Zone> = zones
-            .into_iter()
-            .map(|(key, records)| Zone { place: place(&key, self), name: key.name, records })
-            .collect();
-        let warnings = self.warnings(&left);
-        let count = zones.iter().map(|zone| zone.records.len()).sum::<usize>();
-        let count = match count {
-            0 => "nothing to add or to correct".to_owned(),
-            1 => "1 record to add or to correct".to_owned(),
-            count => format!("{count} records to add or to correct"),
+        let zone = |(key, records): (&ZoneKey, _)| Zone {
+            name: key.name.clone(),
+            place: place(key, self),
+            records,
         };
-        let mut header =
-            vec![format!("Written by `allowlist-gen private-link` for {format}: {count}.")];
-        if !zones.is_empty() {
-            header.push(
-                "A record that is written gets exactly these addresses; every other stays as it is. Nothing is \
-                 deleted."
-                    .to_owned(),
-            );
-        }
-        header.extend(warnings.iter().map(|warning| sentence(warning)));
-        let text = write(comments(prefix, &header), &zones)?;
-        Ok(Rendered { text, warnings })
+        let zones = zones.into_iter().map(zone).collect();
+        Ok(Changes { zones, unseen, warnings: self.warnings(&left) })
     }
 
     /// The one zone of the plan, as it should be: what is right or nobody can judge stays, what is wrong is corrected.
@@ -136,13 +141,7 @@ impl Plan {
                 let is = record.is.as_ref().map(|is| &is.addresses);
                 let Some(addresses) = record.state.change().or(is) else { continue };
                 hash.update(format!("{} {addresses:?}\n", record.host));
-                let mut written = Written::new(
-                    record.host.private_record(),
-                    addresses.iter().copied(),
-                    remark(record),
-                );
-                written.ttl = record.is.as_ref().and_then(|is| is.ttl);
-                records.push(written);
+                records.push(written(record, addresses));
             }
             if records.iter().any(|record| record.addresses().next().is_some()) {
                 groups.push((registry.login_server.label().to_string(), records));
@@ -240,6 +239,52 @@ impl Plan {
     }
 }
 
+/// What a text that changes records is made of.
+struct Changes {
+    zones: Vec<Zone>,
+    /// How many of the records may be there already.
+    unseen: usize,
+    warnings: Vec<String>,
+}
+
+impl Changes {
+    fn count(&self) -> usize {
+        self.zones.iter().map(|zone| zone.records.len()).sum()
+    }
+
+    /// What the text says of itself; without records there is nothing for `notes` to be about.
+    fn header(&self, format: &str, notes: &[String]) -> Vec<String> {
+        let what = match self.count() {
+            0 => "nothing to add or to correct".to_owned(),
+            1 => "1 record to add or to correct".to_owned(),
+            count => format!("{count} records to add or to correct"),
+        };
+        let mut header =
+            vec![format!("Written by `allowlist-gen private-link` for {format}: {what}.")];
+        if !self.zones.is_empty() {
+            header.extend_from_slice(notes);
+        }
+        header.extend(self.warnings.iter().map(|warning| sentence(warning)));
+        header
+    }
+}
+
+/// A record with these addresses, and the rest as it is.
+fn written(record: &Record, addresses: &BTreeSet<IpAddr>) -> Written {
+    let is = record.is.as_ref();
+    Written {
+        ttl: is.and_then(|is| is.ttl),
+        id: is.and_then(|is| is.id.as_ref()).map(ToString::to_string),
+        ..Written::new(record.host.private_record(), addresses.iter().copied(), remark(record))
+    }
+}
+
+const EXACT: &str = "A record that is written gets exactly these addresses; every other stays as it is. Nothing is deleted.";
+
+const OF_TERRAFORM: &str = "\
+    These records have to stay in Terraform's files: it deletes what leaves them, and the next plan no longer has what \
+    is right by then. `allowlist-gen export azure-private-dns-terraform` writes all records of a list.";
+
 /// Where the zone is, as far as anybody told.
 pub(super) fn place(key: &ZoneKey, plan: &Plan) -> Place {
     match (key.id.as_ref().and_then(place_of), &plan.resource_group) {
@@ -260,17 +305,17 @@ pub(super) fn place_of(id: &ResourceId) -> Option<(Place, String)> {
     is_id.then(|| (place, id.name().to_owned()))
 }
 
-/// An error if the zones are in different places.
+/// The one place that all zones are in, if there are any.
 fn one_place<P: PartialEq>(
     format: &'static str,
     place: &'static str,
     zones: &[Zone],
     of: impl Fn(&Place) -> P,
-) -> Result<(), Error> {
+) -> Result<Option<P>, Error> {
     let mut places = zones.iter().map(|zone| of(&zone.place));
     let first = places.next();
     if places.all(|place| Some(&place) == first.as_ref()) {
-        return Ok(());
+        return Ok(first);
     }
     let zones: BTreeSet<String> = zones
         .iter()

@@ -110,9 +110,14 @@ pub(super) fn reached<'a>(registry: &'a Registry, wishes: &Wishes) -> Vec<Reache
     let ids: BTreeSet<&ResourceId> = described.chain(approved.map(|c| &c.endpoint)).collect();
     let reached = |id: &'a ResourceId| {
         let described = registry.private_endpoints.iter().find(|endpoint| endpoint.id == *id);
-        let addresses = |pins: &BTreeSet<Pin>| pins.iter().filter_map(Pin::address).collect();
+        // Private endpoints have IPv4 addresses, and the records that are read have no others.
+        // <https://learn.microsoft.com/azure/container-registry/container-registry-ipv6-dual-stack>
+        let addresses = |pins: &BTreeSet<Pin>| -> BTreeSet<IpAddr> {
+            pins.iter().filter_map(Pin::address).filter(IpAddr::is_ipv4).collect()
+        };
         let members = described.map(|endpoint| {
-            endpoint.members.iter().map(|(host, pins)| (host, addresses(pins))).collect()
+            let members = endpoint.members.iter().map(|(host, pins)| (host, addresses(pins)));
+            members.filter(|(_, addresses)| !addresses.is_empty()).collect()
         });
         let is_fixed = registry.private_link.fixed.contains(id);
         Reached { id, members, growth: if is_fixed { Growth::Fixed } else { Growth::Follows } }

@@ -151,7 +151,7 @@ fn azure_cli_takes_each_command_of_the_text() {
     let mut state = state_of(&records());
     let connection = commands[0].split("--id ").nth(1).expect("an id").to_owned();
     let pending = json!({ "id": connection, "name": "c", "properties": {
-        "privateLinkServiceConnectionState": { "status": "Pending" } } });
+        "provisioningState": "Succeeded", "privateLinkServiceConnectionState": { "status": "Pending" } } });
     state.insert(connection.clone(), pending);
     let mut changed = Vec::new();
     for command in commands {
