@@ -446,6 +446,14 @@ fn each_network_has_its_own_zone() {
                 "- contoso.eastus.data should-exist 10.2.0.5",
             ],
         ),
+    ]);
+}
+
+#[test]
+fn a_zone_that_nobody_is_known_to_use_is_named_only() {
+    let hub = interface("hub", 1, &[LOGIN, DATA]);
+    let of_spoke = [("contoso", "10.2.0.4"), ("contoso.eastus.data", "10.2.0.5")];
+    assert_plans(&[
         // A zone of others.
         (
             json!([
@@ -492,6 +500,12 @@ fn each_network_has_its_own_zone() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn records_of_two_networks_never_go_into_one_zone() {
+    let both = || registry(&[], &[("hub", "Approved"), ("spoke", "Approved")]);
+    let [hub, spoke] = [interface("hub", 1, &[LOGIN, DATA]), interface("spoke", 2, &[LOGIN, DATA])];
     let resources = json!([both(), hub, spoke]);
     for format in [Format::Az, Format::Terraform, Format::Bicep, Format::Zone] {
         let error = plan(&resources).render(format, GroupRecords::Left).expect_err("two zones");

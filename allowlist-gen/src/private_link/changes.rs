@@ -47,7 +47,7 @@ impl Plan {
     fn script(&self, by_group: GroupRecords) -> Result<Rendered, Error> {
         let changes = self.changes(by_group)?;
         let header = changes.header("azure-cli", &[EXACT.to_owned()]);
-        let text = private_dns::script(comments("# ", &header), &changes.zones);
+        let text = private_dns::script(&comments("# ", &header), &changes.zones);
         Ok(Rendered { text, warnings: changes.warnings })
     }
 

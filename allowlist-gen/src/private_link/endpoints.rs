@@ -28,14 +28,13 @@ pub(super) enum Known {
 
 impl Hosts {
     pub(super) fn of(registry: &Registry, future: &[Region]) -> Self {
-        let (now, regions) = match registry.endpoints(DataEndpoints::AssumedOn) {
-            Ok(hosts) => (hosts, Known::All),
-            Err(_) => {
-                let regions = registry.listings.iter().flat_map(|list| list.regions.clone());
-                let mut hosts = BTreeSet::from([registry.login_server.endpoint(Family::Login)]);
-                hosts.extend(of_regions(registry, regions));
-                (hosts, Known::Some)
-            }
+        let (now, regions) = if let Ok(hosts) = registry.endpoints(DataEndpoints::AssumedOn) {
+            (hosts, Known::All)
+        } else {
+            let regions = registry.listings.iter().flat_map(|list| list.regions.clone());
+            let mut hosts = of_regions(registry, regions);
+            hosts.insert(registry.login_server.endpoint(Family::Login));
+            (hosts, Known::Some)
         };
         let mut to_come = of_regions(registry, future.iter().cloned());
         to_come.retain(|host| !now.contains(host));

@@ -1,6 +1,6 @@
 //! The plan for people: in the order in which things are done, each with its command.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 
 use super::step::Called;
@@ -86,12 +86,11 @@ fn summary(registry: &RegistryPlan) -> String {
 
 /// What there is to know of a zone before its records.
 fn about(zone: &ZonePlan) -> String {
-    let mut text = format!("zone {}", Called(&zone.key));
-    if !zone.serves.is_empty() {
-        let _ = write!(text, ", for {}", names(&zone.serves));
-    }
-    text.push_str(": ");
-    text.push_str(&match &zone.keeper {
+    let serves = match names(&zone.serves) {
+        none if none.is_empty() => none,
+        names => format!(", for {names}"),
+    };
+    let keeper = match &zone.keeper {
         Keeper::ZoneGroup(by) => format!(
             "the DNS zone group of {} writes its records. What isn't right the group should write, when it is made \
              again; by hand, as below, is the other way, but then two write the same records.",
@@ -103,20 +102,18 @@ fn about(zone: &ZonePlan) -> String {
         Keeper::Unknown => "if a private endpoint has a DNS zone group for it, the group writes the records by itself; \
                             otherwise they are written by hand, as below."
             .to_owned(),
-    });
-    match zone.coverage {
-        Coverage::All => {}
+    };
+    let coverage = match zone.coverage {
+        Coverage::All => "",
         Coverage::Some => {
-            text.push_str(
-                " The input has single records of it, so others may exist. This shows all, and the plan wants them:",
-            );
+            " The input has single records of it, so others may exist. This shows all, and the plan wants them:"
         }
-        Coverage::Unread => text.push_str(
+        Coverage::Unread => {
             " The input has no records of it, so nothing is known of what exists; all of these should. This shows what \
-             does, and the plan wants it, too:",
-        ),
-    }
-    text
+             does, and the plan wants it, too:"
+        }
+    };
+    format!("zone {}{serves}: {keeper}{coverage}", Called(&zone.key))
 }
 
 /// What shows more of a zone: what it has, where the input doesn't tell, and the groups that should have written it.

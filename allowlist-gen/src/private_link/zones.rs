@@ -46,7 +46,7 @@ pub(super) fn served<'a>(
         zones.retain(|key, _| wishes.zones.iter().any(|choice| choice.is(key)));
     }
     if zones.is_empty() {
-        return unseen(registry, reached, standard);
+        return unseen(registry, reached, &standard);
     }
 
     let mut all: Vec<Served<'a>> = zones
@@ -98,9 +98,9 @@ pub(super) fn served<'a>(
 
 /// Without a word about any zone there is one for each endpoint: networks that share a zone are the exception, and an
 /// error.
-fn unseen<'a>(registry: &Registry, reached: &'a [Reached<'a>], name: String) -> Zones<'a> {
+fn unseen<'a>(registry: &Registry, reached: &'a [Reached<'a>], name: &str) -> Zones<'a> {
     let zones = reached.iter().map(|one| {
-        let key = ZoneKey { name: name.clone(), id: None };
+        let key = ZoneKey { name: name.to_owned(), id: None };
         let keeper = keeper(registry, &key, std::slice::from_ref(one));
         Served { key, zone: Zone::default(), by: vec![one], keeper }
     });

@@ -39,11 +39,11 @@ pub(super) const OF_GROUP: &str = "The resource group of the private zones";
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let zones = Zone::of_list(sheet)?;
-    Ok(script(sheet.header("# "), &zones))
+    Ok(script(&sheet.header("# "), &zones))
 }
 
 /// A script that gives the records exactly these addresses; `header` is comments.
-pub(crate) fn script(header: String, zones: &[Zone]) -> String {
+pub(crate) fn script(header: &str, zones: &[Zone]) -> String {
     let mut text = Text::new(format!("#!/usr/bin/env bash\n{header}"));
     text.line("\nset -euo pipefail");
     if zones.iter().any(|zone| zone.place == Place::Asked) {
