@@ -295,7 +295,8 @@ impl Plan {
             let zone = registry.login_server.cloud().private_zone();
             let is_zone = wishes.zones.is_empty() || wishes.zones.iter().any(|c| c.0.name == zone);
             let ids = endpoints::ids(registry);
-            is_zone && (wishes.private_endpoints.is_empty() || ids.iter().any(|id| wishes.has(id)))
+            is_zone
+                && (wishes.private_endpoints.is_empty() || ids.iter().any(|id| wishes.means(id)))
         };
         let meant: Vec<&Registry> = registries.iter().filter(is_meant).collect();
         if meant.is_empty() {
@@ -324,14 +325,21 @@ impl Plan {
 }
 
 impl Wishes {
-    fn has(&self, endpoint: &ResourceId) -> bool {
-        self.private_endpoints.iter().any(|wish| endpoints::is_called(endpoint, wish))
+    /// Whether they are about this private endpoint.
+    fn means(&self, endpoint: &ResourceId) -> bool {
+        let wished = &self.private_endpoints;
+        wished.is_empty() || wished.iter().any(|wish| endpoints::is_called(endpoint, wish))
+    }
+
+    /// Whether they name this very zone, by its id.
+    fn names(&self, zone: &ZoneKey) -> bool {
+        zone.id.is_some() && self.zones.iter().any(|choice| choice.0.id == zone.id)
     }
 }
 
 fn plan(registry: &Registry, wishes: &Wishes) -> RegistryPlan {
     let hosts = Hosts::of(registry, &wishes.future_regions);
-    let reached = endpoints::reached(registry, wishes);
+    let reached = endpoints::reached(registry);
     let served = zones::served(registry, &reached, wishes);
     let mut steps = step::of(registry, &hosts, &reached, wishes);
     steps.extend(served.notes);

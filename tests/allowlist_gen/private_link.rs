@@ -548,6 +548,63 @@ fn a_zone_can_be_chosen() {
     assert!(matches!(none, Err(Error::NoSuchZone)), "{none:?}");
 }
 
+/// What a plan leaves out for one endpoint or zone doesn't change which zone is whose: nobody's records are corrected
+/// to lead to another's endpoint.
+#[test]
+fn a_choice_does_not_move_zones_to_other_networks() {
+    let both = registry(&[], &[("hub", "Approved"), ("spoke", "Approved")]);
+    let nics = [interface("hub", 1, &[LOGIN, DATA]), interface("spoke", 2, &[LOGIN, DATA])];
+    let of_spoke = [("contoso", "10.2.0.4"), ("contoso.eastus.data", "10.2.0.99")];
+    let by_hand =
+        json!([both, nics[0], nics[1], zone("dns-hub", &RIGHT), zone("dns-spoke", &of_spoke)]);
+    let groups = [zone_group("hub", &["dns-hub"]), zone_group("spoke", &["dns-spoke"])];
+    let mut by_group = by_hand.clone();
+    by_group.as_array_mut().expect("a list").extend(groups);
+    let hub: &[&str] =
+        &["dns-hub contoso exists 10.1.0.4", "dns-hub contoso.eastus.data exists 10.1.0.5"];
+    let spoke: &[&str] =
+        &["dns-spoke contoso exists 10.2.0.4", "dns-spoke contoso.eastus.data differs 10.2.0.5"];
+    let endpoint =
+        |name: &str| Wishes { private_endpoints: vec![name.to_owned()], ..Wishes::default() };
+    let chosen = |group: &str| Wishes {
+        zones: vec![zone_id(group).parse().expect("a zone")],
+        ..Wishes::default()
+    };
+    for resources in [&by_hand, &by_group] {
+        assert_eq!(outline(&plan_with(resources, &endpoint("hub"))), hub);
+        assert_eq!(outline(&plan_with(resources, &endpoint("spoke"))), spoke);
+        assert_eq!(outline(&plan_with(resources, &chosen("dns-hub"))), hub);
+        assert_eq!(outline(&plan_with(resources, &chosen("dns-spoke"))), spoke);
+        // A new zone may be for either, until that is said.
+        assert_eq!(
+            outline(&plan_with(resources, &chosen("dns-new"))),
+            [
+                "shared-zone",
+                "dns-new contoso unknown several-private-endpoints",
+                "dns-new contoso.eastus.data unknown several-private-endpoints",
+            ]
+        );
+        let both = Wishes { private_endpoints: vec![endpoint_id("spoke")], ..chosen("dns-new") };
+        assert_eq!(
+            outline(&plan_with(resources, &both)),
+            [
+                "dns-new contoso should-exist 10.2.0.4",
+                "dns-new contoso.eastus.data should-exist 10.2.0.5",
+            ]
+        );
+    }
+    // Records that lead to neither may be of an endpoint that the input doesn't have.
+    let strange = json!([
+        both,
+        nics[0],
+        nics[1],
+        zone("dns-hub", &RIGHT),
+        zone("dns-spoke", &of_spoke),
+        zone("dns-old", &[("contoso", "10.8.0.4")])
+    ]);
+    assert_eq!(outline(&plan_with(&strange, &endpoint("hub"))), hub);
+}
+
 #[test]
 fn each_cloud_has_a_zone_of_its_own() {
     let gov = |name: &str, address: &str| {

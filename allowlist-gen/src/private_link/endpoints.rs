@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use ringfence_config::address::Pin;
 use ringfence_config::registry::Region;
 
-use super::Wishes;
 use crate::endpoint::{Endpoint, Family};
 use crate::registry::{DataEndpoints, Feature, Position, Registry, ResourceId, Status};
 
@@ -102,8 +101,8 @@ pub(super) enum Growth {
     Fixed,
 }
 
-/// The approved private endpoints that the plan is for, sorted by id.
-pub(super) fn reached<'a>(registry: &'a Registry, wishes: &Wishes) -> Vec<Reached<'a>> {
+/// The approved private endpoints, sorted by id.
+pub(super) fn reached<'a>(registry: &'a Registry) -> Vec<Reached<'a>> {
     let described = registry.private_endpoints.iter().map(|endpoint| &endpoint.id);
     let approved = registry.connections.iter().filter(|c| c.status == Status::Approved);
     let ids: BTreeSet<&ResourceId> = described.chain(approved.map(|c| &c.endpoint)).collect();
@@ -121,8 +120,7 @@ pub(super) fn reached<'a>(registry: &'a Registry, wishes: &Wishes) -> Vec<Reache
         let is_fixed = registry.private_link.fixed.contains(id);
         Reached { id, members, growth: if is_fixed { Growth::Fixed } else { Growth::Follows } }
     };
-    let is_meant = |id: &&ResourceId| wishes.private_endpoints.is_empty() || wishes.has(id);
-    ids.into_iter().filter(is_meant).map(reached).collect()
+    ids.into_iter().map(reached).collect()
 }
 
 /// All private endpoints that the input has of a registry, whatever their state.

@@ -51,13 +51,14 @@ pub(super) fn of(
 ) -> Vec<Step> {
     let mut steps: Vec<Step> = registry.gaps.iter().cloned().map(Step::Unreadable).collect();
     steps.extend(connections(registry, wishes));
+    let reached: Vec<&Reached<'_>> = reached.iter().filter(|one| wishes.means(one.id)).collect();
     if reached.is_empty() {
         return steps;
     }
     if hosts.regions == Known::Some {
         steps.push(Step::RegionsUnknown);
     }
-    for one in reached {
+    for one in &reached {
         let Some(members) = &one.members else {
             steps.push(Step::AddressesUnknown(one.id.clone()));
             continue;
@@ -86,15 +87,16 @@ pub(super) fn of(
 
 /// Approved in one file and pending in another counts as pending: approving twice does no harm.
 fn connections(registry: &Registry, wishes: &Wishes) -> Vec<Step> {
-    let is_meant = |id: &ResourceId| wishes.private_endpoints.is_empty() || wishes.has(id);
     let requests = &registry.private_link.requests;
     let mut steps = Vec::new();
     let recreate = requests.iter().filter(|r| r.action == Action::Recreate);
     let recreate: BTreeSet<&ResourceId> = recreate.map(|request| &request.endpoint).collect();
-    steps.extend(recreate.iter().filter(|id| is_meant(id)).map(|id| Step::Recreate((*id).clone())));
+    steps.extend(
+        recreate.iter().filter(|id| wishes.means(id)).map(|id| Step::Recreate((*id).clone())),
+    );
     for connection in &registry.connections {
         let endpoint = connection.endpoint.clone();
-        if recreate.contains(&endpoint) || !is_meant(&endpoint) {
+        if recreate.contains(&endpoint) || !wishes.means(&endpoint) {
             continue;
         }
         match &connection.status {

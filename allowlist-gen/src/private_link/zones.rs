@@ -26,29 +26,18 @@ pub(super) struct Served<'a> {
     pub(super) keeper: Keeper,
 }
 
+/// Which endpoint a zone is for doesn't depend on which of them somebody wants to see: all are matched, and then those
+/// are left that the wishes are about.
 pub(super) fn served<'a>(
     registry: &Registry,
     reached: &'a [Reached<'a>],
     wishes: &Wishes,
 ) -> Zones<'a> {
-    let link = &registry.private_link;
-    let standard = registry.login_server.cloud().private_zone();
-    let mut zones: BTreeMap<ZoneKey, Zone> = link.zones.clone();
-    let groups = reached.iter().filter_map(|one| link.zone_groups.get(one.id)).flatten();
-    let chosen = wishes.zones.iter().filter_map(|choice| choice.0.id.as_ref());
-    for id in groups.chain(chosen) {
-        let key = ZoneKey::of(id.clone());
-        if key.name == standard {
-            zones.entry(key).or_default();
-        }
-    }
-    if !wishes.zones.is_empty() {
-        zones.retain(|key, _| wishes.zones.iter().any(|choice| choice.is(key)));
-    }
+    let is_meant = |one: &Reached<'_>| wishes.means(one.id);
+    let zones = zones(registry, reached, wishes);
     if zones.is_empty() {
-        return unseen(registry, reached, &standard);
+        return unseen(registry, reached, wishes);
     }
-
     let mut all: Vec<Served<'a>> = zones
         .into_iter()
         .map(|(key, zone)| {
@@ -59,35 +48,43 @@ pub(super) fn served<'a>(
     let is_served =
         |one: &Reached<'_>| all.iter().any(|zone| zone.by.iter().any(|known| known.id == one.id));
     let homeless: Vec<&Reached<'_>> = reached.iter().filter(|one| !is_served(one)).collect();
-    let mut notes = Vec::new();
-    let free: Vec<usize> = (0..all.len()).filter(|&at| all[at].by.is_empty()).collect();
-    for &at in &free {
-        let key = &all[at].key;
-        let is_chosen = key.id.is_some() && wishes.zones.iter().any(|choice| choice.0.id == key.id);
-        let is_asked = is_chosen || !all[at].zone.records.is_empty();
+    let mut free = Vec::new();
+    for served in all.iter_mut().filter(|served| served.by.is_empty()) {
+        free.push(served.key.clone());
+        // Records that lead to none of the endpoints are judged by all; but for one of them, nobody corrects what may
+        // be another's.
+        let is_old = !served.zone.records.is_empty() && reached.iter().all(is_meant);
         if !homeless.is_empty() {
-            all[at].by.clone_from(&homeless);
-        } else if is_asked {
-            all[at].by = reached.iter().collect();
+            served.by.clone_from(&homeless);
+        } else if is_old || wishes.names(&served.key) {
+            served.by = reached.iter().collect();
         }
     }
-    match &homeless[..] {
-        [] => {}
-        _ if free.is_empty() => {
-            notes.extend(homeless.iter().map(|one| Step::NoZone(one.id.clone())));
+
+    let mut notes = Vec::new();
+    if wishes.zones.is_empty() {
+        for one in homeless.into_iter().filter(|one| is_meant(one)) {
+            match &free[..] {
+                [] => notes.push(Step::NoZone(one.id.clone())),
+                [_] => {}
+                zones => {
+                    notes.push(Step::WhichZone { endpoint: one.id.clone(), zones: zones.to_vec() })
+                }
+            }
         }
-        [one] if free.len() > 1 => notes.push(Step::WhichZone {
-            endpoint: one.id.clone(),
-            zones: free.iter().map(|&at| all[at].key.clone()).collect(),
-        }),
-        _ => {}
     }
-    all.retain(|served| {
-        let is_used = !served.by.is_empty() || !served.zone.records.is_empty();
-        if !is_used && !reached.is_empty() {
+    let is_any_meant = reached.iter().any(is_meant);
+    all.retain_mut(|served| {
+        if !wishes.zones.is_empty() && !wishes.zones.iter().any(|choice| choice.is(&served.key)) {
+            return false;
+        }
+        let (is_anyones, has_records) = (!served.by.is_empty(), !served.zone.records.is_empty());
+        served.by.retain(|one| is_meant(one));
+        if !is_anyones && !has_records && is_any_meant {
             notes.push(Step::UnusedZone(served.key.clone()));
         }
-        is_used
+        // Records that nothing explains are worth a word in a plan for everything.
+        !served.by.is_empty() || (!is_anyones && has_records && reached.iter().all(is_meant))
     });
     notes.extend(all.iter().filter(|served| is_shared(served)).map(|served| Step::Shared {
         zone: served.key.clone(),
@@ -96,11 +93,28 @@ pub(super) fn served<'a>(
     Zones { zones: all, notes }
 }
 
+/// The zones that the input has, those that zone groups write to, and those that somebody chose by id.
+fn zones(registry: &Registry, reached: &[Reached<'_>], wishes: &Wishes) -> BTreeMap<ZoneKey, Zone> {
+    let link = &registry.private_link;
+    let standard = registry.login_server.cloud().private_zone();
+    let mut zones = link.zones.clone();
+    let groups = reached.iter().filter_map(|one| link.zone_groups.get(one.id)).flatten();
+    let chosen = wishes.zones.iter().filter_map(|choice| choice.0.id.as_ref());
+    for id in groups.chain(chosen) {
+        let key = ZoneKey::of(id.clone());
+        if key.name == standard {
+            zones.entry(key).or_default();
+        }
+    }
+    zones
+}
+
 /// Without a word about any zone there is one for each endpoint: networks that share a zone are the exception, and an
 /// error.
-fn unseen<'a>(registry: &Registry, reached: &'a [Reached<'a>], name: &str) -> Zones<'a> {
-    let zones = reached.iter().map(|one| {
-        let key = ZoneKey { name: name.to_owned(), id: None };
+fn unseen<'a>(registry: &Registry, reached: &'a [Reached<'a>], wishes: &Wishes) -> Zones<'a> {
+    let name = registry.login_server.cloud().private_zone();
+    let zones = reached.iter().filter(|one| wishes.means(one.id)).map(|one| {
+        let key = ZoneKey { name: name.clone(), id: None };
         let keeper = keeper(registry, &key, std::slice::from_ref(one));
         Served { key, zone: Zone::default(), by: vec![one], keeper }
     });
