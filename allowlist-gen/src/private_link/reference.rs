@@ -39,6 +39,8 @@ A zone is told from others of its name by its resource id. Each is for the netwo
 
 A zone that has no record of the registry, and that no endpoint is left over for, is only named. `--zone ID` plans it.
 
+`--private-endpoint` and `--zone` choose from that, and don't change whose a zone is.
+
 A record is right if it has an address of one of the zone's endpoints for its host, and no other address.
 ";
 

@@ -68,7 +68,8 @@ pub(super) fn served<'a>(
                 [] => notes.push(Step::NoZone(one.id.clone())),
                 [_] => {}
                 zones => {
-                    notes.push(Step::WhichZone { endpoint: one.id.clone(), zones: zones.to_vec() })
+                    let (endpoint, zones) = (one.id.clone(), zones.to_vec());
+                    notes.push(Step::WhichZone { endpoint, zones });
                 }
             }
         }
