@@ -779,6 +779,20 @@ fn a_shell_takes_names_for_words() {
     assert!(text.contains("--resource-group 'rg(1)' --zone-name"), "{text}");
 }
 
+/// A zone may have no record yet of a registry; but records of another cloud's registries belong to nobody here.
+#[test]
+fn a_zone_of_another_cloud_is_refused() {
+    let with = |suffix: &str| {
+        let zone =
+            zone("dns", &[("fabrikam", "10.9.0.4")]).to_string().replace("azurecr.io", suffix);
+        let text = format!("{}\n{zone}", registry(&[], &[("hub", "Approved")]));
+        metadata::read(&[Source { name: "all.json".to_owned(), text }])
+    };
+    assert!(with("azurecr.io").is_ok());
+    let refused = with("azurecr.us").expect_err("another cloud");
+    assert!(matches!(refused, metadata::Error::OrphanZone(_)), "{refused}");
+}
+
 #[test]
 fn zone_groups_of_az_are_read_like_those_of_arm() {
     let flat = json!([{"id": format!("{}/privateDnsZoneGroups/default", endpoint_id("hub")), "name": "default",
