@@ -13,6 +13,7 @@ mod generate;
 mod input;
 mod list;
 mod logs;
+mod private_link;
 mod watch;
 
 use std::io;
@@ -57,6 +58,7 @@ enum Command {
     Simulate(logs::SimulateArguments),
     Watch(watch::WatchArguments),
     Findings(findings::FindingsArguments),
+    PrivateLink(private_link::PrivateLinkArguments),
 }
 
 /// [`Cloud`] as the command line spells it.
@@ -116,6 +118,7 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
         (Some(Command::Watch(raw)), _) => watch::watch(raw),
         (Some(Command::Findings(raw)), _) => findings::findings(&raw),
+        (Some(Command::PrivateLink(raw)), _) => private_link::private_link(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -199,6 +202,8 @@ enum Failure {
     Whys { hosts: usize, whys: usize },
     #[error("{0} has no line of ringfence's access log, schema 1")]
     NoLog(String),
+    #[error(transparent)]
+    PrivateLink(#[from] allowlist_gen::private_link::Error),
     #[error("{0} is JSON, and no list: `allowlist-gen generate` makes one of it")]
     Json(String),
     #[error("{0} is a list, and {1} is metadata: compare with one or the other")]

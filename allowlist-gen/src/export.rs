@@ -14,17 +14,17 @@
 
 mod about;
 mod address;
-mod azure;
+pub(crate) mod azure;
 mod client;
 mod cluster;
-mod dns;
+pub(crate) mod dns;
 mod firewall;
 mod options;
 mod plain;
 mod proxy;
-mod quote;
+pub(crate) mod quote;
 mod sheet;
-mod text;
+pub(crate) mod text;
 
 use std::borrow::Cow;
 
@@ -122,6 +122,10 @@ formats! {
     AzureNsg, "azure-nsg", azure::nsg;
     /// Records of private endpoints in Azure's private DNS zones, by azure-cli
     AzurePrivateDns, "azure-private-dns", azure::private_dns;
+    /// Records of private endpoints in Azure's private DNS zones, in Bicep
+    AzurePrivateDnsBicep, "azure-private-dns-bicep", azure::private_dns_bicep;
+    /// Records of private endpoints in Azure's private DNS zones, in Terraform
+    AzurePrivateDnsTerraform, "azure-private-dns-terraform", azure::private_dns_terraform;
     /// Azure DNS security policy: no other registries are looked up, as a deployment template
     AzureDnsPolicy, "azure-dns-policy", azure::dns_policy;
     /// A URL list that Palo Alto firewalls fetch

@@ -20,6 +20,7 @@ pub mod log;
 pub mod metadata;
 mod posture;
 pub mod presets;
+pub mod private_link;
 mod refusal;
 mod region;
 mod registry;

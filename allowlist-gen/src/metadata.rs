@@ -7,6 +7,7 @@
 mod join;
 mod node;
 mod posture;
+mod private_link;
 mod record;
 mod shape;
 

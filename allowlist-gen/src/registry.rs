@@ -1,6 +1,8 @@
 //! Decides what a registry is: which regions it has, how its layers travel, and so which hosts and
 //! addresses its clients need. What is odd about it is told by [`findings`](crate::findings).
 
+pub(crate) mod private_link;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,6 +13,7 @@ use ringfence_config::{Entry, Role};
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::posture::Posture;
 use crate::refusal::{Refusal, Why};
+use private_link::PrivateLink;
 
 /// Everything that the input says about one registry, each statement with its origin.
 ///
@@ -32,6 +35,7 @@ pub struct Registry {
     pub(crate) gaps: BTreeSet<Gap>,
     /// What is said of it beside its hosts.
     pub(crate) posture: Posture,
+    pub(crate) private_link: PrivateLink,
 }
 
 /// The private addresses of some of a registry's hosts.
@@ -313,6 +317,7 @@ impl Registry {
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
             posture: Posture::default(),
+            private_link: PrivateLink::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod joins;
 mod learn;
 mod posture;
 mod presets;
+mod private_link;
 mod program;
 mod properties;
 mod simulate;

@@ -4,3 +4,4 @@ mod dns_policy;
 mod firewall;
 mod nsg;
 mod private_dns;
+pub(crate) mod private_link;

@@ -4,6 +4,7 @@
 mod dnsmasq;
 mod hosts;
 mod lab;
+mod private_link;
 mod programs;
 mod rpz;
 mod unbound;

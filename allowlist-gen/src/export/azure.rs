@@ -6,7 +6,10 @@ pub(super) mod firewall_bicep;
 mod firewall_rules;
 pub(super) mod firewall_terraform;
 pub(super) mod nsg;
-pub(super) mod private_dns;
+pub(crate) mod private_dns;
+pub(crate) mod private_dns_bicep;
+pub(crate) mod private_dns_terraform;
+pub(crate) mod private_records;
 
 use sha2::{Digest, Sha256};
 

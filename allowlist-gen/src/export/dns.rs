@@ -9,7 +9,7 @@ pub(super) mod dnsmasq;
 pub(super) mod hosts;
 pub(super) mod rpz;
 pub(super) mod unbound;
-pub(super) mod zone;
+pub(crate) mod zone;
 
 /// The host's addresses one by one, as answers have them.
 fn addresses(sheet: &Sheet<'_>, host: &Host<'_>) -> Result<Vec<IpAddr>, Error> {
@@ -34,8 +34,7 @@ fn record_type(address: IpAddr) -> &'static str {
 /// What a zone begins with: how long its records last, and who is responsible for it, which is nobody outside.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc1035#section-3.3.13>
-fn start_of_authority(sheet: &Sheet<'_>) -> String {
-    let serial = serial(sheet);
+fn start_of_authority(serial: u32) -> String {
     format!(
         "$TTL {TTL}\n\
          @ IN SOA localhost. hostmaster.localhost. {serial} 3600 600 604800 {TTL}\n\
@@ -57,7 +56,7 @@ fn serial(sheet: &Sheet<'_>) -> u32 {
 }
 
 /// For how many seconds an answer may be remembered: so long does a change take to reach everyone.
-const TTL: u32 = 300;
+pub(super) const TTL: u32 = 300;
 
 /// Of formats that have a serial.
 const SERIAL_NOTE: &str = "\

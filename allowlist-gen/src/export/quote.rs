@@ -14,7 +14,7 @@ pub(super) fn remark(text: &str) -> String {
 }
 
 /// `value` as indented JSON, with a newline at the end.
-pub(super) fn json(value: &impl serde::Serialize) -> String {
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
     let mut text =
         serde_json::to_string_pretty(value).expect("strings, numbers, lists and maps are JSON");
     text.push('\n');
@@ -41,6 +41,16 @@ pub(super) fn hcl(text: &str) -> String {
     format!("\"{}\"", text.replace('\r', r"\r").replace('\t', r"\t"))
 }
 
+/// `text` as one word of a shell, in which nothing is expanded.
+/// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02_02>
+pub(crate) fn shell(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +66,19 @@ mod tests {
             ("a\nb\r\tc", r"'a\nb\r\tc'", r#""a\nb\r\tc""#),
         ] {
             assert_eq!((bicep(text).as_str(), hcl(text).as_str()), (in_bicep, in_hcl));
+        }
+    }
+
+    #[test]
+    fn a_shell_takes_it_for_one_word() {
+        for (text, word) in [
+            ("rg-network", "rg-network"),
+            ("/subscriptions/s/a_b", "/subscriptions/s/a_b"),
+            ("rg(1)", "'rg(1)'"),
+            ("", "''"),
+            ("it's $(id)", r"'it'\''s $(id)'"),
+        ] {
+            assert_eq!(shell(text), word);
         }
     }
 }

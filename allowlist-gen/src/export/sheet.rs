@@ -17,6 +17,7 @@ use ringfence_config::{Allowlist, Entry, HostPattern, Hostname, Issue, Role};
 
 use super::client;
 use super::quote::remark;
+use super::text::comments;
 use super::{About, Error, Format, Kind, Options, Scope, Setting, Unpinned};
 
 /// A list as one format sees it.
@@ -274,20 +275,7 @@ impl<'a> Sheet<'a> {
 
     /// What the file says of itself, in lines that begin with `prefix`, `# ` say, and are at most 100 characters wide.
     pub(super) fn header(&self, prefix: &str) -> String {
-        let options = textwrap::Options::new(100)
-            .initial_indent(prefix)
-            .subsequent_indent(prefix)
-            .break_words(false)
-            .word_separator(textwrap::WordSeparator::AsciiSpace)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        let mut header = String::new();
-        for paragraph in self.paragraphs() {
-            for line in textwrap::wrap(&paragraph, &options) {
-                header.push_str(line.trim_ascii_end());
-                header.push('\n');
-            }
-        }
-        header
+        comments(prefix, &self.paragraphs())
     }
 
     /// The same in one line, for formats whose only comment is a description.

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_config::registry::Region;
 
+use super::private_link::{Gathered, Statement};
 use super::record::{self, Record, Report};
 use super::{Error, Place};
 use crate::endpoint::{Endpoint, Family, LoginServer};
 use crate::posture::{
     self, Completeness, Link, Posture, PrivateEndpoint as EndpointPosture, Quota, Subnet,
 };
+use crate::registry::private_link::Request;
 use crate::registry::{
     Addresses, Connection, Feature, Gap, Listing, Origin, Position, PrivateEndpoint, Registry,
     Replica, ResourceId, Scope, Sku, Status, Switch,
@@ -34,6 +36,7 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
         | Record::Quota(..)
         | Record::Connected(..)
         | Record::Unreadable(_)
+        | Record::PrivateLink(_)
         | Record::EmptyList(_) => 3,
     });
     let mut drafts = Drafts::default();
@@ -82,6 +85,12 @@ pub(super) fn join(mut records: Vec<Record>) -> Result<Vec<Registry>, Error> {
             Record::Unreadable(record) => {
                 drafts.whole(&record.place, &record.registry)?.gaps.insert(record.gap);
             }
+            Record::PrivateLink(Statement::Request(place, registry, request)) => {
+                if let Some(draft) = drafts.find(&place, &registry)? {
+                    draft.requests.insert(request);
+                }
+            }
+            Record::PrivateLink(statement) => drafts.private_link.add(statement),
             Record::EmptyList(file) => empty_lists.push(file),
         }
     }
@@ -109,6 +118,7 @@ struct Drafts {
     by_id: BTreeMap<ResourceId, LoginServer>,
     /// A subnet says which private endpoints it has, and not of which registries they are.
     subnets: BTreeMap<ResourceId, Subnet>,
+    private_link: Gathered,
 }
 
 /// What is known of one registry so far.
@@ -127,6 +137,7 @@ struct Draft {
     zone: Addresses,
     gaps: BTreeSet<Gap>,
     posture: Posture,
+    requests: BTreeSet<Request>,
 }
 
 impl Drafts {
@@ -145,6 +156,7 @@ impl Drafts {
             zone: Addresses::new(),
             gaps: BTreeSet::new(),
             posture: Posture::default(),
+            requests: BTreeSet::new(),
         })
     }
 
@@ -241,8 +253,11 @@ impl Drafts {
 
     /// One zone serves every registry of a network; it adds addresses, and asks for no hosts.
     fn add_dns_record(&mut self, record: record::DnsRecord) -> Joined {
-        let Some(draft) = self.by_server.get_mut(record.endpoint.login_server()) else {
-            return Joined::No;
+        let server = record.endpoint.login_server();
+        let Some(draft) = self.by_server.get_mut(server) else {
+            // A zone that has no record yet of a registry of its cloud is that registry's nevertheless.
+            let is_neighbour = |known: &LoginServer| known.cloud() == server.cloud();
+            return if self.by_server.keys().any(is_neighbour) { Joined::Yes } else { Joined::No };
         };
         draft.posture.zones.extend(record.zone);
         merge(&mut draft.zone, record.addresses);
@@ -295,7 +310,8 @@ impl Drafts {
         }
         let mut drafts: Vec<Draft> = self.by_server.into_values().collect();
         hand_out(&self.subnets, &mut drafts);
-        Ok(drafts.into_iter().map(Draft::finish).collect())
+        let finish = |draft: Draft| draft.finish(&self.private_link);
+        Ok(drafts.into_iter().map(finish).collect())
     }
 }
 
@@ -402,7 +418,11 @@ impl Draft {
         self.switches.push(Switch { origin: Origin::new(what, file), feature, position });
     }
 
-    fn finish(mut self) -> Registry {
+    fn finish(mut self, gathered: &Gathered) -> Registry {
+        let endpoints = self.connections.iter().map(|connection| &connection.endpoint);
+        let endpoints = endpoints.chain(self.members.keys()).cloned().collect();
+        let requests = std::mem::take(&mut self.requests);
+        let private_link = gathered.of(&self.login_server, &endpoints, requests);
         let replicas = self.add_replications();
         let private_endpoints = self.add_members();
         let name = self.names.pop_first();
@@ -420,6 +440,7 @@ impl Draft {
             zone: self.zone,
             gaps: self.gaps,
             posture: self.posture,
+            private_link,
         }
     }
 }

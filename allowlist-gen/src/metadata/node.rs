@@ -166,7 +166,11 @@ impl<'a> Node<'a> {
     /// Ids end up in commands that people paste, so only the characters of resource names may pass.
     /// <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>
     pub(super) fn resource_id(&self) -> Result<ResourceId, Error> {
-        let text = self.text()?;
+        self.resource_id_of(self.text()?)
+    }
+
+    /// The same of a part of the text.
+    pub(super) fn resource_id_of(&self, text: &str) -> Result<ResourceId, Error> {
         let is_plain = |c: char| c.is_alphanumeric() || "/-_.()".contains(c);
         if text.starts_with('/') && text.chars().all(is_plain) {
             return Ok(ResourceId::new(text));

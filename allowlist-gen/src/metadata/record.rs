@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Error;
 use super::node::{Node, Place};
 use super::posture;
+use super::private_link::Statement;
 use crate::endpoint::{self, Endpoint, Family, LoginServer};
 use crate::posture::{
     Connected, Link, PrivateEndpoint as EndpointPosture, Quota, Replica as ReplicaPosture,
@@ -41,6 +42,7 @@ pub(super) enum Record {
     Connected(ResourceId, String, Connected),
     Unreadable(Unreadable),
     EmptyList(String),
+    PrivateLink(Statement),
 }
 
 /// `az acr show`, an item of `az acr list`, or the same from ARM or Resource Graph.

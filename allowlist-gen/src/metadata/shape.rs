@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::node::Node;
+use super::private_link;
 use super::record::{self, Record};
 
 /// Reads a document: one resource, a list of them, or an envelope around such a list.
@@ -32,36 +33,43 @@ pub(super) fn read(node: &Node<'_>) -> Result<Vec<Record>, Error> {
         }
         return read(&node.require("data")?);
     }
-    Ok(read_resource(node)?.into_iter().collect())
+    let kind = kind(node)?;
+    let mut records = Vec::from_iter(read_resource(node, kind)?);
+    records.extend(private_link::read(node, kind)?.into_iter().map(Record::PrivateLink));
+    Ok(records)
 }
 
 /// Azure's listings don't say of what they are; one that was fetched for somebody has an `id` that does, so that
 /// an empty one says something, too.
 fn read_listing(node: &Node<'_>) -> Result<Vec<Record>, Error> {
     let items = node.require_list("value")?;
-    let Some(id) = node.key("id").map(|id| id.resource_id()).transpose()? else {
+    let Some(id) = node.key("id") else {
         return read(&node.require("value")?);
     };
-    match (id.name(), id.registry()) {
+    let said = private_link::read_listing(&id, &items)?.into_iter().map(Record::PrivateLink);
+    let id = id.resource_id()?;
+    let mut records = match (id.name(), id.registry()) {
         ("replications", Some(registry)) if items.is_empty() => {
-            Ok(vec![Record::NoReplications(node.place(), registry)])
+            vec![Record::NoReplications(node.place(), registry)]
         }
         ("privateEndpointConnections", Some(registry)) if items.is_empty() => {
-            Ok(vec![Record::NoConnections(node.place(), registry)])
+            vec![Record::NoConnections(node.place(), registry)]
         }
         ("listUsages", Some(registry)) => {
             let quota = |item| record::quota(item, Some(registry.clone()));
-            Ok(items.iter().filter_map(quota).collect())
+            items.iter().filter_map(quota).collect()
         }
         ("connectedRegistries", Some(registry)) => {
             let connected = |item| record::connected(item, registry.clone());
-            Ok(items.iter().filter_map(connected).collect())
+            items.iter().filter_map(connected).collect()
         }
-        // What nothing here reads yet.
-        ("privateDnsZoneGroups", _) => Ok(Vec::new()),
-        _ if items.is_empty() => Ok(Vec::new()),
-        _ => read_items(&node.require("value")?),
-    }
+        // Said by the listing itself.
+        ("privateDnsZoneGroups", _) => Vec::new(),
+        _ if items.is_empty() => Vec::new(),
+        _ => read_items(&node.require("value")?)?,
+    };
+    records.extend(said);
+    Ok(records)
 }
 
 fn read_items(list: &Node<'_>) -> Result<Vec<Record>, Error> {
@@ -82,8 +90,8 @@ fn ends_here(node: &Node<'_>, key: &'static str) -> Result<(), Error> {
 }
 
 /// Reads one object; `None` for a DNS record that holds no addresses of a registry.
-fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
-    let record = match kind(node)? {
+fn read_resource(node: &Node<'_>, kind: Kind) -> Result<Option<Record>, Error> {
+    let record = match kind {
         Kind::Registry => Record::Registry(Box::new(record::registry(node)?)),
         Kind::ShowEndpoints => Record::ShowEndpoints(record::show_endpoints(node)?),
         Kind::Replication => record::replication(node)?,
@@ -95,12 +103,13 @@ fn read_resource(node: &Node<'_>) -> Result<Option<Record>, Error> {
         Kind::Connected => return record::connected_alone(node),
         Kind::Unreadable => Record::Unreadable(record::unreadable(node)?),
         Kind::DnsRecord => return Ok(record::dns_record(node)?.map(Record::DnsRecord)),
-        Kind::PassedOver => return Ok(None),
+        Kind::Zone | Kind::ZoneGroup | Kind::PassedOver => return Ok(None),
     };
     Ok(Some(record))
 }
 
-enum Kind {
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
     Registry,
     ShowEndpoints,
     Replication,
@@ -111,6 +120,8 @@ enum Kind {
     Subnet,
     Quota,
     Connected,
+    Zone,
+    ZoneGroup,
     /// Something beside a registry that says nothing of its hosts.
     PassedOver,
     Unreadable,
@@ -131,7 +142,8 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
             "microsoft.network/privatednszones/a" => Ok(Kind::DnsRecord),
             "microsoft.containerregistry/registries/connectedregistries" => Ok(Kind::Connected),
             "microsoft.network/virtualnetworks/subnets" => Ok(Kind::Subnet),
-            "microsoft.network/privatednszones" => Ok(Kind::PassedOver),
+            "microsoft.network/privatednszones" => Ok(Kind::Zone),
+            "microsoft.network/privateendpoints/privatednszonegroups" => Ok(Kind::ZoneGroup),
             dns if dns.starts_with("microsoft.network/privatednszones/") => Ok(Kind::PassedOver),
             _ => Err(unrecognised(node, &format!("a `{}`", name.word()?))),
         };
@@ -149,6 +161,8 @@ fn kind(node: &Node<'_>) -> Result<Kind, Error> {
         Ok(Kind::Connection)
     } else if has("customDnsConfigs") || has("privateLinkServiceConnections") {
         Ok(Kind::PrivateEndpoint)
+    } else if has("privateDnsZoneConfigs") {
+        Ok(Kind::ZoneGroup)
     } else if has("ipConfigurations") {
         Ok(Kind::Interface)
     } else if has("aRecords") {

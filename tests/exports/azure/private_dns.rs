@@ -1,13 +1,16 @@
-//! Azure's private DNS zones: Bash runs the script, and azure-cli takes its commands.
+//! Azure's private DNS zones: Bash runs the script, and azure-cli takes its commands; what Bicep stands for goes by
+//! Azure's schemas, and Terraform by its provider's types. All three say the same.
 
 use allowlist_gen::export::{self, Error, Format, Options};
 use ringfence_config::{Allowlist, Entry, Issue, Role};
 use serde_json::{Map, Value, json};
 
 use crate::az::{Az, Run};
+use crate::bicep::Bicep;
 use crate::consumer::{self, Mutation};
 use crate::lists::{self, List};
 use crate::matrix;
+use crate::terraform::Terraform;
 
 const FORMAT: Format = Format::AzurePrivateDns;
 
@@ -37,6 +40,86 @@ fn the_records_are_those_of_the_list() {
     matrix::record(FORMAT, "azure-cli", &az.version(), judgement.with_probes(probes));
 }
 
+#[test]
+fn bicep_has_the_same_records() {
+    let Some(mut bicep) = Bicep::start() else { return };
+    let format = Format::AzurePrivateDnsBicep;
+    let judgement = consumer::judge(
+        format,
+        &[
+            Mutation { from: "parent: zone", to: "parent: zones" },
+            Mutation { from: "ttl: 300", to: "ttl: '300'" },
+            Mutation { from: "aRecords", to: "records" },
+            Mutation { from: "ipv4Address: '10.20.0.6'", to: "ipv4Address: 10.20.0.6" },
+            Mutation { from: "existing = {", to: "= {" },
+            Mutation { from: "privateDnsZones/A@", to: "privateDnsZones/B@" },
+        ],
+        |text| bicep.check(text),
+    );
+    matrix::record(format, "pycep-parser", &bicep.version(), judgement);
+    for list in lists_of_registries() {
+        let Ok(export) = list.export(format) else { continue };
+        let compiled = bicep.compile(&export.text).expect(list.name);
+        let mut records = Vec::new();
+        for resource in compiled["resources"].as_array().expect("resources") {
+            let name = resource["name"].as_str().expect("a name");
+            let (zone, record) = in_zone(name);
+            let kind = resource["type"].as_str().expect("a type").rsplit('/').next();
+            let place = format!("{zone}/{}/{record}", kind.expect("a kind"));
+            for (key, address) in [("aRecords", "ipv4Address"), ("aaaaRecords", "ipv6Address")] {
+                let sets = resource["properties"][key].as_array().into_iter().flatten();
+                records.extend(sets.map(|set| format!("{place} {}", text(&set[address]))));
+            }
+        }
+        records.sort();
+        assert_eq!(records, expected(&list), "{}", list.name);
+    }
+}
+
+/// `[format('{0}/{1}', 'zone', 'record')]`, as a template names a child.
+fn in_zone(name: &str) -> (&str, &str) {
+    let arguments = name.strip_prefix("[format('{0}/{1}', '").and_then(|n| n.strip_suffix("')]"));
+    arguments.expect(name).split_once("', '").expect(name)
+}
+
+#[test]
+fn terraform_has_the_same_records() {
+    let Some(mut terraform) = Terraform::start() else { return };
+    let format = Format::AzurePrivateDnsTerraform;
+    let judgement = consumer::judge(
+        format,
+        &[
+            Mutation { from: "records  ", to: "addresses" },
+            Mutation { from: "= 300", to: "= \"300\"" },
+            Mutation { from: "[\"10.20.0.6\"]", to: "\"10.20.0.6\"" },
+            Mutation { from: "var.resource_group_name", to: "var.resource_group" },
+            Mutation { from: "azurerm_private_dns_a_record", to: "azurerm_private_dns_record" },
+            Mutation { from: "\"privatelink.", to: "\"${zone}." },
+        ],
+        |text| terraform.resources(text).map(drop),
+    );
+    matrix::record(format, "python-hcl2", &terraform.version(), judgement);
+    for list in lists_of_registries() {
+        let Ok(export) = list.export(format) else { continue };
+        let resources = terraform.resources(&export.text).expect(list.name);
+        let mut records = Vec::new();
+        for (name, resource) in resources.as_object().expect("resources") {
+            let kind =
+                if name.starts_with("azurerm_private_dns_aaaa_record.") { "AAAA" } else { "A" };
+            let place =
+                format!("{}/{kind}/{}", text(&resource["zone_name"]), text(&resource["name"]));
+            let addresses = resource["records"].as_array().expect("addresses");
+            records.extend(addresses.iter().map(|address| format!("{place} {}", text(address))));
+        }
+        records.sort();
+        assert_eq!(records, expected(&list), "{}", list.name);
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
 /// A second run changes nothing, and an address that a record had before is gone.
 fn replaces_what_is_there(az: &mut Az) -> usize {
     let list = lists::contoso();
@@ -54,13 +137,17 @@ fn replaces_what_is_there(az: &mut Az) -> usize {
 
 #[test]
 fn what_a_record_cannot_say_is_an_error() {
-    let hostile = lists::written("hostile").export(FORMAT);
+    FORMATS.into_iter().for_each(refuses_what_no_record_says);
+}
+
+fn refuses_what_no_record_says(format: Format) {
+    let hostile = lists::written("hostile").export(format);
     assert!(matches!(hostile, Err(Error::Unrepresentable { .. })), "{hostile:?}");
     let with = |pins: &[&str]| {
         let mut entries = lists::contoso().allowlist.entries()[..3].to_vec();
         entries[0].addresses = pins.iter().map(|pin| pin.parse().expect("a pin")).collect();
         let allowlist = Allowlist::new(entries).expect("entries");
-        export::render(FORMAT, &allowlist, Issue::default(), &Options::default()).map(drop)
+        export::render(format, &allowlist, Issue::default(), &Options::default()).map(drop)
     };
     assert_eq!(with(&["10.20.0.6", "fd00:20::6"]), Ok(()));
     assert!(matches!(with(&["10.20.0.0/28"]), Err(Error::Unrepresentable { .. })));
@@ -83,13 +170,30 @@ fn a_zone_has_only_so_many_records() {
             entry
         };
         let allowlist = Allowlist::new((0..count).map(entry)).expect("entries");
-        export::render(FORMAT, &allowlist, Issue::default(), &Options::default())
+        FORMATS
+            .map(|format| export::render(format, &allowlist, Issue::default(), &Options::default()))
     };
-    let text = of(2_000).expect("it is within the limits").text;
+    let text = of_script(of(2_000)).expect("it is within the limits").text;
     assert_eq!(text.lines().filter(|line| line.starts_with("a privatelink.")).count(), 2_000);
-    assert!(matches!(of(25_001), Err(Error::TooMany { limit: 25_000, .. })));
-    assert!(matches!(of(0), Err(Error::Empty { .. })));
+    let [script, bicep, terraform] = of(800);
+    assert!(script.is_ok() && bicep.is_ok() && terraform.is_ok());
+    let [script, bicep, terraform] = of(801);
+    assert!(matches!(bicep, Err(Error::TooMany { limit: 800, .. })), "{bicep:?}");
+    assert!(script.is_ok() && terraform.is_ok());
+    for result in of(25_001) {
+        assert!(matches!(result, Err(Error::TooMany { limit: 25_000, .. })));
+    }
+    for result in of(0) {
+        assert!(matches!(result, Err(Error::Empty { .. })));
+    }
 }
+
+fn of_script([script, ..]: [Result<export::Export, Error>; 3]) -> Result<export::Export, Error> {
+    script
+}
+
+const FORMATS: [Format; 3] =
+    [FORMAT, Format::AzurePrivateDnsBicep, Format::AzurePrivateDnsTerraform];
 
 /// Runs the script by the command on the format's page.
 fn apply(az: &mut Az, text: &str, state: &Map<String, Value>) -> Result<Run, String> {

@@ -21,7 +21,7 @@ META = {"count", "depends_on", "for_each", "lifecycle", "provider"}
 def check(text):
     """The resources of the text, if all is well: `{"kind.name": arguments}`."""
     document = hcl2.loads(text)
-    unknown = set(document) - {"variable", "resource", "locals", "output", "__comments__"}
+    unknown = set(document) - {"variable", "resource", "import", "locals", "output", "__comments__"}
     if unknown:
         raise Refusal(f"{unknown} is not among what is checked here")
     declared = {
@@ -36,7 +36,18 @@ def check(text):
                 config = interfaces(kind)
                 block_of(config[0], config[1], block, f"{kind}.{name}", declared)
                 resources[f"{kind}.{name}"] = block
+    for block in document.get("import", []):
+        imported(plain(block), resources)
     return resources
+
+
+def imported(block, resources):
+    """An `import` brings in what is declared, by its id."""
+    if set(block) != {"to", "id"} or isinstance(block["id"], Expression):
+        raise Refusal(f"import: {block} is not `to` and `id`")
+    match = re.fullmatch(r"\$\{(\w+\.[\w-]+)\}", block["to"])
+    if not isinstance(block["to"], Expression) or not match or match[1] not in resources:
+        raise Refusal(f"import: {block['to']} is not declared")
 
 
 def variable(name, block):

@@ -1,9 +1,8 @@
 //! A script that writes the records of private endpoints into private zones, for zones that are kept by hand.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use crate::export::sheet::{Host, Sheet};
+use super::private_records::{Place, Type, Zone};
+use crate::export::quote::shell;
+use crate::export::sheet::Sheet;
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
 
@@ -13,14 +12,8 @@ pub(in crate::export) const ABOUT: About = About {
     scope: Scope::Pinned,
     takes: &[Setting::PinnedOnly],
     needs: &[],
-    limits: "20 addresses a record set, 25 000 record sets a zone: more is an error",
-    notes: &[
-        "For zones that are kept by hand: a private endpoint with a DNS zone group writes its records itself.",
-        "The zones must exist, and be linked to the networks that ask. Each record gets exactly the addresses of the \
-         list; a record that the list doesn't have stays as it is.",
-        "Unless a zone's link falls back to the internet, a name that the zone doesn't have doesn't exist: every registry \
-         that is reached through Private Link needs all its hosts in it.",
-    ],
+    limits: LIMITS,
+    notes: &[BY_HAND, EXACT, WHOLE],
     apply: "RESOURCE_GROUP=\"$RESOURCE_GROUP\" bash azure-private-dns.sh",
     validator: "Bash, with azure-cli's requests recorded and held to Azure's published schemas",
     sources: &[
@@ -30,79 +23,66 @@ pub(in crate::export) const ABOUT: About = About {
     ],
 };
 
-pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
-    sheet.not_empty()?;
-    let mut records = Vec::new();
-    let mut sets: BTreeMap<String, usize> = BTreeMap::new();
-    for host in &sheet.hosts {
-        let record = Record::new(sheet, host)?;
-        *sets.entry(record.zone.clone()).or_default() += record.sets();
-        records.push(record);
-    }
-    let most = sets.into_values().max().unwrap_or_default();
-    sheet.at_most(25_000, "record sets in a zone", most)?;
+pub(super) const LIMITS: &str =
+    "20 addresses a record set, 25 000 record sets a zone: more is an error";
 
-    let mut text = Text::new(format!("#!/usr/bin/env bash\n{}", sheet.header("# ")));
+pub(super) const BY_HAND: &str = "For zones that are kept by hand: a private endpoint with a DNS zone group writes its records itself.";
+
+pub(super) const EXACT: &str = "The zones must exist, and be linked to the networks that ask. Each record gets exactly the addresses of the list; a \
+     record that the list doesn't have stays as it is.";
+
+pub(super) const WHOLE: &str = "Unless a zone's link falls back to the internet, a name that the zone doesn't have doesn't exist: every registry \
+     that is reached through Private Link needs all its hosts in it.";
+
+/// What the resource group is for.
+pub(super) const OF_GROUP: &str = "The resource group of the private zones";
+
+pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
+    let zones = Zone::of_list(sheet)?;
+    Ok(script(&sheet.header("# "), &zones))
+}
+
+/// A script that gives the records exactly these addresses; `header` is comments.
+pub(crate) fn script(header: &str, zones: &[Zone]) -> String {
+    let mut text = Text::new(format!("#!/usr/bin/env bash\n{header}"));
+    text.line("\nset -euo pipefail");
+    if zones.iter().any(|zone| zone.place == Place::Asked) {
+        text.line(ASK);
+    }
     text.line(HEAD);
-    for record in &records {
-        text.line(format_args!("\n# {}", record.remark));
-        for (function, addresses) in [("a", &record.v4), ("aaaa", &record.v6)] {
-            if !addresses.is_empty() {
-                let (zone, name) = (&record.zone, &record.name);
+    for zone in zones {
+        text.line(format_args!("\nplace=({})", place(&zone.place)));
+        for record in &zone.records {
+            text.line(format_args!("\n# {}", record.remark));
+            for (of_type, addresses) in record.families() {
+                let function = match of_type {
+                    Type::A => "a",
+                    Type::Aaaa => "aaaa",
+                };
+                let (zone, name) = (&zone.name, &record.name);
                 text.line(format_args!("{function} {zone} {name} {}", addresses.join(" ")));
             }
         }
     }
-    Ok(text.into_string())
+    text.into_string()
 }
 
-/// What a host is in its zone.
-struct Record {
-    zone: String,
-    name: String,
-    v4: Vec<String>,
-    v6: Vec<String>,
-    remark: String,
-}
-
-impl Record {
-    fn new(sheet: &Sheet<'_>, host: &Host<'_>) -> Result<Self, Error> {
-        let refuse = |why: &'static str| Err(sheet.unrepresentable(host.name.as_str(), why));
-        let Some(endpoint) = &host.endpoint else {
-            return refuse("it is no registry's, so no zone of Private Link has it");
-        };
-        let mut record = Self {
-            zone: endpoint.login_server().cloud().private_zone(),
-            name: endpoint.private_record(),
-            v4: Vec::new(),
-            v6: Vec::new(),
-            remark: host.remark(),
-        };
-        for pin in host.addresses.iter() {
-            match pin.address() {
-                Some(IpAddr::V4(address)) => record.v4.push(address.to_string()),
-                Some(IpAddr::V6(address)) => record.v6.push(address.to_string()),
-                None => {
-                    return refuse("a record has single addresses, and this host a whole block");
-                }
-            }
+/// The arguments that say where a zone is.
+pub(crate) fn place(place: &Place) -> String {
+    match place {
+        Place::Asked => r#"--resource-group "$RESOURCE_GROUP""#.to_owned(),
+        Place::Group(group) => format!("--resource-group {}", shell(group)),
+        Place::Known { subscription, group } => {
+            format!("--subscription {} --resource-group {}", shell(subscription), shell(group))
         }
-        let most = record.v4.len().max(record.v6.len());
-        sheet.at_most(20, "addresses of a host", most)?;
-        Ok(record)
-    }
-
-    fn sets(&self) -> usize {
-        [&self.v4, &self.v6].into_iter().filter(|addresses| !addresses.is_empty()).count()
     }
 }
+
+const ASK: &str = r#"
+: "${RESOURCE_GROUP:?set it to the resource group of the private zones}""#;
 
 /// `add-record` makes a record set if there is none, and never removes an address; `update` does the opposite.
 const HEAD: &str = r#"
-set -euo pipefail
-
-resource_group=${RESOURCE_GROUP:?"set RESOURCE_GROUP to the resource group of the private zones"}
-
 # a ZONE NAME ADDRESS...: the record has these addresses and no others.
 a() {
   record_set a ipv4-address aRecords ipv4Address "$@"
@@ -116,8 +96,8 @@ record_set() {
   local type=$1 option=$2 list=$3 key=$4 zone=$5 name=$6 first=$7 records
   shift 6
   printf -v records "{\"$key\":\"%s\"}," "$@"
-  az network private-dns record-set "$type" add-record --resource-group "$resource_group" --zone-name "$zone" \
+  az network private-dns record-set "$type" add-record "${place[@]}" --zone-name "$zone" \
     --record-set-name "$name" "--$option" "$first" --output none
-  az network private-dns record-set "$type" update --resource-group "$resource_group" --zone-name "$zone" \
+  az network private-dns record-set "$type" update "${place[@]}" --zone-name "$zone" \
     --name "$name" --set "$list=[${records%,}]" --output none
 }"#;

@@ -70,7 +70,7 @@ named-checkzone acr.rpz acr.rpz && \
 
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     let mut text = Text::new(format!("{}\n", sheet.header("; ")));
-    text.line(super::start_of_authority(sheet).trim_end());
+    text.line(super::start_of_authority(super::serial(sheet)).trim_end());
     let mut closed: BTreeSet<&str> = endpoint::domains().collect();
     for group in sheet.groups() {
         text.line(format_args!("\n; {}", group.describe()));

@@ -7,6 +7,7 @@
 
 use ringfence_config::endpoint::Endpoint;
 
+use crate::export::azure::private_records::Record;
 use crate::export::sheet::{Host, Sheet};
 use crate::export::text::Text;
 use crate::export::{About, Error, Kind, Scope, Setting};
@@ -43,10 +44,10 @@ named-checkzone privatelink.azurecr.io privatelink.azurecr.io.zone && \
 pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
     // An empty zone would take every registry away that has a private endpoint anywhere.
     sheet.not_empty()?;
-    let mut records = Text::default();
+    let mut groups = Vec::new();
     let mut zone: Option<String> = None;
     for group in sheet.groups() {
-        records.line(format_args!("\n; {}", group.describe()));
+        let mut records = Vec::new();
         for host in &group.hosts {
             let endpoint = endpoint(sheet, host)?;
             let its_zone = endpoint.login_server().cloud().private_zone();
@@ -58,16 +59,36 @@ pub(in crate::export) fn render(sheet: &Sheet<'_>) -> Result<String, Error> {
                 );
                 return Err(sheet.unrepresentable(host.name.as_str(), why));
             }
-            records.line(format_args!("; {}", host.remark()));
-            for address in super::addresses(sheet, host)? {
-                let (record, of_type) = (endpoint.private_record(), super::record_type(address));
-                records.line(format_args!("{record} IN {of_type} {address}"));
+            let addresses = super::addresses(sheet, host)?;
+            records.push(Record::new(endpoint.private_record(), addresses, host.remark()));
+        }
+        groups.push((group.describe(), records));
+    }
+    let (header, zone) = (sheet.header("; "), zone.unwrap_or_default());
+    Ok(master_file(&header, &zone, super::serial(sheet), &groups))
+}
+
+/// The zone's file; `header` is comments, and so is what stands above each group of records.
+pub(crate) fn master_file(
+    header: &str,
+    zone: &str,
+    serial: u32,
+    groups: &[(String, Vec<Record>)],
+) -> String {
+    let start = super::start_of_authority(serial);
+    let mut text = Text::new(format!("{header}\n$ORIGIN {zone}.\n{start}"));
+    for (remark, records) in groups {
+        text.line(format_args!("\n; {remark}"));
+        for record in records {
+            text.line(format_args!("; {}", record.remark));
+            for address in record.addresses() {
+                let (name, of_type) = (&record.name, super::record_type(address));
+                let ttl = record.ttl.map(|ttl| format!("{ttl} ")).unwrap_or_default();
+                text.line(format_args!("{name} {ttl}IN {of_type} {address}"));
             }
         }
     }
-    let (header, zone) = (sheet.header("; "), zone.unwrap_or_default());
-    let start = super::start_of_authority(sheet);
-    Ok(format!("{header}\n$ORIGIN {zone}.\n{start}{}", records.into_string()))
+    text.into_string()
 }
 
 /// What the host is of a registry, whoever wrote it into the list.

@@ -14,7 +14,7 @@
 
 set -euo pipefail
 
-resource_group=${RESOURCE_GROUP:?"set RESOURCE_GROUP to the resource group of the private zones"}
+: "${RESOURCE_GROUP:?set it to the resource group of the private zones}"
 
 # a ZONE NAME ADDRESS...: the record has these addresses and no others.
 a() {
@@ -29,11 +29,13 @@ record_set() {
   local type=$1 option=$2 list=$3 key=$4 zone=$5 name=$6 first=$7 records
   shift 6
   printf -v records "{\"$key\":\"%s\"}," "$@"
-  az network private-dns record-set "$type" add-record --resource-group "$resource_group" --zone-name "$zone" \
+  az network private-dns record-set "$type" add-record "${place[@]}" --zone-name "$zone" \
     --record-set-name "$name" "--$option" "$first" --output none
-  az network private-dns record-set "$type" update --resource-group "$resource_group" --zone-name "$zone" \
+  az network private-dns record-set "$type" update "${place[@]}" --zone-name "$zone" \
     --name "$name" --set "$list=[${records%,}]" --output none
 }
+
+place=(--resource-group "$RESOURCE_GROUP")
 
 # login server of contoso
 a privatelink.azurecr.io contoso 10.20.0.6
