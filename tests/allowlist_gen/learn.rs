@@ -426,7 +426,7 @@ impl LearnStage {
         proxy.logged(|line| line["id"] == lines)?;
         let log = proxy.log()?;
         ensure!(log.len() as u64 == lines, "{log:?}");
-        let text: String = log.iter().map(|line| format!("{line}\n")).collect();
-        self.network.write("access.log", &text)
+        let text: Vec<String> = log.iter().map(ToString::to_string).collect();
+        self.network.write("access.log", &(text.join("\n") + "\n"))
     }
 }

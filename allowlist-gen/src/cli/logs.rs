@@ -160,9 +160,9 @@ pub(super) fn learn(raw: LearnArguments) -> Result<Answer, Failure> {
     let current = raw.allowlist.as_deref().map(Current::read).transpose()?;
     let registries = raw.registries.iter().map(|name| login_server(name, None));
     let registries = registries.collect::<Result<Vec<LoginServer>, Failure>>()?;
-    let mut learner = Learner::new(current.as_ref().map(|current| &current.list), registries);
-    let counts = raw.logs.read(|line| learner.take(line))?;
-    let learned = learner.learned(counts, raw.at_least).map_err(Failure::Extra)?;
+    let mut taking = Learner::new(current.as_ref().map(|current| &current.list), registries);
+    let counts = raw.logs.read(|line| taking.take(line))?;
+    let learned = taking.learned(counts, raw.at_least).map_err(Failure::Extra)?;
     let text = match raw.format {
         LearnFormat::Text => Text(&learned).to_string(),
         LearnFormat::Json => json(&Listing::from(&learned)),

@@ -1,6 +1,6 @@
 //! What the generator takes a list to say is what the proxy makes of it.
 
-use allowlist_gen::judge::Judge;
+use allowlist_gen::judge::{Denial, Judge};
 use proptest::prelude::*;
 use proptest::sample::select;
 use ringfence::client::Client;
@@ -74,7 +74,7 @@ proptest! {
         match policy.decide(client, Target { host, port }) {
             Decision::Allow(permit) => prop_assert_eq!(ours.ok(), permit.entry()),
             Decision::Deny(denial) => {
-                prop_assert_eq!(ours.err().map(|denial| denial.code()), Some(denial.reason.code()));
+                prop_assert_eq!(ours.err().map(Denial::code), Some(denial.reason.code()));
             }
         }
     }

@@ -22,10 +22,12 @@ pub fn log(bytes: &[u8]) {
     assert_eq!(counts.lines, asked + unread + beside + other_groups + foreign + cut);
     assert_eq!(lines.len() as u64, asked + unread + beside);
 
-    let mut learner = Learner::new(None, []);
-    lines.iter().for_each(|line| learner.take(line.clone()));
+    let mut taking = Learner::new(None, []);
+    for line in &lines {
+        taking.take(line.clone());
+    }
     let learned =
-        learner.learned(counts, 1).expect("exact hosts without pins never contradict each other");
+        taking.learned(counts, 1).expect("exact hosts without pins never contradict each other");
     for entry in learned.entries.entries() {
         let HostPattern::Exact(host) = &entry.host else { panic!("a pattern: {}", entry.host) };
         assert_eq!(entry.role, Role::Other, "{host}");
@@ -44,11 +46,15 @@ pub fn log(bytes: &[u8]) {
         assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told}");
     }
     let mut again = Learner::new(Some(&list), []);
-    lines.iter().for_each(|line| again.take(line.clone()));
+    for line in &lines {
+        again.take(line.clone());
+    }
     assert!(again.learned(counts, 1).expect("as before").proposed.is_empty());
 
     let (judge, mut simulation) = (Judge::new(&list), Simulation::new(&list));
-    lines.iter().for_each(|line| simulation.take(line.clone()));
+    for line in &lines {
+        simulation.take(line.clone());
+    }
     let told = simulation.simulated(counts).to_string();
     for proposal in &learned.proposed {
         assert!(judge.decide(&proposal.host, proposal.port).is_ok());
