@@ -5,6 +5,7 @@ mod aks_kit;
 mod export;
 mod files;
 mod input;
+mod verify;
 
 use std::fs;
 use std::io;
@@ -43,6 +44,8 @@ enum Command {
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
+    Verify(verify::VerifyArguments),
+    Doctor(verify::DoctorArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -207,6 +210,8 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Verify(raw)), _) => verify::verify(raw),
+        (Some(Command::Doctor(raw)), _) => verify::doctor(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -386,6 +391,8 @@ enum Failure {
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
+    #[error(transparent)]
+    Verify(#[from] verify::Problem),
 }
 
 impl Failure {

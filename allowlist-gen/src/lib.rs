@@ -16,6 +16,8 @@ mod refusal;
 mod region;
 mod registry;
 pub mod report;
+#[cfg(feature = "live")]
+pub mod verify;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::Conflict;
