@@ -8,3 +8,4 @@ mod flags;
 mod joins;
 mod program;
 mod properties;
+mod verify;

@@ -77,12 +77,44 @@ impl Resolver {
             }
             (Ok(one), Err(_)) | (Err(_), Ok(one)) => one,
             // A resolver in trouble says more than a name without a record.
-            (Err(v4), Err(v6)) if v4.outcome == Outcome::DnsNotFound => return Err(v6),
-            (Err(v4), Err(_)) => return Err(v4),
+            (Err(v4), Err(v6)) => {
+                let failure = if v4.outcome == Outcome::DnsNotFound { v6 } else { v4 };
+                return Err(self.explain(host, failure, limit).await);
+            }
         };
         answer.addresses.sort_unstable();
         answer.addresses.dedup();
         Ok(answer)
+    }
+
+    /// Where the aliases of a name without an address end: a private zone without the record is the usual reason, and
+    /// its name stands there. An answer without an address doesn't tell, so they are asked for one by one.
+    async fn explain(&self, host: &Hostname, failure: Finding, limit: Duration) -> Finding {
+        if failure.outcome != Outcome::DnsNotFound {
+            return failure;
+        }
+        let walked = timeout(limit, async {
+            let mut owner = Name::from_ascii(host.as_str()).ok()?;
+            owner.set_fqdn(true);
+            let mut aliases = Vec::new();
+            while aliases.len() <= MAX_ALIASES {
+                let Ok(lookup) = self.0.lookup(owner.clone(), RecordType::CNAME).await else {
+                    break;
+                };
+                let records: Vec<&Record> = lookup.answers().iter().collect();
+                let Some(target) = alias_of(&records, &owner) else { break };
+                aliases.push(shown(target));
+                owner = target.clone();
+            }
+            Some(aliases)
+        });
+        // It was only to explain.
+        let aliases = walked.await.ok().flatten().unwrap_or_default();
+        let outcome = match aliases.len() {
+            ..=MAX_ALIASES => failure.outcome,
+            _ => Outcome::DnsAliasLoop,
+        };
+        Finding { outcome, evidence: Evidence { aliases, ..failure.evidence } }
     }
 
     async fn lookup(
@@ -135,18 +167,13 @@ fn follow(name: &Name, lookup: &Lookup) -> Result<Answer, Finding> {
         Err(Finding { outcome, evidence })
     };
     while aliases.len() <= MAX_ALIASES {
-        let of_owner = || records.iter().filter(|record| record.name == *owner);
-        let alias = of_owner().find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(&target.0),
-            _ => None,
-        });
-        if let Some(target) = alias {
-            aliases.push(clean(target.to_lowercase().to_ascii().trim_end_matches('.')));
+        if let Some(target) = alias_of(&records, owner) {
+            aliases.push(shown(target));
             owner = target;
             continue;
         }
-        let addresses: Vec<IpAddr> =
-            of_owner().filter_map(|record| record.data.ip_addr()).collect();
+        let of_owner = records.iter().filter(|record| record.name == *owner);
+        let addresses: Vec<IpAddr> = of_owner.filter_map(|record| record.data.ip_addr()).collect();
         return if addresses.is_empty() {
             found(Outcome::DnsNotFound, aliases)
         } else {
@@ -154,6 +181,18 @@ fn follow(name: &Name, lookup: &Lookup) -> Result<Answer, Finding> {
         };
     }
     found(Outcome::DnsAliasLoop, aliases)
+}
+
+fn alias_of<'a>(records: &[&'a Record], owner: &Name) -> Option<&'a Name> {
+    records.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
+        RData::CNAME(target) => Some(&target.0),
+        _ => None,
+    })
+}
+
+/// In lower case, without the root's dot.
+fn shown(name: &Name) -> String {
+    clean(name.to_lowercase().to_ascii().trim_end_matches('.'))
 }
 
 /// Judges the addresses of a host as the proxy would, which dials none of them if one is not admitted. The outcome is

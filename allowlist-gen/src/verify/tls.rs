@@ -121,6 +121,8 @@ fn blame(error: &io::Error) -> (Outcome, Option<String>) {
                 (Outcome::CertificateOtherName, detail)
             }
             CertificateError::UnknownIssuer => (Outcome::CertificateUnknownAuthority, None),
+            // An authority that goes by the name of one that is trusted.
+            CertificateError::BadSignature => (Outcome::CertificateUnknownAuthority, detail),
             _ => (Outcome::CertificateInvalid, detail),
         },
         // A firewall that goes by names and is polite, such as ringfence's transparent listener.

@@ -33,10 +33,20 @@ impl Authority {
 
     /// The same, valid until a year begins.
     pub fn issue_until(&self, names: &[&str], year: i32) -> Result<Identity> {
+        self.issue_between(names, 1975, year)
+    }
+
+    /// The same, valid from when a year begins.
+    pub fn issue_from(&self, names: &[&str], year: i32) -> Result<Identity> {
+        self.issue_between(names, year, 4096)
+    }
+
+    fn issue_between(&self, names: &[&str], from: i32, until: i32) -> Result<Identity> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate_pem: certificate.pem(),
