@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use self::challenge::Challenge;
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::dns::Nat64;
-pub use self::doors::{Door, DoorError};
+pub use self::doors::{Door, DoorError, Place};
 use self::http::{Answer, Ask, get};
 pub use self::outcome::{Outcome, Verdict};
 pub use self::pull::Pull;
@@ -125,7 +125,11 @@ pub async fn verify(list: Allowlist, options: Options) -> Result<Report, Error> 
     let proxy = way.proxy.as_ref().map(|proxy| proxy.url().to_string());
     let repository = pull.as_ref().map(|(_, pull)| pull.repository.to_string());
     let scene = Arc::new(Scene { way, list, pull });
-    let mut checks = in_order(&scene, scene.places()).await;
+    let mut checks = in_order(scene.hosts().into_iter().map(|host| {
+        let scene = Arc::clone(&scene);
+        async move { scene.check(host).await }
+    }))
+    .await;
     checks.extend(doors::check(&scene.way, doors).await);
     Ok(Report::new(hash, proxy, repository, checks))
 }
@@ -139,7 +143,7 @@ struct Scene {
 }
 
 /// An entry of the list, by its index, and one of its ports.
-type Place = (usize, Port);
+type Listed = (usize, Port);
 
 /// Whose repository is meant.
 fn login_server(list: &Allowlist, pull: &Pull) -> Result<Hostname, Error> {
@@ -167,15 +171,18 @@ fn exact(entry: &Entry) -> Option<&Hostname> {
     }
 }
 
-/// Checks all places, some at a time, and answers in their order.
-async fn in_order(scene: &Arc<Scene>, places: Vec<Place>) -> Vec<Check> {
+/// Does all jobs, some at a time, and answers in their order.
+async fn in_order<F>(jobs: impl IntoIterator<Item = F>) -> Vec<Check>
+where
+    F: Future<Output = Vec<Check>> + Send + 'static,
+{
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for (turn, place) in places.into_iter().enumerate() {
-        let (scene, slots) = (Arc::clone(scene), Arc::clone(&slots));
+    for (turn, job) in jobs.into_iter().enumerate() {
+        let slots = Arc::clone(&slots);
         tasks.spawn(async move {
             let _slot = slots.acquire().await;
-            (turn, scene.check(place).await)
+            (turn, job.await)
         });
     }
     let mut checks = tasks.join_all().await;
@@ -184,14 +191,14 @@ async fn in_order(scene: &Arc<Scene>, places: Vec<Place>) -> Vec<Check> {
 }
 
 impl Scene {
-    fn places(&self) -> Vec<Place> {
+    fn hosts(&self) -> Vec<Listed> {
         let entries = self.list.entries().iter().enumerate();
         entries
             .flat_map(|(index, entry)| entry.ports.iter().map(move |port| (index, port)))
             .collect()
     }
 
-    async fn check(&self, (index, port): Place) -> Vec<Check> {
+    async fn check(&self, (index, port): Listed) -> Vec<Check> {
         let entry = &self.list.entries()[index];
         let mut log = Log::new(Subject::listed(entry, port));
         let Some(host) = exact(entry) else {

@@ -78,13 +78,13 @@ struct Common {
 
     /// The proxy that is the way out of here, as in `http://proxy.corp.example:3128`
     ///
-    /// The proxy looks names up then, and none is asked for here. The environment's HTTPS_PROXY is not read.
+    /// The proxy looks names up then, and none is asked for here. The environment's `HTTPS_PROXY` is not read.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
 
     /// A file with the proxy's USER:PASSWORD
     ///
-    /// Without it, the environment's ALLOWLIST_GEN_PROXY_CREDENTIALS counts.
+    /// Without it, the environment's `ALLOWLIST_GEN_PROXY_CREDENTIALS` counts.
     #[arg(long, value_name = "FILE", requires = "proxy")]
     proxy_credentials: Option<PathBuf>,
 
@@ -106,7 +106,7 @@ struct Common {
 
     /// A file with the registry's USER:PASSWORD, or a refresh token as `az acr login --expose-token` prints it
     ///
-    /// Without it, the environment's ALLOWLIST_GEN_CREDENTIALS counts; without that, the pull is anonymous.
+    /// Without it, the environment's `ALLOWLIST_GEN_CREDENTIALS` counts; without that, the pull is anonymous.
     #[arg(long, value_name = "FILE", requires = "repository")]
     credentials: Option<PathBuf>,
 

@@ -83,12 +83,11 @@ fn parameters(value: &str) -> Option<Vec<(String, String)>> {
         if name.is_empty() || !name.bytes().all(is_token) {
             return None;
         }
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let end = after.find([' ', '\t', ',']).unwrap_or(after.len());
-                (after[..end].to_owned(), &after[end..])
-            }
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let end = after.find([' ', '\t', ',']).unwrap_or(after.len());
+            (after[..end].to_owned(), &after[end..])
         };
         parameters.push((name.to_owned(), value));
         rest = after;

@@ -12,7 +12,10 @@ use super::outcome::Outcome;
 use super::report::{Evidence, Finding, Found, clean};
 
 /// Dials all of `addresses` at once; the first connection wins, as clients have it that try one after the other.
-pub(crate) async fn dial(addresses: &[SocketAddr], limit: Duration) -> Found<TcpStream> {
+pub(crate) async fn dial(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> Found<(SocketAddr, TcpStream)> {
     let mut attempts = JoinSet::new();
     for address in addresses.iter().take(MAX_ADDRESSES).copied() {
         attempts.spawn(async move { (address, dial_one(address, limit).await) });
@@ -22,7 +25,8 @@ pub(crate) async fn dial(addresses: &[SocketAddr], limit: Duration) -> Found<Tcp
         match attempt {
             Ok((address, Ok(stream))) => {
                 let evidence = Evidence { address: Some(address), ..Evidence::default() };
-                return Ok((stream, Finding { outcome: Outcome::Connected, evidence }));
+                let finding = Finding { outcome: Outcome::Connected, evidence };
+                return Ok(((address, stream), finding));
             }
             Ok((address, Err(error))) => failures.push((address, error)),
             Err(error) => return Err(Finding::said(Outcome::ConnectFailed, &error)),

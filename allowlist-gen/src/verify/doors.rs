@@ -11,14 +11,12 @@ use ringfence_config::{Hostname, Port};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::AT_ONCE;
 use super::dial::dial;
 use super::dns::vet;
 use super::http::{Ask, Connect, get};
+use super::in_order;
 use super::outcome::Outcome;
 use super::report::{Check, Evidence, Finding, Log, Step, Subject};
 use super::tls::Stream;
@@ -147,26 +145,21 @@ fn socket(text: &str) -> Option<SocketAddr> {
     text.parse().ok().filter(|at: &SocketAddr| at.port() != 0)
 }
 
-/// Knocks on all doors, some at a time, and answers in their order.
+/// Knocks on all doors, and answers in their order.
 pub(crate) async fn check(way: &Arc<Way>, doors: Vec<Door>) -> Vec<Check> {
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
-    for (turn, door) in doors.into_iter().enumerate() {
-        let (way, slots) = (Arc::clone(way), Arc::clone(&slots));
-        tasks.spawn(async move {
-            let _slot = slots.acquire().await;
+    in_order(doors.into_iter().map(|door| {
+        let way = Arc::clone(way);
+        async move {
             let mut log = Log::new(door.subject());
             if way.limit().is_zero() {
                 log.push(door.first_step(), Outcome::OutOfTime);
             } else {
                 way.knock_on(&door, &mut log).await;
             }
-            (turn, log.checks)
-        });
-    }
-    let mut checks = tasks.join_all().await;
-    checks.sort_unstable_by_key(|(turn, _)| *turn);
-    checks.into_iter().flat_map(|(_, checks)| checks).collect()
+            log.checks
+        }
+    }))
+    .await
 }
 
 /// What came of a knock on a TLS server.
@@ -229,10 +222,11 @@ impl Way {
         if sockets.is_empty() {
             return Knock::NotTried(Evidence { addresses, ..Evidence::default() });
         }
-        let (stream, Finding { evidence: dialled, .. }) = match dial(&sockets, self.limit()).await {
-            Ok(connected) => connected,
-            Err(finding) => return Knock::Closed(because(finding)),
-        };
+        let ((_, stream), Finding { evidence: dialled, .. }) =
+            match dial(&sockets, self.limit()).await {
+                Ok(connected) => connected,
+                Err(finding) => return Knock::Closed(because(finding)),
+            };
         let name = match place {
             Place::Name(host) => server_name(host),
             Place::Address(ip) => Ok(ServerName::from(*ip)),
@@ -301,7 +295,7 @@ impl Way {
     /// A connection is a way out, too, whether or not it is DNS that answers there.
     async fn dns_tcp(&self, at: SocketAddr) -> Finding {
         let mut stream = match dial(&[at], self.limit()).await {
-            Ok((stream, _)) => stream,
+            Ok(((_, stream), _)) => stream,
             Err(finding) => return closed(finding),
         };
         let answered = timeout(self.limit(), ask_over_tcp(&mut stream)).await;
@@ -338,7 +332,7 @@ impl Way {
 
     /// What it answers is not shown: it is about this machine.
     async fn metadata(&self, at: SocketAddr) -> Finding {
-        let (stream, Finding { mut evidence, .. }) = match dial(&[at], self.limit()).await {
+        let ((_, stream), Finding { mut evidence, .. }) = match dial(&[at], self.limit()).await {
             Ok(connected) => connected,
             Err(finding) => return closed(finding),
         };

@@ -101,16 +101,13 @@ impl Way {
 
     /// Goes the whole way for the first time, step by step.
     pub(crate) async fn open(&self, target: &Target<'_>, log: &mut Log) -> Option<(Route, Stream)> {
-        let (route, stream): (Route, Box<dyn Io>) = match &self.proxy {
-            Some(proxy) => {
-                log.push(Step::Dns, Outcome::DnsByProxy);
-                (Route::Proxy, log.note(Step::Proxy, self.tunnel(proxy, target).await)?)
-            }
-            None => {
-                let addresses = log.note(Step::Dns, self.vetted(target).await)?;
-                let stream = log.note(Step::Tcp, dial(&addresses, self.limit()).await)?;
-                (Route::Direct(stream.peer_addr().ok()?), Box::new(stream))
-            }
+        let (route, stream): (Route, Box<dyn Io>) = if let Some(proxy) = &self.proxy {
+            log.push(Step::Dns, Outcome::DnsByProxy);
+            (Route::Proxy, log.note(Step::Proxy, self.tunnel(proxy, target).await)?)
+        } else {
+            let addresses = log.note(Step::Dns, self.vetted(target).await)?;
+            let (address, stream) = log.note(Step::Tcp, dial(&addresses, self.limit()).await)?;
+            (Route::Direct(address), Box::new(stream))
         };
         let stream = log.note(Step::Tls, self.shake(stream, target.host).await)?;
         Some((route, stream))
@@ -121,7 +118,7 @@ impl Way {
         let stream: Box<dyn Io> = match (route, &self.proxy) {
             (Route::Proxy, Some(proxy)) => self.tunnel(proxy, target).await?.0,
             (Route::Proxy, None) => return Err(Outcome::ProxyUnreachable.into()),
-            (Route::Direct(address), _) => Box::new(dial(&[address], self.limit()).await?.0),
+            (Route::Direct(address), _) => Box::new(dial(&[address], self.limit()).await?.0.1),
         };
         Ok(self.shake(stream, target.host).await?.0)
     }
@@ -182,7 +179,7 @@ impl Way {
         }
         let port = proxy.url.port().number();
         let sockets: Vec<SocketAddr> = addresses.into_iter().map(|a| (a, port).into()).collect();
-        let stream: Box<dyn Io> = Box::new(dial(&sockets, self.limit()).await?.0);
+        let stream: Box<dyn Io> = Box::new(dial(&sockets, self.limit()).await?.0.1);
         if !proxy.url.is_tls() {
             return Ok(stream);
         }

@@ -61,6 +61,8 @@ pub(crate) enum Certificate {
     Early,
     OtherName,
     Stranger,
+    /// For clients, and not for servers.
+    ForClients,
     /// No TLS at all.
     None,
 }
@@ -94,19 +96,21 @@ pub(crate) struct Scene {
     files: PathBuf,
     list: PathBuf,
     stranger: Authority,
+    pub(crate) image: Image,
     pub(crate) network: Network,
 }
 
 impl Scene {
     /// None where the machine can't: that has been said.
     pub(crate) fn open() -> Result<Option<Self>> {
-        let Some(network) = Network::open(&["nft"])? else {
+        let Some(network) = Network::open(&["nft", "curl"])? else {
             return Ok(None);
         };
         // It is filled without authentication, and then served with it.
         let registry = Registry::start(&network, LOGIN, address::LOGIN, EASTUS)?;
         let image = Image::write(&network.path("image"))?;
         registry.seed(&network, &image)?;
+        seed_index(&network)?;
         let files = registry.storage().to_owned();
         drop(registry);
         write_token(&network)?;
@@ -119,6 +123,7 @@ impl Scene {
             files,
             list: network.path("allowlist.toml"),
             stranger: Authority::create()?,
+            image,
             network,
         }))
     }
@@ -143,6 +148,12 @@ impl Scene {
     /// The name server's questions since it was started.
     pub(crate) fn dns(&self) -> &Dns {
         &self.dns.as_ref().expect("set before it is asked").1
+    }
+
+    /// What the data endpoint was asked for since it was started.
+    pub(crate) fn data_log(&self) -> Vec<String> {
+        let running = self.data.as_ref().and_then(|(_, running)| running.as_ref());
+        running.map(|running| running.stdout.lines()).unwrap_or_default()
     }
 
     pub(crate) fn list(&self) -> &Path {
@@ -360,7 +371,22 @@ fn identity(
         Certificate::Early => network.authority.issue_from(&[host], 4000),
         Certificate::OtherName => network.authority.issue(&["fabrikam.azurecr.io"]),
         Certificate::Stranger => stranger.issue(&[host]),
+        Certificate::ForClients => network.authority.issue_for_client(&[host]),
     }
+}
+
+/// Tags an index of the image as `app:index`, as `docker buildx` would push it.
+fn seed_index(network: &Network) -> Result<()> {
+    let index = network.path("image/index.json");
+    let mut document: Value = serde_json::from_str(&std::fs::read_to_string(index)?)?;
+    document["mediaType"] = "application/vnd.oci.image.index.v1+json".into();
+    document["manifests"][0].as_object_mut().context("a descriptor")?.remove("annotations");
+    let file = network.write("pushed.json", &document.to_string())?;
+    let curl = network.unproxied("curl", &network.world).args(["-sS", "--fail", "-X", "PUT"]);
+    let curl = curl.args(["-H", "Content-Type: application/vnd.oci.image.index.v1+json"]);
+    let url = format!("https://{}/v2/app/manifests/index", address::LOGIN);
+    curl.arg("--data-binary").arg(format!("@{}", file.display())).arg(url).run()?.succeeded()?;
+    Ok(())
 }
 
 /// A token that docker-registry verifies: <https://distribution.github.io/distribution/spec/auth/jwt/>.
