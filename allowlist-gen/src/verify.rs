@@ -37,7 +37,7 @@ pub use self::outcome::{Outcome, Verdict};
 pub use self::pull::Pull;
 use self::pull::{Reached, pull};
 pub use self::report::{Check, Evidence, Finding, Report, Step, Subject, Summary};
-use self::report::{Found, Log};
+use self::report::{Found, Log, gather};
 pub use self::repository::{Repository, RepositoryError};
 pub use self::tls::TlsError;
 use self::tls::{Stream, Tls};
@@ -130,6 +130,7 @@ pub async fn verify(list: Allowlist, options: Options) -> Result<Report, Error> 
         async move { scene.check(host).await }
     }))
     .await;
+    checks = gather(checks);
     checks.extend(doors::check(&scene.way, doors).await);
     Ok(Report::new(hash, proxy, repository, checks))
 }
@@ -200,7 +201,7 @@ impl Scene {
 
     async fn check(&self, (index, port): Listed) -> Vec<Check> {
         let entry = &self.list.entries()[index];
-        let mut log = Log::new(Subject::listed(entry, port));
+        let mut log = Log::new(Subject::listed(entry.host.as_str(), entry, port));
         let Some(host) = exact(entry) else {
             log.push(Step::List, Outcome::Pattern);
             return log.checks;

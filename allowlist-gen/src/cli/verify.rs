@@ -3,7 +3,7 @@
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use allowlist_gen::export::{ProxyUrl, ProxyUrlError};
 use allowlist_gen::verify::{
@@ -13,7 +13,7 @@ use allowlist_gen::verify::{
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::export::{parse_resolver, read_ca, read_lists};
-use super::files::{Destination, is_stdin, read_text};
+use super::files::{Destination, is_stdin, read_text, tell};
 use super::{Answer, Failure};
 
 /// Check from here that everything on a list can be reached, and is what it should be
@@ -172,7 +172,12 @@ fn check(raw: Common, doors: Vec<Door>) -> Result<Answer, Failure> {
     if raw.files.iter().chain(secrets).filter(|file| is_stdin(file)).count() > 1 {
         return Err(Failure::TwoStdins);
     }
-    let (list, _) = read_lists(&raw.files)?;
+    let (list, issue) = read_lists(&raw.files)?;
+    if let Some(end) = issue.not_after.filter(|end| end.time() <= SystemTime::now()) {
+        tell(&format_args!(
+            "warning: the list ended at {end}: ringfence refuses everything by it\n"
+        ));
+    }
     let proxy = match raw.proxy {
         Some(url) => {
             let credentials =

@@ -4,6 +4,7 @@
 
 use hyper::Uri;
 use hyper::header::{HeaderMap, WWW_AUTHENTICATE};
+use ringfence_config::endpoint::{Endpoint, Family};
 use ringfence_config::{Hostname, Port};
 
 use super::outcome::Outcome;
@@ -14,7 +15,7 @@ use super::report::Finding;
 pub(crate) struct Challenge {
     /// The path and query of the token server, on the registry's host.
     realm: String,
-    service: String,
+    service: Hostname,
 }
 
 impl Challenge {
@@ -51,11 +52,11 @@ impl Challenge {
         if has_user || !same_host || !same_port {
             return elsewhere(Outcome::RealmElsewhere);
         }
-        if !service.parse().is_ok_and(|named: Hostname| named == *host) {
+        let Some(service) = service.parse().ok().filter(|named| is_service_of(host, named)) else {
             return Err(Finding::from(Outcome::ServiceElsewhere).naming(service));
-        }
+        };
         let realm = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { realm, service: host.to_string() })
+        Ok(Self { realm, service })
     }
 
     /// The path and query of a question for a token, for `scope` if there is one.
@@ -64,6 +65,15 @@ impl Challenge {
         let scope = scope.map(|scope| format!("&scope={scope}")).unwrap_or_default();
         format!("{}{sign}service={}{scope}", self.realm, self.service)
     }
+}
+
+/// A regional login server may ask for tokens of the whole registry; nothing is published about that.
+fn is_service_of(host: &Hostname, service: &Hostname) -> bool {
+    let global = || {
+        let endpoint: Endpoint = host.as_str().parse().ok()?;
+        Some(endpoint.login_server().endpoint(Family::Login).host())
+    };
+    service == host || global().is_some_and(|global| global == *service)
 }
 
 /// The parameters of a Bearer challenge: tokens or quoted strings (RFC 9110 §5.6.4), with commas between them.
@@ -111,8 +121,25 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        /// Parameters that are written as they should be are read as they are meant; nothing panics.
+        #[test]
+        fn quoted_parameters_are_read_back(
+            pairs in prop::collection::vec(("[a-z_]{1,8}", any::<String>()), 0..5),
+            noise: String,
+        ) {
+            let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+            let written: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", quote(value))).collect();
+            prop_assert_eq!(parameters(&format!("Bearer {}", written.join(","))), Some(pairs));
+            let _ = parameters(&noise);
+            let _ = parameters(&format!("Bearer {noise}"));
+        }
+    }
 
     fn read(values: &[&str]) -> Result<Challenge, Outcome> {
         let mut headers = HeaderMap::new();
@@ -174,6 +201,21 @@ mod tests {
         assert_eq!(read(&[&good, &good]).err(), Some(Outcome::ChallengeMalformed));
         // A second way to log in takes nothing away.
         assert_eq!(read(&["Basic realm=\"contoso\"", &good]).err(), None);
+    }
+
+    #[test]
+    fn a_regional_login_server_is_of_its_registry() {
+        let regional = "contoso.eastus.geo.azurecr.io".parse().expect("a host");
+        for (service, expected) in [
+            ("contoso.eastus.geo.azurecr.io", true),
+            ("contoso.azurecr.io", true),
+            ("fabrikam.azurecr.io", false),
+            ("contoso.westus.geo.azurecr.io", false),
+            ("contoso.azurecr.us", false),
+        ] {
+            let service = service.parse().expect("a host");
+            assert_eq!(is_service_of(&regional, &service), expected, "{service}");
+        }
     }
 
     #[test]

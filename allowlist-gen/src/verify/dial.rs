@@ -11,25 +11,34 @@ use tokio::time::timeout;
 use super::outcome::Outcome;
 use super::report::{Evidence, Finding, Found, clean};
 
-/// Dials all of `addresses` at once; the first connection wins, as clients have it that try one after the other.
+/// Dials one address after another, the next one when the last has failed or was given a quarter of a second
+/// (RFC 8305 §5), as clients do; the first connection wins.
 pub(crate) async fn dial(
     addresses: &[SocketAddr],
     limit: Duration,
 ) -> Found<(SocketAddr, TcpStream)> {
+    let mut waiting = addresses.iter().take(MAX_ADDRESSES).copied();
     let mut attempts = JoinSet::new();
-    for address in addresses.iter().take(MAX_ADDRESSES).copied() {
-        attempts.spawn(async move { (address, dial_one(address, limit).await) });
-    }
     let mut failures = Vec::new();
-    while let Some(attempt) = attempts.join_next().await {
-        match attempt {
-            Ok((address, Ok(stream))) => {
+    loop {
+        let is_last = match waiting.next() {
+            Some(address) => {
+                attempts.spawn(async move { (address, dial_one(address, limit).await) });
+                false
+            }
+            None if attempts.is_empty() => break,
+            None => true,
+        };
+        let patience = if is_last { limit.max(STAGGER) } else { STAGGER };
+        match timeout(patience, attempts.join_next()).await {
+            Ok(Some(Ok((address, Ok(stream))))) => {
                 let evidence = Evidence { address: Some(address), ..Evidence::default() };
                 let finding = Finding { outcome: Outcome::Connected, evidence };
                 return Ok(((address, stream), finding));
             }
-            Ok((address, Err(error))) => failures.push((address, error)),
-            Err(error) => return Err(Finding::said(Outcome::ConnectFailed, &error)),
+            Ok(Some(Ok((address, Err(error))))) => failures.push((address, error)),
+            Ok(Some(Err(error))) => return Err(Finding::said(Outcome::ConnectFailed, &error)),
+            Ok(None) | Err(_) => {}
         }
     }
     // Whoever refuses is there, and one that is there says more than one that is silent.
@@ -62,5 +71,6 @@ fn outcome_of(error: &io::Error) -> Outcome {
     }
 }
 
+const STAGGER: Duration = Duration::from_millis(250);
 /// Registries have one to three.
 const MAX_ADDRESSES: usize = 16;

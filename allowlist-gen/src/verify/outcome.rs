@@ -162,7 +162,7 @@ outcomes! {
         None;
     ApiForbidden Failed "api_forbidden",
         "`/v2/` answers 403: the registry's own network rules refuse this client",
-        Some("allow this network on the registry (its public access, IP rules or private endpoints); a public address alone helps nothing where public access is off");
+        Some("allow this network on the registry (its public access, IP rules or private endpoints); if access is private, the name has to lead to the private endpoint from here");
     ApiOpen Failed "api_open",
         "`/v2/` asks for no token, as a registry in Azure always does",
         Some("look for something on the way that answers in the registry's place");
@@ -252,7 +252,7 @@ outcomes! {
         Some("look into DNS and for something on the way that answers in the registry's place");
     RedirectElsewhere Failed "redirect_elsewhere",
         "the blob is sent for to a host that is no data endpoint of the registry",
-        Some("if a custom domain is meant, list its hosts; otherwise look for something on the way that changes answers");
+        Some("look for something on the way that changes answers");
     RedirectUnlisted Failed "redirect_unlisted",
         "the blob is sent for to a data endpoint of the registry that is not on the list",
         Some("have the list generated again: the registry has a replica that the list doesn't know");

@@ -2,8 +2,8 @@
 //! first byte of the smallest blob.
 
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RANGE};
-use ringfence_config::Allowlist;
 use ringfence_config::endpoint::{Endpoint, LoginServer};
+use ringfence_config::{Allowlist, HostPattern, Port};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
@@ -39,11 +39,12 @@ pub(crate) async fn pull(
     pull: &Pull,
     log: &mut Log,
 ) -> Option<Log> {
-    let token = log.note(Step::Token, registry.token(challenge, pull).await)?;
+    let token = log.note(Step::PullToken, registry.token(challenge, pull).await)?;
     let digest = log.note(Step::Manifest, registry.smallest_blob(pull, &token).await)?;
     let path = pull.repository.blob(&digest);
     let redirect = log.note(Step::Redirect, registry.redirect(&path, &token).await)??;
-    let mut other = Log::new(Subject::listed(redirect.entry, ringfence_config::Port::HTTPS));
+    let host = redirect.host.as_str();
+    let mut other = Log::new(Subject::listed(host, redirect.entry, Port::HTTPS));
     registry.fetch(&redirect, &mut other).await;
     Some(other)
 }
@@ -143,11 +144,14 @@ impl Reached<'_> {
     /// Fetches a byte of the blob where the registry sent for it, with nothing of ours but the signature.
     async fn fetch(&self, redirect: &Redirect<'_>, log: &mut Log) {
         let Redirect { host, entry, path } = redirect;
-        let port = ringfence_config::Port::HTTPS;
-        let target = Target { host, port, pins: &entry.addresses };
-        // Its own checks have the steps of the way; here they would stand twice.
-        let mut way = Log::new(Subject::listed(entry, port));
-        let Some((_, stream)) = self.way.open(&target, &mut way).await else {
+        let target = Target { host, port: Port::HTTPS, pins: &entry.addresses };
+        let mut way = Log::new(Subject::listed(host.as_str(), entry, Port::HTTPS));
+        let opened = self.way.open(&target, &mut way).await;
+        // A host that is listed has checks of its own, with the same steps; of a pattern's, these are the only ones.
+        if matches!(entry.host, HostPattern::Wildcard(_)) {
+            log.checks.extend(way.checks);
+        }
+        let Some((_, stream)) = opened else {
             log.push(Step::Blob, Outcome::NotTried);
             return;
         };

@@ -75,23 +75,58 @@ pub(crate) fn judge<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use reqwest::Url;
     use ringfence_config::Role;
 
     use super::*;
 
-    #[test]
-    fn blobs_stay_on_the_registrys_own_listed_data_endpoint() {
+    fn list() -> Allowlist {
         let entry = |host: &str| {
             let endpoint: Endpoint = host.parse().expect(host);
             Entry::new(endpoint.host(), Role::from(&endpoint))
         };
-        let hosts = [
-            "contoso.azurecr.io",
-            "contoso.eastus.data.azurecr.io",
-            "fabrikam.eastus.data.azurecr.io",
-        ];
-        let list = Allowlist::new(hosts.map(entry)).expect("a list");
-        let contoso: LoginServer = "contoso.azurecr.io".parse().expect("a login server");
+        let hosts = [LOGIN, DATA, "fabrikam.eastus.data.azurecr.io"];
+        Allowlist::new(hosts.map(entry)).expect("a list")
+    }
+
+    const LOGIN: &str = "contoso.azurecr.io";
+    const DATA: &str = "contoso.eastus.data.azurecr.io";
+
+    /// What URLs are made of, and what readers disagree about.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just(DATA.to_owned()),
+            Just("https://".to_owned()),
+            Just("evil.example".to_owned()),
+            "[a-zA-Z0-9@:/?#\\\\.%\\[\\] \\t-]{0,3}",
+            any::<char>().prop_map(String::from),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is followed, a browser's reader would go to the same place: the registry's own data endpoint.
+        #[test]
+        fn two_readers_agree_on_what_is_followed(pieces in prop::collection::vec(piece(), 0..6)) {
+            let contoso = LOGIN.parse().expect("a login server");
+            for location in [pieces.concat(), format!("https://{DATA}{}", pieces.concat())] {
+                let list = list();
+                if let Ok(redirect) = judge(&location, &contoso, &list) {
+                    let url: Url = location.parse().expect("a URL");
+                    prop_assert_eq!(url.scheme(), "https");
+                    prop_assert_eq!(url.host_str(), Some(DATA));
+                    prop_assert_eq!(url.port_or_known_default(), Some(443));
+                    prop_assert_eq!((url.username(), url.password()), ("", None));
+                    prop_assert_eq!(redirect.host.as_str(), DATA);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blobs_stay_on_the_registrys_own_listed_data_endpoint() {
+        let list = list();
+        let contoso: LoginServer = LOGIN.parse().expect("a login server");
         let rows = [
             ("https://contoso.eastus.data.azurecr.io/b?sig=secret", None),
             ("https://Contoso.eastus.data.azurecr.io:443/b?sig=secret", None),

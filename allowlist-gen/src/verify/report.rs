@@ -78,6 +78,8 @@ pub enum Step {
     Token,
     /// Any answer of a data endpoint.
     Data,
+    /// A token for the repository.
+    PullToken,
     /// An image's manifest.
     Manifest,
     /// Where the registry sends for a blob.
@@ -145,6 +147,17 @@ pub struct Finding {
     pub evidence: Evidence,
 }
 
+/// Puts what a pull has found at a data endpoint beside what else is known of it.
+pub(crate) fn gather(checks: Vec<Check>) -> Vec<Check> {
+    let (blobs, mut gathered): (Vec<Check>, Vec<Check>) =
+        checks.into_iter().partition(|check| check.step == Step::Blob);
+    for blob in blobs {
+        let last = gathered.iter().rposition(|check| check.subject == blob.subject);
+        gathered.insert(last.map_or(gathered.len(), |last| last + 1), blob);
+    }
+    gathered
+}
+
 /// What a step yields, beside what was found.
 pub(crate) type Found<T> = Result<(T, Finding), Finding>;
 
@@ -174,10 +187,10 @@ impl Finding {
 }
 
 impl Subject {
-    /// A host of the list, on one of its ports.
-    pub(crate) fn listed(entry: &Entry, port: Port) -> Self {
+    /// An entry of the list, or one of the hosts that it stands for, on one of its ports.
+    pub(crate) fn listed(host: &str, entry: &Entry, port: Port) -> Self {
         Self {
-            host: entry.host.as_str().to_owned(),
+            host: host.to_owned(),
             port: port.number(),
             role: entry.role.name(),
             registry: entry.role.registry().cloned(),
@@ -338,6 +351,7 @@ impl Step {
             Self::Api => "api",
             Self::Token => "token",
             Self::Data => "data",
+            Self::PullToken => "pull_token",
             Self::Manifest => "manifest",
             Self::Redirect => "redirect",
             Self::Blob => "blob",

@@ -102,6 +102,24 @@ fn a_reader_that_leaves_early_is_no_failure_of_ours() -> Result<()> {
     Ok(())
 }
 
+/// A list past its end can be verified, and no proxy goes by it any more.
+#[test]
+fn a_list_past_its_end_is_said_to_be() -> Result<()> {
+    let folder = TempDir::new()?;
+    for (end, is_said) in [("2020-01-01T00:00:00Z", true), ("2999-01-01T00:00:00Z", false)] {
+        let list = folder.path().join("list.toml");
+        fs::write(&list, LIST.replacen('\n', &format!("\nnot_after = {end}\n"), 1))?;
+        let program = Program::new(env!("CARGO_BIN_EXE_allowlist-gen")).arg("verify").arg(&list);
+        let finished = program.args(["--resolver", "127.0.0.1:9", "--timeout", "1"]).run()?;
+        ensure!(finished.status.code() == Some(1), "{finished}");
+        ensure!(
+            finished.stderr.contains("warning: the list ended at 2020") == is_said,
+            "{finished}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn the_commands_document_themselves() {
     snapshot("help-verify", &program(b"", &["verify", "--help"]));
