@@ -1,7 +1,7 @@
 //! DNS, TCP, TLS and what hosts answer, from where the way out is open.
 
 use anyhow::{Context, Result, ensure};
-use test_support::{Received, address};
+use test_support::{Program, Received, address};
 
 use super::liar::{self, Liar, Told};
 use super::scene::{Certificate, EASTUS, LIST, LOGIN, REALM, Report, Scene, Setup};
@@ -166,6 +166,40 @@ fn connections_fail_in_ways_that_are_told_apart() -> Result<()> {
         report.expect(LOGIN, "token", "token_answers")?;
         report.expect_none(EASTUS, "data")?;
     }
+    // Another address of the host that nobody has: the next one is tried without waiting for it.
+    let mut setup = Setup::default();
+    setup.dns.push((EASTUS, "20.62.128.9"));
+    scene.set(&setup)?;
+    let report = scene.verify(&["--timeout", "3"])?;
+    report.expect_failures(&[])?;
+    let tcp = report.check(EASTUS, "tcp")?;
+    ensure!(tcp["evidence"]["address"] == "20.62.128.11:443", "{tcp}");
+    Ok(())
+}
+
+/// The machine's own resolver, without what its hosts file and its search domains would make of names.
+#[test]
+fn the_systems_servers_are_asked_for_absolute_names_and_nobody_else_is() -> Result<()> {
+    let Some(mut scene) = Scene::open()? else {
+        return Ok(());
+    };
+    let mut setup = Setup::default();
+    setup.dns.retain(|(host, _)| *host != EASTUS);
+    setup.dns.push(("contoso.eastus.data.azurecr.io.example.com", address::EASTUS));
+    scene.set(&setup)?;
+    let resolvers = format!("nameserver {}\nsearch example.com\n", address::DNS);
+    let resolvers = scene.network.write("resolv.conf", &resolvers)?;
+    let hosts = format!("{} {LOGIN}\n{} {EASTUS}\n", address::STRANGER, address::STRANGER);
+    let hosts = scene.network.write("hosts", &hosts)?;
+    let script = "mount --bind \"$0\" /etc/resolv.conf && mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+    let shell = Program::new("unshare").inside(&scene.network.gate).args(["--mount", "sh", "-c"]);
+    let shell = shell.arg(script).arg(resolvers).arg(hosts);
+    let program = shell.arg(env!("CARGO_BIN_EXE_allowlist-gen")).arg("verify").arg(scene.list());
+    let program = program.args(["--format", "json", "--ca"]).arg(scene.network.authority_file());
+    let report = Report::of(program.run()?)?;
+    report.expect_failures(&[(EASTUS, "dns", "dns_not_found")])?;
+    report.expect(LOGIN, "token", "token_answers")?;
+    ensure!(scene.storage.received()? == Received::default());
     Ok(())
 }
 
@@ -198,7 +232,7 @@ fn certificates_have_to_be_good_for_the_name() -> Result<()> {
     let mut setup = Setup::default();
     setup.data.certificate = Certificate::OtherName;
     scene.set(&setup)?;
-    let program = test_support::Program::new(env!("CARGO_BIN_EXE_allowlist-gen"));
+    let program = Program::new(env!("CARGO_BIN_EXE_allowlist-gen"));
     let program = program.inside(&scene.network.gate).arg("verify").arg(scene.list());
     let finished = program.args(["--resolver", address::DNS, "--format", "json"]).run()?;
     if finished.status.code() == Some(2) {

@@ -66,6 +66,49 @@ fn everything_goes_through_ringfence_and_no_name_is_asked_for_here() -> Result<(
 }
 
 #[test]
+fn ringfence_by_tls_wants_credentials_and_gets_them_from_a_file() -> Result<()> {
+    let Some(mut scene) = Scene::open()? else {
+        return Ok(());
+    };
+    scene.set(&Setup::default())?;
+    let Some(_proxy) = scene.secure_proxy(LIST)? else {
+        return Ok(());
+    };
+    let url = "https://10.99.0.1:3129";
+    let secret = scene.network.write("proxy-secret", "user:secret\n")?;
+    let report = Report::of(program(&scene, url).arg("--proxy-credentials").arg(&secret).run()?)?;
+    report.expect_failures(&[])?;
+    report.expect(EASTUS, "data", "data_answers")?;
+    let by_environment = program(&scene, url).env("ALLOWLIST_GEN_PROXY_CREDENTIALS", "user:secret");
+    Report::of(by_environment.run()?)?.expect_failures(&[])?;
+
+    let report = Report::of(program(&scene, url).run()?)?;
+    report.expect_failures(&[
+        (LOGIN, "proxy", "proxy_credentials"),
+        (EASTUS, "proxy", "proxy_credentials"),
+    ])?;
+    let reason = &report.check(LOGIN, "proxy")?["evidence"]["proxy_reason"];
+    ensure!(reason == "credentials_required", "{reason}");
+    let wrong = program(&scene, url).env("ALLOWLIST_GEN_PROXY_CREDENTIALS", "user:other");
+    let wrong = Report::of(wrong.run()?)?;
+    let reason = &wrong.check(LOGIN, "proxy")?["evidence"]["proxy_reason"];
+    ensure!(reason == "identity_rejected", "{}", wrong.finished);
+    // The proxy's name in the certificate counts, too.
+    let by_other_name = "https://localhost.example:3129";
+    let mut setup = Setup::default();
+    setup.dns.push(("localhost.example", "10.99.0.1"));
+    scene.set(&setup)?;
+    let named = scene.program("verify", &scene.network.gate).args(["--format", "json"]);
+    let report = Report::of(named.args(["--proxy", by_other_name]).run()?)?;
+    let detail = &report.expect(LOGIN, "proxy", "proxy_unreachable")?["evidence"]["detail"];
+    ensure!(
+        detail.as_str().is_some_and(|d| d.contains("certificate is for another name")),
+        "{detail}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_proxy_is_reached_refuses_or_is_none() -> Result<()> {
     let Some(mut scene) = Scene::open()? else {
         return Ok(());

@@ -103,7 +103,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// None where the machine can't: that has been said.
     pub(crate) fn open() -> Result<Option<Self>> {
-        let Some(network) = Network::open(&["nft", "curl"])? else {
+        let Some(network) = Network::open(&["nft", "curl", "unshare"])? else {
             return Ok(None);
         };
         // It is filled without authentication, and then served with it.
@@ -184,16 +184,36 @@ impl Scene {
 
     /// The real proxy in the gate, enforcing `list`. None if it isn't built: that has been said.
     pub(crate) fn proxy(&self, list: &str) -> Result<Option<Ringfence>> {
-        let binary = Path::new(env!("CARGO_BIN_EXE_allowlist-gen")).with_file_name("ringfence");
-        if !binary.exists() && !skip("`ringfence` is not built: cargo build -p ringfence") {
+        let Some(binary) = ringfence() else {
             return Ok(None);
-        }
+        };
         let file = self.network.write("enforced.toml", list)?;
         let resolver = self.dns().address();
         let arguments =
             ["--allowlist".as_ref(), file.as_os_str(), "--resolver".as_ref(), resolver.as_ref()];
-        let binary = binary.to_str().context("a path in UTF-8")?;
-        Ringfence::at_gate(binary, &self.network, arguments).map(Some)
+        Ringfence::at_gate(&binary, &self.network, arguments).map(Some)
+    }
+
+    /// The same, on port 3129 of the gate, for clients that speak TLS with it and give a password.
+    pub(crate) fn secure_proxy(&self, list: &str) -> Result<Option<Ringfence>> {
+        let Some(binary) = ringfence() else {
+            return Ok(None);
+        };
+        let network = &self.network;
+        let identity = network.authority.issue(&[address::GATE])?;
+        network.write("enforced.toml", list)?;
+        network.write("tls.crt", &identity.certificate_pem)?;
+        network.write("tls.key", &identity.key_pem)?;
+        network.write("users", USERS)?;
+        let config = format!(
+            "resolver = [\"{}\"]\n[tls]\nlisten = \"{}:3129\"\ncertificate = \"tls.crt\"\n\
+             key = \"tls.key\"\n[credentials]\nusers = \"users\"\n[[client]]\nname = \"build\"\n\
+             user = [\"user\"]\nallowlist = [\"enforced.toml\"]\n",
+            self.dns().address(),
+            address::GATE
+        );
+        let config = network.write("ringfence.toml", &config)?;
+        Ringfence::configured(Program::new(binary), &network.gate, &config).map(Some)
     }
 }
 
@@ -248,6 +268,13 @@ impl Report {
             .iter()
             .try_for_each(|(host, step, outcome)| self.expect(host, step, outcome).map(drop))
     }
+}
+
+/// The proxy's program, beside ours. None if it isn't built: that has been said.
+fn ringfence() -> Option<String> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_allowlist-gen")).with_file_name("ringfence");
+    let is_built = binary.exists() || skip("`ringfence` is not built: cargo build -p ringfence");
+    is_built.then(|| binary.display().to_string())
 }
 
 fn renew<C: Clone + PartialEq, R>(
@@ -435,3 +462,5 @@ const TOKEN: &str = "if ($arg_scope = \"\") { return 401; } alias TOKEN-FILE;";
 pub(crate) const TOKEN_FOR_USER: &str =
     "if ($http_authorization != \"Basic dXNlcjpzZWNyZXQ=\") { return 401; } alias TOKEN-FILE;";
 const ISSUER: &str = "tests";
+/// Of a user called `user` whose password is `secret`, as `htpasswd -B` writes it.
+const USERS: &str = "user:$2b$10$MOSjTy9AOG5nHw8ekGbpvO5XajYnM5../f8w6hHL4IcFHfOVBiDWW\n";
