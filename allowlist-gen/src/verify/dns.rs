@@ -146,6 +146,9 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
 fn unresolved(error: &NetError) -> Finding {
     match error {
         NetError::Timeout => Outcome::DnsTimeout.into(),
+        NetError::NoConnections => {
+            Finding::said(Outcome::DnsFailed, &"no name server could be reached")
+        }
         _ if error.is_nx_domain() => Finding::said(Outcome::DnsNotFound, &"NXDOMAIN"),
         _ if error.is_no_records_found() => Finding::said(Outcome::DnsNotFound, &"no address"),
         _ => Finding::said(Outcome::DnsFailed, error),

@@ -191,7 +191,7 @@ impl Way {
                 let knock = self.knock(place, Port::HTTPS).await;
                 log.push(Step::Storage, knock.finding(Outcome::StorageOpen));
                 if let Some(proxy) = &self.proxy {
-                    log.push(Step::StorageByProxy, self.storage_by(proxy, place).await);
+                    log.push(Step::ByProxy, self.storage_by(proxy, place).await);
                 }
             }
             Door::NameServer(at) => {

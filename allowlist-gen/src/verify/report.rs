@@ -89,7 +89,7 @@ pub enum Step {
     /// A door: port 443 of a storage host.
     Storage,
     /// A door: a storage host through the proxy.
-    StorageByProxy,
+    ByProxy,
     /// A door: DNS over UDP.
     DnsUdp,
     /// A door: DNS over TCP.
@@ -294,25 +294,30 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = format!("  {:<8} {:<10} ", self.verdict, self.step.name());
         let facts = self.evidence.to_string();
-        write!(f, "  {:<8} {:<10} ", self.verdict, self.step.name())?;
+        let facts = if facts.is_empty() { facts } else { format!(" ({facts})") };
         match self.verdict {
-            Verdict::Ok if facts.is_empty() => writeln!(f, "{}", self.meaning)?,
-            Verdict::Ok => writeln!(f, "{facts}")?,
+            Verdict::Ok => paragraph(f, &start, &format!("{}{facts}", self.meaning))?,
             Verdict::Failed | Verdict::Skipped => {
-                writeln!(f, "{}: {}", self.outcome.code(), self.meaning)?;
-                if !facts.is_empty() {
-                    writeln!(f, "{INDENT}{facts}")?;
-                }
+                let code = self.outcome.code();
+                paragraph(f, &start, &format!("{code}: {}{facts}", self.meaning))?;
             }
         }
-        match (&self.evidence.proxy_remedy, self.remedy) {
-            // Who refuses knows best what to do about it.
-            (Some(remedy), _) => writeln!(f, "{INDENT}to do: {remedy}"),
-            (None, Some(remedy)) => writeln!(f, "{INDENT}to do: {remedy}"),
-            (None, None) => Ok(()),
-        }
+        // Who refuses knows best what to do about it.
+        let remedy = self.evidence.proxy_remedy.as_deref().or(self.remedy);
+        remedy.map_or(Ok(()), |remedy| paragraph(f, INDENT, &format!("to do: {remedy}")))
     }
+}
+
+/// Lines that hang below the first; a host or a flag is never broken.
+fn paragraph(f: &mut fmt::Formatter<'_>, start: &str, text: &str) -> fmt::Result {
+    let options = textwrap::Options::new(WIDTH)
+        .initial_indent(start)
+        .subsequent_indent(INDENT)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).iter().try_for_each(|line| writeln!(f, "{line}"))
 }
 
 impl fmt::Display for Evidence {
@@ -356,7 +361,7 @@ impl Step {
             Self::Redirect => "redirect",
             Self::Blob => "blob",
             Self::Storage => "storage",
-            Self::StorageByProxy => "storage_by_proxy",
+            Self::ByProxy => "by_proxy",
             Self::DnsUdp => "dns_udp",
             Self::DnsTcp => "dns_tcp",
             Self::Doh => "doh",
@@ -388,6 +393,7 @@ pub(crate) fn clean(text: &str) -> String {
 
 const SCHEMA: u32 = 1;
 const INDENT: &str = "                      ";
+const WIDTH: usize = 100;
 const MAX_SHOWN: usize = 8;
 const MAX_TEXT: usize = 200;
 
@@ -406,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_table_names_steps_as_json_does() {
-        for step in [Step::List, Step::StorageByProxy, Step::DnsUdp, Step::Doh, Step::Metadata] {
+        for step in [Step::List, Step::ByProxy, Step::DnsUdp, Step::Doh, Step::Metadata] {
             let json = serde_json::to_string(&step).expect("JSON");
             assert_eq!(json, format!("\"{}\"", step.name()));
         }
@@ -420,7 +426,8 @@ mod tests {
         let report = Report::new("sha256:0".into(), None, None, log.checks);
         let text = report.to_string();
         assert!(text.starts_with("20.150.38.66:443  door\n  failed   storage    storage_open: "));
-        assert!(text.contains("connected\n") && text.contains("to do: close port 443"));
+        assert!(text.contains("(connected)\n") && text.contains("to do: close port 443"));
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         assert!(text.ends_with("\n1 ok, 1 failed, 0 skipped\n"), "{text}");
         assert_eq!(report.summary(), Summary { ok: 1, failed: 1, skipped: 0 });
     }

@@ -189,7 +189,7 @@ fn doctor_asks_the_proxy_for_storage_and_wants_a_refusal() -> Result<()> {
         let report = doctor(&proxy.url())?;
         report.expect_failures(&[])?;
         for door in [STORAGE, address::STRANGER] {
-            report.expect(door, "storage_by_proxy", "proxy_refuses_storage")?;
+            report.expect(door, "by_proxy", "proxy_refuses_storage")?;
         }
         report.expect(address::STRANGER, "storage", "door_closed")?;
         // The client has no name server, so its name says nothing.
@@ -203,7 +203,7 @@ fn doctor_asks_the_proxy_for_storage_and_wants_a_refusal() -> Result<()> {
         ("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n", "proxy_credentials"),
     ] {
         fake.answer(answer);
-        doctor(FAKE)?.expect(STORAGE, "storage_by_proxy", expected)?;
+        doctor(FAKE)?.expect(STORAGE, "by_proxy", expected)?;
     }
     ensure!(scene.storage.received()? == Received::default());
     Ok(())
