@@ -168,8 +168,8 @@ pub(super) fn doctor(raw: DoctorArguments) -> Result<Answer, Failure> {
 }
 
 fn check(raw: Common, doors: Vec<Door>) -> Result<Answer, Failure> {
-    let secrets = [&raw.credentials, &raw.proxy_credentials].into_iter().flatten();
-    if raw.files.iter().chain(secrets).filter(|file| is_stdin(file)).count() > 1 {
+    let others = [&raw.credentials, &raw.proxy_credentials, &raw.ca].into_iter().flatten();
+    if raw.files.iter().chain(others).filter(|file| is_stdin(file)).count() > 1 {
         return Err(Failure::TwoStdins);
     }
     let (list, issue) = read_lists(&raw.files)?;

@@ -410,13 +410,63 @@ mod tests {
         assert!(joined(&addresses).ends_with("20.0.0.7 and 248 more"));
     }
 
+    /// The page's other tables repeat names, too.
     #[test]
-    fn the_table_names_steps_as_json_does() {
-        for step in [Step::List, Step::ByProxy, Step::DnsUdp, Step::Doh, Step::Metadata] {
+    fn the_documentation_knows_each_step_and_each_key() {
+        let page = include_str!("../../../docs/verify.md");
+        let is_there = |name: &str| page.contains(&format!("`{name}`"));
+        for step in STEPS {
             let json = serde_json::to_string(&step).expect("JSON");
             assert_eq!(json, format!("\"{}\"", step.name()));
+            assert!(is_there(step.name()), "{json}");
+        }
+        let text = || Some("x".to_owned());
+        let evidence = Evidence {
+            addresses: vec!["20.0.0.1".parse().expect("an address")],
+            aliases: vec!["x".to_owned()],
+            address: Some("20.0.0.1:443".parse().expect("a socket")),
+            status: Some(200),
+            named: text(),
+            issuer: text(),
+            not_after: text(),
+            proxy_reason: text(),
+            proxy_meaning: text(),
+            proxy_remedy: text(),
+            detail: text(),
+        };
+        let mut log = Log::new(Subject::door("20.150.38.66".into(), 443));
+        log.push(Step::Storage, Finding { outcome: Outcome::DoorClosed, evidence });
+        let report = Report::new("sha256:0".into(), None, None, log.checks);
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().expect("an object").keys().cloned().collect()
+        };
+        let check = &json["checks"][0];
+        for key in [keys(&json), keys(check), keys(&check["evidence"])].concat() {
+            assert!(is_there(&key), "{key}");
         }
     }
+
+    const STEPS: [Step; 18] = [
+        Step::List,
+        Step::Dns,
+        Step::Tcp,
+        Step::Proxy,
+        Step::Tls,
+        Step::Api,
+        Step::Token,
+        Step::Data,
+        Step::PullToken,
+        Step::Manifest,
+        Step::Redirect,
+        Step::Blob,
+        Step::Storage,
+        Step::ByProxy,
+        Step::DnsUdp,
+        Step::DnsTcp,
+        Step::Doh,
+        Step::Metadata,
+    ];
 
     #[test]
     fn a_failure_says_what_to_do() {

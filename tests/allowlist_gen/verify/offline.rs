@@ -37,6 +37,7 @@ fn what_cannot_be_checked_is_said_before_anything_is_asked() -> Result<()> {
         (&["verify", &patterns], "only patterns, which name no host to verify"),
         (&["verify", &json], "is JSON, and no list"),
         (&["verify", "-", "-"], "`-` stands twice"),
+        (&["verify", "-", "--ca", "-"], "`-` stands twice"),
         (&["verify", "-", "--repository", "app", "--credentials", "-"], "`-` stands twice"),
         (&["verify", &list, "--resolver", "dns.example"], "write an address"),
         (&["verify", &list, "--timeout", "0"], "0 is not in 1..=600"),
