@@ -118,6 +118,7 @@ fn a_resolver_in_trouble_is_told_from_a_name_that_is_not_there() -> Result<()> {
     scene.set(&Setup::default())?;
     let rows = [
         (Told::Loop("b.example.net"), "dns_alias_loop"),
+        (Told::Circle("b.example.net"), "dns_alias_loop"),
         (Told::Failure, "dns_failed"),
         (Told::Silence, "dns_timeout"),
         (Told::Nothing, "dns_not_found"),

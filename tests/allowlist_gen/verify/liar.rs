@@ -18,6 +18,8 @@ pub(crate) enum Told {
     Nothing,
     /// That the name is an alias of this one, which is an alias of the name.
     Loop(&'static str),
+    /// The same, one link at a time.
+    Circle(&'static str),
     /// That the name is an alias of this one, which isn't there.
     Dangling(&'static str),
     /// That the name is an alias of these in turn, the last of which has the address.
@@ -67,6 +69,11 @@ fn answer(question: &[u8], told: Told) -> Option<Vec<u8>> {
         Told::Loop(other) => {
             let other = absolute(other)?;
             reply.add_answer(alias(&name, &other)).add_answer(alias(&other, &name));
+        }
+        Told::Circle(other) => {
+            let other = absolute(other)?;
+            let next = if name == other { absolute(super::scene::LOGIN)? } else { other };
+            reply.add_answer(alias(&name, &next));
         }
         Told::Dangling(other) => {
             let other = absolute(other)?;
