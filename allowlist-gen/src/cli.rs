@@ -15,6 +15,7 @@ mod list;
 mod logs;
 mod private_link;
 mod watch;
+mod verify;
 
 use std::io;
 use std::net::SocketAddr;
@@ -59,6 +60,8 @@ enum Command {
     Watch(watch::WatchArguments),
     Findings(findings::FindingsArguments),
     PrivateLink(private_link::PrivateLinkArguments),
+    Verify(verify::VerifyArguments),
+    Doctor(verify::DoctorArguments),
 }
 
 /// [`Cloud`] as the command line spells it.
@@ -119,6 +122,8 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Watch(raw)), _) => watch::watch(raw),
         (Some(Command::Findings(raw)), _) => findings::findings(&raw),
         (Some(Command::PrivateLink(raw)), _) => private_link::private_link(raw),
+        (Some(Command::Verify(raw)), _) => verify::verify(raw),
+        (Some(Command::Doctor(raw)), _) => verify::doctor(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -231,6 +236,8 @@ enum Failure {
     Azure(AzureError),
     #[error("{0} can't hold both the list and the metadata: `--metadata` takes another file")]
     SameFile(String),
+    #[error(transparent)]
+    Verify(#[from] verify::Problem),
 }
 
 impl Failure {

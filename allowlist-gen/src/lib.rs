@@ -26,6 +26,8 @@ mod region;
 mod registry;
 pub mod report;
 pub mod simulate;
+#[cfg(feature = "live")]
+pub mod verify;
 
 use ringfence_config::Allowlist;
 use ringfence_config::allowlist::Conflict;

@@ -16,3 +16,4 @@ mod program;
 mod properties;
 mod simulate;
 mod watch;
+mod verify;

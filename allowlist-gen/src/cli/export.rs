@@ -196,7 +196,7 @@ fn parse_namespace(text: &str) -> Result<Label, &'static str> {
         .map_err(|_| "a namespace is made of lower-case letters, digits and hyphens, 63 at most")
 }
 
-fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     let alone = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
     alone.ok().or_else(|| parse_socket(text)).ok_or_else(|| {
         "write an address, as in 10.20.0.53 or fd00::53, or one with a port, as in 10.20.0.53:5353".to_owned()

@@ -1,7 +1,10 @@
 //! Certificates for the names that a test's hosts answer to, from an authority of its own.
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 
 /// A certificate authority that lives as long as one test.
 #[derive(Debug)]
@@ -33,10 +36,30 @@ impl Authority {
 
     /// The same, valid until a year begins.
     pub fn issue_until(&self, names: &[&str], year: i32) -> Result<Identity> {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.issue_between(names, 1975, year)
+    }
+
+    /// The same, valid from when a year begins.
+    pub fn issue_from(&self, names: &[&str], year: i32) -> Result<Identity> {
+        self.issue_between(names, year, 4096)
+    }
+
+    /// A certificate that is good for clients alone.
+    pub fn issue_for_client(&self, names: &[&str]) -> Result<Identity> {
+        let mut params = parameters(names)?;
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self.sign(&params)
+    }
+
+    fn issue_between(&self, names: &[&str], from: i32, until: i32) -> Result<Identity> {
+        let mut params = parameters(names)?;
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names)?;
-        params.not_after = date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate_pem: certificate.pem(),
@@ -45,6 +68,11 @@ impl Authority {
             key_der: key.serialize_der(),
         })
     }
+}
+
+fn parameters(names: &[&str]) -> Result<CertificateParams> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    Ok(CertificateParams::new(names)?)
 }
 
 /// A certificate and its key, as servers want them.
