@@ -11,6 +11,8 @@
 pub mod export;
 pub mod findings;
 pub mod kit;
+#[cfg(feature = "lint")]
+pub mod lint;
 pub mod metadata;
 mod refusal;
 mod region;

@@ -16,6 +16,8 @@ use crate::guard::language::{Atom, Language, below, everything_below, meet, wide
 use crate::hostname::Hostname;
 use crate::pattern::HostPattern;
 
+pub use crate::guard::storage::Shape;
+
 /// Why a host or pattern may not be on a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -99,6 +101,23 @@ pub fn storage_domains() -> impl Iterator<Item = &'static str> {
     storage::domains()
 }
 
+/// The domains of every storage service we know, each with what of it is storage: together they are what
+/// [`is_storage`] goes by.
+pub fn storage_services() -> impl Iterator<Item = (&'static str, Shape)> {
+    storage::services()
+}
+
+/// Domains below which names belong to many owners: content delivery, applications, and what lies beside storage.
+pub fn shared_domains() -> impl Iterator<Item = &'static str> {
+    shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
+}
+
+/// The part of `host` that someone registered, by the public suffix list: `contoso.com` of `www.contoso.com`, and
+/// `contoso.github.io` of itself. `None` where the name is itself one that people register names below.
+pub fn registered_domain(host: &Hostname) -> Option<&str> {
+    psl::domain_str(host.as_str())
+}
+
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));
@@ -114,10 +133,6 @@ fn check_exact(host: &Hostname) -> Result<(), Refusal> {
         return Err(Refusal::Apex(host.clone()));
     }
     Ok(())
-}
-
-fn shared_domains() -> impl Iterator<Item = &'static str> {
-    shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
 }
 
 fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
