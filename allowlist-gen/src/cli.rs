@@ -5,6 +5,8 @@ mod aks_kit;
 mod export;
 mod files;
 mod input;
+mod lint;
+mod prove;
 
 use std::fs;
 use std::io;
@@ -17,6 +19,7 @@ use allowlist_gen::{DataEndpoints, Error, Generated, report};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::issue::{Moment, Serial};
 use ringfence_config::registry::{Label, Region};
+use ringfence_config::snippet::escape;
 use ringfence_config::{Allowlist, Document, Issue, document, hostname};
 use similar::TextDiff;
 
@@ -43,6 +46,8 @@ enum Command {
     Export(export::ExportArguments),
     AksKit(aks_kit::AksKitArguments),
     Formats(export::FormatsArguments),
+    Lint(lint::LintArguments),
+    Prove(prove::ProveArguments),
 }
 
 /// Write the allowlist of the registries that FILEs describe
@@ -207,6 +212,8 @@ pub(crate) fn run() -> ExitCode {
         (Some(Command::Export(raw)), _) => export::export(raw),
         (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
         (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Lint(raw)), _) => lint::lint(raw),
+        (Some(Command::Prove(raw)), _) => prove::prove(raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -386,6 +393,10 @@ enum Failure {
     Json(String),
     #[error("{0} is not a file of certificates: {1}")]
     Ca(String, CaError),
+    #[error("{}", escape(&.0.to_string()))]
+    Lint(#[from] allowlist_gen::lint::Error),
+    #[error("{0} is no certificate of a list: {1}")]
+    Certificate(String, String),
 }
 
 impl Failure {

@@ -14,6 +14,8 @@ pub mod kit;
 #[cfg(feature = "lint")]
 pub mod lint;
 pub mod metadata;
+#[cfg(feature = "lint")]
+pub mod prove;
 mod refusal;
 mod region;
 mod registry;

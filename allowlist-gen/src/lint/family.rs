@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use ringfence_config::guard::{self, Shape};
 use ringfence_config::{Allowlist, HostPattern, Hostname};
 
-use super::language::{Error, Language};
+use super::language::{Error, Language, literal};
 use crate::endpoint::{self, Endpoint};
 
 /// Names that belong to others, and carry away whatever is sent to them.
@@ -108,7 +108,9 @@ impl Family {
         for _ in 0..ATTEMPTS {
             match rest.shortest()? {
                 // A name that others register names below, such as `co.uk`, is nobody's.
-                Some(host) if !self.holds(&host) => rest = rest.minus(&Language::exact(host.as_str())),
+                Some(host) if !self.holds(&host) => {
+                    rest = rest.minus(&Language::exact(host.as_str()))
+                }
                 found => return Ok(found),
             }
         }
@@ -120,7 +122,8 @@ impl Family {
         let Some(one) = self.any(reached)? else { return Ok(None) };
         let others = reached.minus(&self.owner_of(&one));
         if let (Self::Anyone, Some(domain)) = (self, guard::registered_domain(&one)) {
-            let names = [format!("evil{domain}"), format!("exfil.{domain}"), format!("x.exfil.{domain}")];
+            let names =
+                [format!("evil{domain}"), format!("exfil.{domain}"), format!("x.exfil.{domain}")];
             // Below some domains, as `*.kawasaki.jp` says in the public suffix list, each name is another's.
             let strangers: Vec<Hostname> = names
                 .iter()
@@ -146,7 +149,8 @@ impl Family {
                 let below = guard::shared_domains().filter(|domain| host.is_below(domain));
                 let nearest = below.max_by_key(|domain| domain.len()).unwrap_or_default();
                 let owners = guard::registered_domain(host).filter(|domain| {
-                    domain.len() > nearest.len() && format!(".{domain}").ends_with(&format!(".{nearest}"))
+                    domain.len() > nearest.len()
+                        && format!(".{domain}").ends_with(&format!(".{nearest}"))
                 });
                 owners.map_or_else(|| Language::exact(host.as_str()), Language::at_or_below)
             }
@@ -182,10 +186,9 @@ impl Own {
                 let domain = endpoint::domains()
                     .find(|domain| entry.host.as_str().ends_with(&format!(".{domain}")));
                 if let (Some(label), Some(domain)) = (first, domain) {
-                    own.registries.get_or_insert_default().insert(Registry {
-                        label: label.to_owned(),
-                        domain,
-                    });
+                    own.registries
+                        .get_or_insert_default()
+                        .insert(Registry { label: label.to_owned(), domain });
                 }
                 continue;
             };
@@ -199,7 +202,9 @@ impl Own {
 
     /// Whether that registry's hosts are one's own; without a list, all may be.
     pub(super) fn has_registry_of(&self, host: &Hostname) -> bool {
-        self.registries.as_ref().is_none_or(|own| registry_of(host).is_some_and(|r| own.contains(&r)))
+        self.registries
+            .as_ref()
+            .is_none_or(|own| registry_of(host).is_some_and(|r| own.contains(&r)))
     }
 
     pub(super) fn has_account(&self, host: &Hostname) -> bool {
@@ -254,41 +259,56 @@ struct Names {
 static FAMILIES: LazyLock<[Names; 4]> = LazyLock::new(|| {
     let storage = Names { language: storage(), telling: telling(guard::storage_domains()) };
     let registry = Names { language: registries(), telling: telling_registries() };
-    let shared = Language::any(guard::shared_domains().map(Language::below));
+    let shared = one_of(guard::shared_domains().map(|domain| format!(r".+\.{}", plain(domain))));
     let shared = shared.minus(&storage.language).minus(&registry.language);
     let shared = Names { language: shared, telling: telling(guard::shared_domains()) };
     let known = [&storage.language, &registry.language, &shared.language].map(Clone::clone);
-    // Names that someone registered: not those that names are registered below, of which most have one label.
     let anyone = Language::any(known).complement();
     let anyone = Names { language: anyone, telling: telling(["example.net", "example"]) };
     [storage, registry, shared, anyone]
 });
 
+/// A domain or a label of ours as an expression.
+fn plain(domain: &str) -> String {
+    literal(domain).expect("domains in our tables are host names")
+}
+
+/// One automaton for all, which is faster than one for each.
+fn one_of(patterns: impl IntoIterator<Item = String>) -> Language {
+    Language::pattern(patterns.into_iter().collect::<Vec<_>>().join("|"))
+}
+
 fn storage() -> Language {
-    Language::any(guard::storage_services().map(|(domain, shape)| match shape {
-        Shape::All => Language::at_or_below(domain),
-        Shape::Directly(labels) => {
-            Language::any(labels.iter().map(|label| Language::at_or_below(&format!("{label}.{domain}"))))
-        }
-        Shape::Anywhere(labels) => Language::any(labels.iter().map(|label| {
+    one_of(guard::storage_services().flat_map(|(domain, shape)| {
+        let domain = plain(domain);
+        match shape {
+            Shape::All => vec![format!(r"(?:.+\.)?{domain}")],
+            Shape::Directly(labels) => {
+                let labels = labels.iter().map(|label| plain(label));
+                labels.map(|label| format!(r"(?:.+\.)?{label}\.{domain}")).collect()
+            }
             // The label, alone or before a hyphen, with any labels on either side.
-            let [label, domain] = [*label, domain].map(|name| name.replace('.', r"\.").replace('-', r"\-"));
-            Language::pattern(format!(r"(?:.*\.)?{label}(?:\-[^.]*)?(?:\..*)?\.{domain}"))
-        })),
+            Shape::Anywhere(labels) => {
+                let labels = labels.iter().map(|label| plain(label));
+                let pattern = |label| format!(r"(?:.*\.)?{label}(?:\-[^.]*)?(?:\..*)?\.{domain}");
+                labels.map(pattern).collect()
+            }
+        }
     }))
 }
 
 fn registries() -> Language {
     let families = r"(?:\.[a-z0-9]+\.(?:data|geo))?(?:\.privatelink)?";
     let labels = format!("[a-z0-9]+(?:-[a-z0-9]+)?{families}");
-    let of = |domain: &str| {
-        let domain = domain.replace('.', r"\.").replace('-', r"\-");
-        let names = Language::pattern(format!(r"{labels}\.{domain}"));
-        // Zones, and nobody's registry.
-        names.minus(&Language::pattern(format!(r"(?:data|geo|privatelink)\..*")))
-    };
-    let closed = endpoint::domains().filter(|domain| !is_open(domain));
-    Language::any(endpoint::domains().filter(|domain| is_open(domain)).map(of).chain(closed.map(Language::below)))
+    let names = one_of(endpoint::domains().map(|domain| {
+        let below = if is_open(domain) { labels.as_str() } else { ".+" };
+        format!(r"(?:{below})\.{}", plain(domain))
+    }));
+    // Zones, and nobody's registry.
+    let zones = endpoint::domains().filter(|domain| is_open(domain));
+    names.minus(&one_of(
+        zones.map(|domain| format!(r"(?:data|geo|privatelink)\..*{}", plain(domain))),
+    ))
 }
 
 fn is_open(domain: &str) -> bool {

@@ -131,7 +131,15 @@ impl Language {
     pub fn containing(expression: &str, case: Case) -> Result<Self, Error> {
         // By itself first: what is no expression must not become one inside of ours.
         compile(expression, case)?;
-        let language = Self::leaf(format!(".*(?:{expression}).*"), case, None);
+        // Where an expression says that it begins or ends with the name, there is nothing beside it: without that
+        // nothing, an automaton sees sooner that it can't accept any more.
+        let hir = syntax::parse_with(expression, &syntax(case))
+            .map_err(|error| Error::Syntax(last_line(&error.to_string())))?;
+        let properties = hir.properties();
+        let is_start = properties.look_set_prefix().iter().any(|look| look.as_char() == 'A');
+        let is_end = properties.look_set_suffix().iter().any(|look| look.as_char() == 'z');
+        let [before, after] = [is_start, is_end].map(|anchor| if anchor { "" } else { ".*" });
+        let language = Self::leaf(format!("{before}(?:{expression}){after}"), case, None);
         language.leaf_of().map_or(Ok(()), |leaf| leaf.dfa().map(drop))?;
         Ok(language)
     }
@@ -208,13 +216,15 @@ impl Leaf {
     }
 }
 
-fn compile(pattern: &str, case: Case) -> Result<DFA, Error> {
-    let insensitive = case == Case::Insensitive;
-    let syntax = syntax::Config::new()
+fn syntax(case: Case) -> syntax::Config {
+    syntax::Config::new()
         .unicode(false)
         .utf8(false)
         .nest_limit(NESTING)
-        .case_insensitive(insensitive);
+        .case_insensitive(case == Case::Insensitive)
+}
+
+fn compile(pattern: &str, case: Case) -> Result<DFA, Error> {
     let nfa = thompson::Config::new()
         .reverse(true)
         .utf8(false)
@@ -227,7 +237,7 @@ fn compile(pattern: &str, case: Case) -> Result<DFA, Error> {
         .skip_cache_capacity_check(true)
         .minimum_cache_clear_count(Some(0));
     DFA::builder()
-        .syntax(syntax)
+        .syntax(syntax(case))
         .thompson(nfa)
         .configure(config)
         .build(&format!(r"\A(?:{pattern})\z"))
@@ -245,13 +255,16 @@ fn wrong_with(error: &hybrid::BuildError) -> Error {
     while let Some(cause) = error.source() {
         error = cause;
     }
-    let cause = error.to_string();
-    let last = cause.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    Error::Syntax(last.trim().trim_start_matches("error: ").to_owned())
+    Error::Syntax(last_line(&error.to_string()))
+}
+
+fn last_line(message: &str) -> String {
+    let last = message.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    last.trim().trim_start_matches("error: ").to_owned()
 }
 
 /// `text` as an expression for itself; `None` if it has a character that no host name has.
-fn literal(text: &str) -> Option<String> {
+pub(super) fn literal(text: &str) -> Option<String> {
     let mut pattern = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         match character {
@@ -306,11 +319,7 @@ impl Formula {
 }
 
 /// One part that is `decisive` decides.
-fn join(
-    parts: &[Formula],
-    leaf: &impl Fn(usize) -> Option<bool>,
-    decisive: bool,
-) -> Option<bool> {
+fn join(parts: &[Formula], leaf: &impl Fn(usize) -> Option<bool>, decisive: bool) -> Option<bool> {
     let mut known = true;
     for part in parts {
         match part.value(leaf) {

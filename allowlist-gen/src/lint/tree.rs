@@ -124,10 +124,6 @@ impl<'t> Node<'t> {
         matches!(self.placed.tree, Tree::List(_))
     }
 
-    pub(super) fn is_map(&self) -> bool {
-        matches!(self.placed.tree, Tree::Map(_))
-    }
-
     /// A text, or a number or a boolean as one.
     pub(super) fn text(&self) -> Option<&'t str> {
         match &self.placed.tree {
