@@ -113,9 +113,12 @@ pub fn shared_domains() -> impl Iterator<Item = &'static str> {
 }
 
 /// The part of `host` that someone registered, by the public suffix list: `contoso.com` of `www.contoso.com`, and
-/// `contoso.github.io` of itself. `None` where the name is itself one that people register names below.
+/// `contoso.github.io` of itself. `None` where the name is itself one that people register names below, and where the
+/// list knows nothing of its end, as of `kubernetes.default.svc`.
 pub fn registered_domain(host: &Hostname) -> Option<&str> {
-    psl::domain_str(host.as_str())
+    let domain =
+        psl::domain(host.as_str().as_bytes()).filter(|domain| domain.suffix().is_known())?;
+    std::str::from_utf8(domain.as_bytes()).ok()
 }
 
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {

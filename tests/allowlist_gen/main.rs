@@ -6,5 +6,6 @@ mod findings;
 mod fixtures;
 mod flags;
 mod joins;
+mod lint;
 mod program;
 mod properties;

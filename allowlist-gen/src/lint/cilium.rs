@@ -146,3 +146,28 @@ fn is_of_pattern(byte: u8) -> bool {
 fn escaped(text: &str) -> String {
     text.replace('.', r"\.").replace('-', r"\-")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of Cilium's own tests. <https://github.com/cilium/cilium/blob/main/pkg/fqdn/matchpattern/matchpattern_test.go>
+    #[test]
+    fn patterns_are_cilium_s() {
+        for (text, fits, others) in [
+            ("cilium.io", &["cilium.io"][..], &["anysub.cilium.io", "ci.io"][..]),
+            ("*.cilium.io.", &["anysub.cilium.io"], &["cilium.io", "a.b.cilium.io", "x.ci.io"]),
+            ("*cilium.io", &["cilium.io", "evilcilium.io"], &["a.cilium.io"]),
+            ("*.ci*.io", &["a.cilium.io", "a.ci.io", "a.ciliumandmore.io"], &["cilium.io"]),
+            ("**.cilium.io", &["a.cilium.io", "a.b.cilium.io"], &["cilium.io", "evilcilium.io"]),
+            ("a**.cilium.io", &["ab.cilium.io", "a.cilium.io"], &["a.b.cilium.io"]),
+            ("*", &["cilium.io", "a.b.c"], &[]),
+            ("**.", &["cilium.io"], &[]),
+        ] {
+            let names = pattern(text);
+            let holds = |name: &str| names.holds(&name.parse().expect(name)).expect("it is small");
+            assert!(fits.iter().all(|name| holds(name)), "{text}");
+            assert!(!others.iter().any(|name| holds(name)), "{text}");
+        }
+    }
+}

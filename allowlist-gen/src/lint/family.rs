@@ -104,14 +104,26 @@ impl Family {
         if let Some(telling) = reached.first_of(&FAMILIES[self as usize].telling)? {
             return Ok(Some(telling.clone()));
         }
+        if self == Self::Anyone {
+            let common = one_of(["com", "net", "org"].map(|domain| format!(r".+\.{domain}")));
+            let common = Language::all([reached.clone(), common]).shortest()?;
+            if common.as_ref().is_some_and(|host| self.holds(host)) {
+                return Ok(common);
+            }
+        }
         let mut rest = reached.clone();
         for _ in 0..ATTEMPTS {
             match rest.shortest()? {
-                // A name that others register names below, such as `co.uk`, is nobody's.
-                Some(host) if !self.holds(&host) => {
-                    rest = rest.minus(&Language::exact(host.as_str()))
+                Some(host) if self.holds(&host) => return Ok(Some(host)),
+                Some(host) => {
+                    let below: Option<Hostname> = format!("exfil.{host}").parse().ok();
+                    let below = below.filter(|below| self.holds(below));
+                    if let Some(below) = rest.first_of(&below)? {
+                        return Ok(Some(below.clone()));
+                    }
+                    rest = rest.minus(&nobodys(&host));
                 }
-                found => return Ok(found),
+                None => return Ok(None),
             }
         }
         Err(Error::TooLarge)
@@ -122,8 +134,13 @@ impl Family {
         let Some(one) = self.any(reached)? else { return Ok(None) };
         let others = reached.minus(&self.owner_of(&one));
         if let (Self::Anyone, Some(domain)) = (self, guard::registered_domain(&one)) {
-            let names =
-                [format!("evil{domain}"), format!("exfil.{domain}"), format!("x.exfil.{domain}")];
+            let suffix = domain.split_once('.').map_or(domain, |(_, suffix)| suffix);
+            let names = [
+                format!("exfil.{suffix}"),
+                format!("evil{domain}"),
+                format!("exfil.{domain}"),
+                format!("x.exfil.{domain}"),
+            ];
             // Below some domains, as `*.kawasaki.jp` says in the public suffix list, each name is another's.
             let strangers: Vec<Hostname> = names
                 .iter()
@@ -157,6 +174,20 @@ impl Family {
             Self::Anyone => guard::registered_domain(host)
                 .map_or_else(|| Language::exact(host.as_str()), Language::at_or_below),
         }
+    }
+}
+
+/// The names that are nobody's as `host` is: the one by itself where others register names below it, as below
+/// `co.uk`; and where nobody can, as below `svc`, all that end so.
+fn nobodys(host: &Hostname) -> Language {
+    let end = host.labels().next_back().unwrap_or_default();
+    let registers = |name: String| {
+        name.parse().is_ok_and(|host: Hostname| guard::registered_domain(&host).is_some())
+    };
+    if registers(format!("exfil.{end}")) || registers(format!("x.exfil.{end}")) {
+        Language::exact(host.as_str())
+    } else {
+        Language::at_or_below(end)
     }
 }
 

@@ -534,3 +534,106 @@ fn spell_all(
     names.sort_unstable();
     Some(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn host(text: &str) -> Hostname {
+        text.parse().expect(text)
+    }
+
+    fn found(language: &Language) -> Option<String> {
+        language.shortest().expect("it is small").map(|host| host.to_string())
+    }
+
+    #[test]
+    fn a_shortest_name_is_found_or_there_is_none() {
+        let below = Language::below("core.windows.net");
+        let blob = Language::at_or_below("blob.core.windows.net");
+        for (language, expected) in [
+            (Language::exact("Contoso.azurecr.io"), Some("contoso.azurecr.io")),
+            (Language::exact("under_score.example"), None),
+            (Language::everything(), Some("a.a")),
+            (Language::nothing(), None),
+            (below.clone(), Some("a.core.windows.net")),
+            (Language::all([below.clone(), blob.clone()]), Some("blob.core.windows.net")),
+            (blob.minus(&below), None),
+            (Language::below("io").minus(&Language::at_or_below("a.io")), Some("b.io")),
+            // No name has an empty label, ends in a number, or is punycode.
+            (Language::glob("*.127.0.0.1", ".*"), None),
+            (Language::glob("xn--*.io", ".*"), None),
+            (Language::glob("*-.io", ".*"), None),
+        ] {
+            assert_eq!(found(&language).as_deref(), expected, "{language:?}");
+        }
+    }
+
+    #[test]
+    fn few_names_are_written_out() {
+        let of = |expression: &str| {
+            let language = Language::containing(expression, Case::Sensitive).expect(expression);
+            language.members(4).expect("it is small").map(|hosts| hosts.len())
+        };
+        for (expression, expected) in [
+            (r"^(a|b)\.azurecr\.io$", Some(2)),
+            (r"^[a-d]\.azurecr\.io$", Some(4)),
+            (r"^[a-e]\.azurecr\.io$", None),
+            (r"^a+\.azurecr\.io$", None),
+            (r"\.azurecr\.io$", None),
+            (r"^A\.azurecr\.io$", Some(0)),
+        ] {
+            assert_eq!(of(expression), expected, "{expression}");
+        }
+    }
+
+    /// Whatever someone writes, the answer comes soon, and is never a wrong one.
+    #[test]
+    fn hostile_expressions_are_refused_or_judged() {
+        for expression in ["(", "a{1000}{1000}{1000}", "(?=a)", r"\1", "[a", &"(".repeat(200), "*"]
+        {
+            assert!(Language::containing(expression, Case::Sensitive).is_err(), "{expression}");
+        }
+        for expression in ["(a*)*b", "(a|a)*$", "(x+x+)+y", "[a-z]{60}", ".*a.{14}$"] {
+            let language = Language::containing(expression, Case::Sensitive).expect(expression);
+            match language.shortest() {
+                Ok(Some(found)) => {
+                    assert!(language.holds(&found).expect("it was walked"), "{found}")
+                }
+                Ok(None) => panic!("{expression} fits something"),
+                Err(error) => assert_eq!(error, Error::TooLarge, "{expression}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// The automata agree with the plainest way to match a glob, and with set theory.
+        #[test]
+        fn membership_is_what_a_naive_matcher_says(
+            glob in r"[ab.*]{0,6}\.io",
+            name in r"([ab]{1,2}\.){1,4}io",
+        ) {
+            fn fits(glob: &[u8], name: &[u8]) -> bool {
+                match (glob, name) {
+                    ([], []) => true,
+                    ([b'*', rest @ ..], _) => (0..=name.len()).any(|taken| fits(rest, &name[taken..])),
+                    ([g, glob @ ..], [n, name @ ..]) => g == n && fits(glob, name),
+                    _ => false,
+                }
+            }
+            let language = Language::glob(&glob, ".*");
+            let name = host(&name);
+            let naive = fits(glob.as_bytes(), name.as_str().as_bytes());
+            prop_assert_eq!(language.holds(&name).expect("it is small"), naive);
+            prop_assert_eq!(language.complement().holds(&name).expect("it is small"), !naive);
+            if let Some(found) = language.shortest().expect("it is small") {
+                prop_assert!(fits(glob.as_bytes(), found.as_str().as_bytes()), "{}", found);
+                prop_assert!(!naive || found.as_str().len() <= name.as_str().len());
+            } else {
+                prop_assert!(!naive);
+            }
+        }
+    }
+}

@@ -198,3 +198,65 @@ fn reach(reach: Reach, name: &str) -> Language {
         Suffix => Language::glob(&format!("*{name}"), ".*"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ringfence_config::Hostname;
+
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Measured {
+        hosts: Vec<String>,
+        rows: Vec<Row>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Row {
+        entry: String,
+        results: BTreeMap<String, String>,
+    }
+
+    /// Each client's reading is what was measured of it.
+    #[test]
+    fn the_table_is_what_was_measured() {
+        let text = include_str!("../../../tests/fixtures/azure/data/no-proxy-matrix.json");
+        let measured: Measured = serde_json::from_str(text).expect("the fixture parses");
+        let mut compared = 0;
+        for row in &measured.rows {
+            // Lists of several, which clients split differently.
+            if row.entry.contains(' ') && !row.entry.contains('<') {
+                continue;
+            }
+            let entry = row.entry.replace("<matching port>", "443");
+            for (name, letters) in &row.results {
+                let client = CLIENTS.iter().find(|client| name.contains(client.name));
+                let client = client.unwrap_or_else(|| panic!("{name} is in the table"));
+                let names = client.names(&entry);
+                for (host, letter) in measured.hosts.iter().zip(letters.chars()) {
+                    let Ok(host) = host.parse::<Hostname>() else { continue };
+                    let is_direct = names.holds(&host).expect("it is small");
+                    assert_eq!(is_direct, letter == 'D', "{entry} {name} {host}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 300, "{compared}");
+    }
+
+    #[test]
+    fn variables_are_found_in_what_sets_them() {
+        for (line, expected) in [
+            ("NO_PROXY=a,b", Some("a,b")),
+            ("export no_proxy=\"a b\"", Some("a b")),
+            ("Environment=\"NO_PROXY=a\" \"X=y\"", Some("a")),
+            ("-Dhttp.nonProxyHosts='a|b'", Some("a|b")),
+            ("# NO_PROXY=a", None),
+            ("a,b", None),
+        ] {
+            assert_eq!(assignment(line), expected, "{line}");
+        }
+    }
+}

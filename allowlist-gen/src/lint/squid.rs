@@ -521,3 +521,97 @@ fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// How deep files include each other, and ACLs are made of others.
 const MOST_DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use ringfence_config::Hostname;
+
+    use super::*;
+
+    fn passes(text: &str, name: &str) -> bool {
+        let source = Source { name: "squid.conf".to_owned(), text: text.to_owned() };
+        let host: Hostname = name.parse().expect(name);
+        let rules = read(&source, &[]).rules;
+        rules.iter().any(|rule| rule.reach.holds(&host).expect("it is small"))
+    }
+
+    #[test]
+    fn lines_are_asked_in_their_order() {
+        let deny = "http_access deny all\n";
+        for (text, name, expected) in [
+            ("acl a dstdomain .foo.com\nhttp_access allow a\n", "x.foo.com", true),
+            ("acl a dstdomain .foo.com\nhttp_access allow a\n", "foo.com", true),
+            ("acl a dstdomain .foo.com\nhttp_access allow a\n", "evilfoo.com", false),
+            ("acl a dstdomain Foo.com\nhttp_access allow a\n", "foo.com", true),
+            ("acl a dstdomain foo.com\nhttp_access allow a\n", "x.foo.com", false),
+            // Values add up, lines are an AND.
+            ("acl a dstdomain a.com\nacl a dstdomain b.com\nhttp_access allow a\n", "b.com", true),
+            (
+                "acl a dstdomain .com\nacl b dstdom_regex foo\nhttp_access allow a b\n",
+                "foo.com",
+                true,
+            ),
+            (
+                "acl a dstdomain .com\nacl b dstdom_regex foo\nhttp_access allow a b\n",
+                "bar.com",
+                false,
+            ),
+            // The first that matches decides.
+            (
+                "acl a dstdomain .a.com\nacl b dstdomain x.a.com\nhttp_access deny b\nhttp_access allow a\n",
+                "x.a.com",
+                false,
+            ),
+            (
+                "acl a dstdomain .a.com\nacl b dstdomain x.a.com\nhttp_access allow a\nhttp_access deny b\n",
+                "x.a.com",
+                true,
+            ),
+            // A denial for some clients leaves the others; one with the same condition doesn't.
+            (
+                "acl c src 10.0.0.0/8\nacl b dstdomain x.com\nacl a dstdomain .com\nhttp_access deny c b\n\
+                 http_access allow a\n",
+                "x.com",
+                true,
+            ),
+            (
+                "acl c src 10.0.0.0/8\nacl b dstdomain x.com\nacl a dstdomain .com\nhttp_access deny c b\n\
+                 http_access allow c a\n",
+                "x.com",
+                false,
+            ),
+            // Negation, and lines without names.
+            ("acl b dstdomain .b.com\nhttp_access allow !b\n", "a.com", true),
+            ("acl b dstdomain .b.com\nhttp_access allow !b\n", "x.b.com", false),
+            ("acl c src 10.0.0.0/8\nhttp_access allow c\n", "anything.example", true),
+            ("http_access deny CONNECT\nhttp_access allow all\n", "plain.example", true),
+            (
+                "acl a dstdomain .a.com\nacl o any-of a\nhttp_access deny o\nhttp_access allow all\n",
+                "x.a.com",
+                false,
+            ),
+            // Capitals.
+            ("acl a dstdom_regex ^FOO\\.com$\nhttp_access allow a\n", "foo.com", false),
+            ("acl a dstdom_regex -i ^FOO\\.com$\nhttp_access allow a\n", "foo.com", true),
+            ("acl a dstdom_regex -i ^X$ +i ^FOO\\.com$\nhttp_access allow a\n", "foo.com", false),
+        ] {
+            assert_eq!(passes(&format!("{text}{deny}"), name), expected, "{text} {name}");
+        }
+        // Without a last line for all, what no line matches gets the opposite of the last.
+        assert!(passes("acl b dstdomain .b.com\nhttp_access deny b\n", "a.com"));
+        assert!(!passes("acl b dstdomain .b.com\nhttp_access allow b\n", "a.com"));
+        assert!(!passes("", "a.com"));
+    }
+
+    #[test]
+    fn what_two_libraries_read_differently_is_not_judged() {
+        for text in [r"a\d", "(?i)a", r"[a\-z]", r"a\<b", "[a&&b]", "a*?", r"(a)\1", "a++"] {
+            assert!(check_posix(text).is_err(), "{text}");
+        }
+        for text in
+            [r"^a\.b$", "[[:alpha:]]+x", "[]a]", "[^]a]b", "(a|b)?c{2}", "[a-z0-9.-]+$", r"[\.]"]
+        {
+            assert_eq!(check_posix(text), Ok(()), "{text}");
+        }
+    }
+}
