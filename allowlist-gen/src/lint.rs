@@ -27,7 +27,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 use ringfence_config::snippet::Source;
-use ringfence_config::{Allowlist, HostPattern, Hostname, guard};
+use ringfence_config::{Allowlist, HostPattern, Hostname, Port, guard};
 
 use self::family::{Family, Own};
 pub use self::finding::{Finding, Kind, Reached, Report, Severity};
@@ -97,7 +97,6 @@ fn few_names(hosts: &[Hostname], own: &Own) -> Vec<Reached> {
                 Kind::Account
             }
             Err(guard::Refusal::StorageHost(_)) => Kind::Family(Family::Storage),
-            Err(_) if Family::Registry.holds(host) => Kind::NoHost,
             Err(_) => Kind::NoHost,
             Ok(()) if Family::Registry.holds(host) && !own.has_registry_of(host) => Kind::Unlisted,
             Ok(()) => return None,
@@ -132,6 +131,7 @@ fn missing(reading: &Reading, list: &Allowlist) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (consumer, rules) in filters.iter().filter(|(consumer, _)| !is_in_doubt(**consumer)) {
         let pulls = |rule: &&&Rule| rule.pulls.clone().unwrap_or_else(|| rule.reach.clone());
+        let any_port = Language::any(rules.iter().map(|rule| rule.reach.clone()));
         let (exact, wild): (Vec<&&Rule>, Vec<&&Rule>) =
             rules.iter().partition(|rule| rule.pulls.is_none() && rule.reach.as_exact().is_some());
         let exact: std::collections::HashSet<&str> =
@@ -139,7 +139,8 @@ fn missing(reading: &Reading, list: &Allowlist) -> Vec<Finding> {
         let wild = Language::any(wild.iter().map(pulls));
         for entry in list.entries() {
             let HostPattern::Exact(host) = &entry.host else { continue };
-            if !exact.contains(host.as_str()) && wild.holds(host) == Ok(false) {
+            let reach = if entry.ports.contains(Port::HTTPS) { &wild } else { &any_port };
+            if !exact.contains(host.as_str()) && reach.holds(host) == Ok(false) {
                 findings.push(Finding::missing(*consumer, &rules[0].place.file, host));
             }
         }

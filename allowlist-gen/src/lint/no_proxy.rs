@@ -232,7 +232,9 @@ mod tests {
             }
             let entry = row.entry.replace("<matching port>", "443");
             for (name, letters) in &row.results {
-                let client = CLIENTS.iter().find(|client| name.contains(client.name));
+                let client = CLIENTS
+                    .iter()
+                    .find(|client| client.name.split(' ').all(|word| name.contains(word)));
                 let client = client.unwrap_or_else(|| panic!("{name} is in the table"));
                 let names = client.names(&entry);
                 for (host, letter) in measured.hosts.iter().zip(letters.chars()) {
