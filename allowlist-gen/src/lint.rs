@@ -70,7 +70,7 @@ pub fn lint(
 
 /// What `rule` lets through that it shouldn't, if anything.
 fn judge(rule: &Rule, own: &Own, list: Option<&Allowlist>) -> Option<Finding> {
-    let exact = rule.reach.as_exact().map(|name| name.parse::<Hostname>());
+    let exact = rule.reach.as_exact().map(str::parse::<Hostname>);
     let few = match exact {
         Some(Ok(host)) => Ok(Some(vec![host])),
         // A name that no host has lets nothing through.

@@ -191,14 +191,13 @@ impl Proof {
 /// A family with a hash of its domains: what a certificate is worth depends on them.
 fn family(family: Family) -> Value {
     let domains = family.domains();
-    let digest = match family {
+    let lines: Vec<String> = match family {
         Family::Storage => {
-            let services = guard::storage_services();
-            services.map(|(domain, shape)| format!("{domain} {shape:?}\n")).collect::<String>()
+            guard::storage_services().map(|(domain, shape)| format!("{domain} {shape:?}")).collect()
         }
-        _ => domains.iter().map(|domain| format!("{domain}\n")).collect(),
+        _ => domains.iter().map(|domain| (*domain).to_owned()).collect(),
     };
-    let digest = Sha256::digest(digest);
+    let digest = Sha256::digest(lines.join("\n"));
     let hash =
         digest.iter().fold(String::from("sha256:"), |hex, byte| hex + &format!("{byte:02x}"));
     json!({

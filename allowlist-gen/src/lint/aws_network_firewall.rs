@@ -25,7 +25,7 @@ impl Effect {
     }
 }
 
-/// The lists in a rule group, in a call of the API or in a CloudFormation template.
+/// The lists in a rule group, in a call of the API or in a template of `CloudFormation`.
 pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
     let mut reading = Reading::default();
     for node in root.walk() {
@@ -38,13 +38,11 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
         let targets = node.get("Targets");
         let mut list = Vec::new();
         for target in targets.iter().flat_map(Node::items) {
-            match target.text() {
-                Some(text) => list.push((Place::node(file, &target), text.to_owned())),
-                None => {
-                    let why = "only texts that stand here can be judged, and this is an expression";
-                    let place = Place::node(file, &target);
-                    reading.unjudged(place, "Targets", Consumer::AwsNetworkFirewall, why);
-                }
+            let place = Place::node(file, &target);
+            if let Some(text) = target.text() {
+                list.push((place, text.to_owned()));
+            } else {
+                reading.unjudged(place, "Targets", Consumer::AwsNetworkFirewall, EXPRESSION);
             }
         }
         if let Some(targets) = targets.filter(|targets| !targets.is_list()) {
@@ -56,6 +54,10 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
     }
     reading
 }
+
+/// Why what isn't a text can't be judged.
+pub(super) const EXPRESSION: &str =
+    "only texts that stand here can be judged, and this is an expression";
 
 /// Adds what a list lets through.
 pub(super) fn judge(

@@ -306,16 +306,13 @@ fn reach(
             }
             // Service tags: only where they are let through are they taken for all names behind them.
             Reached::NotAddresses if action == Action::Deny => None,
-            Reached::NotAddresses => match tag(text) {
-                Some(names) => Some((
-                    names,
-                    "a service tag is the addresses of everybody's share of a service",
-                )),
-                None => {
+            Reached::NotAddresses => {
+                let Some(names) = tag(text) else {
                     doubt(&shown, "which names are behind this service tag isn't known here");
-                    None
-                }
-            },
+                    return None;
+                };
+                Some((names, "a service tag is the addresses of everybody's share of a service"))
+            }
         },
     }
 }

@@ -26,7 +26,7 @@ pub enum Format {
     Smokescreen,
     /// Envoy's configuration
     Envoy,
-    /// AWS Network Firewall: domain lists of the API and of CloudFormation
+    /// AWS Network Firewall: domain lists of the API and of `CloudFormation`
     AwsNetworkFirewall,
     /// `NO_PROXY`, Java's nonProxyHosts, and `noProxy` of AKS
     NoProxy,

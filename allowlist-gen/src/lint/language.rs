@@ -8,7 +8,7 @@
 //!
 //! Every walk has a limit. An expression that goes beyond it is an [`Error`], and never a yes or a no.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use regex_automata::hybrid::dfa::{Cache, DFA};
@@ -24,7 +24,7 @@ pub struct Language(Arc<Node>);
 
 #[derive(Debug)]
 enum Node {
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
     Not(Language),
     All(Vec<Language>),
     Any(Vec<Language>),
@@ -146,7 +146,7 @@ impl Language {
 
     fn leaf(pattern: String, case: Case, exact: Option<String>) -> Self {
         let exact = exact.map(String::into_boxed_str);
-        Self(Arc::new(Node::Leaf(Leaf { pattern, case, exact, dfa: OnceLock::new() })))
+        Self(Arc::new(Node::Leaf(Box::new(Leaf { pattern, case, exact, dfa: OnceLock::new() }))))
     }
 
     fn leaf_of(&self) -> Option<&Leaf> {
@@ -195,8 +195,8 @@ impl Language {
     /// All host names among them, if they are `limit` at most and it is easy to see.
     pub fn members(&self, limit: usize) -> Result<Option<Vec<Hostname>>, Error> {
         let named = Self::all([self.clone(), NAMES.clone()]);
-        let names = Walk::new(&named)?.members(limit)?;
-        Ok(names.map(|names| names.iter().filter_map(|name| name.parse().ok()).collect()))
+        let members = Walk::new(&named)?.members(limit)?;
+        Ok(members.map(|members| members.iter().filter_map(|name| name.parse().ok()).collect()))
     }
 }
 
@@ -390,7 +390,7 @@ impl<'l> Walk<'l> {
         let start = self.start()?;
         // Each place that was reached, from which one, and by which character.
         let mut reached = vec![(start.clone(), 0, 0)];
-        let mut seen = HashMap::from([(start, ())]);
+        let mut seen = HashSet::from([start]);
         let mut queue = VecDeque::from([0]);
         while let Some(here) = queue.pop_front() {
             let states = reached[here].0.clone();
@@ -399,7 +399,7 @@ impl<'l> Walk<'l> {
             }
             for byte in CHARACTERS {
                 let Some(next) = self.step(&states, *byte)? else { continue };
-                if seen.insert(next.clone(), ()).is_none() {
+                if seen.insert(next.clone()) {
                     queue.push_back(reached.len());
                     reached.push((next, here, *byte));
                 }
@@ -600,7 +600,7 @@ mod tests {
             let language = Language::containing(expression, Case::Sensitive).expect(expression);
             match language.shortest() {
                 Ok(Some(found)) => {
-                    assert!(language.holds(&found).expect("it was walked"), "{found}")
+                    assert!(language.holds(&found).expect("it was walked"), "{found}");
                 }
                 Ok(None) => panic!("{expression} fits something"),
                 Err(error) => assert_eq!(error, Error::TooLarge, "{expression}"),

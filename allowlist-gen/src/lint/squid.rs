@@ -10,7 +10,7 @@
 //! surely matches, and names that it possibly does. An allowing line lets through what is possible, and a denying
 //! one takes away what is sure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ringfence_config::snippet::Source;
 
@@ -99,7 +99,7 @@ impl File<'_> {
                 line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
             let place = Place::line(&source.name, number);
             match words[..] {
-                ["acl", name, kind, ..] => self.acl(place, name, kind, &words[3..]),
+                ["acl", name, kind, ..] => self.acl(&place, name, kind, &words[3..]),
                 ["http_access", action, ..] => self.access(place, action, &words[2..]),
                 ["include", ..] => self.include(&place, &words[1..], depth),
                 ["if" | "else" | "endif", ..] => {
@@ -127,7 +127,7 @@ impl File<'_> {
         }
     }
 
-    fn acl(&mut self, place: Place, name: &str, kind: &str, words: &[&str]) {
+    fn acl(&mut self, place: &Place, name: &str, kind: &str, words: &[&str]) {
         let mut values = Vec::new();
         let mut is_unknown = false;
         for word in words {
@@ -177,7 +177,7 @@ impl File<'_> {
             }
         }
         let acl = self.acls.entry(name.to_owned()).or_default();
-        acl.kind = kind.to_owned();
+        kind.clone_into(&mut acl.kind);
         acl.is_unknown |= is_unknown;
     }
 
@@ -214,7 +214,7 @@ impl File<'_> {
             let text = format!("{}, the last line", last.text);
             let place = last.place.clone();
             let reads = "what no http_access line matches gets the opposite of the last one";
-            rules.push(self.rule(place, text, reads, reach));
+            rules.push(Self::rule(place, text, reads, reach));
         }
         self.reading.rules.extend(rules);
         self.reading
@@ -256,7 +256,7 @@ impl File<'_> {
             .collect();
         let Some(by_names) = by_names else {
             let reads = "without an ACL of names, a line lets every name through";
-            return vec![self.rule(line.place.clone(), line.text.clone(), reads, reach)];
+            return vec![Self::rule(line.place.clone(), line.text.clone(), reads, reach)];
         };
         let acl = &self.acls[&by_names.acl];
         let of_value = |value: &Value| {
@@ -271,12 +271,12 @@ impl File<'_> {
             };
             let text = format!("acl {} {} {}", by_names.acl, acl.kind, value.text);
             let reach = reach.map(|reach| exact(&reach)).collect();
-            Some(self.rule(value.place.clone(), text, value.reads, reach))
+            Some(Self::rule(value.place.clone(), text, value.reads, reach))
         };
         acl.values.iter().filter_map(of_value).collect()
     }
 
-    fn rule(&self, place: Place, text: String, reads: &'static str, reach: Vec<Language>) -> Rule {
+    fn rule(place: Place, text: String, reads: &'static str, reach: Vec<Language>) -> Rule {
         let pulls = reach.first().cloned();
         let exact = reach.iter().find(|reach| reach.as_exact().is_some()).cloned();
         let reach = exact.unwrap_or_else(|| Language::any(reach));
@@ -373,7 +373,7 @@ impl File<'_> {
         let ports: BTreeSet<u16> =
             ports.filter_map(|value| value.text.split('-').next()?.parse().ok()).collect();
         let ports: Vec<u16> = [443, 80].into_iter().chain(ports).chain([65_535]).collect();
-        let mut kinds = HashMap::new();
+        let mut kinds = HashSet::new();
         let mut requests = Vec::new();
         let methods = ["CONNECT", "GET", "PUT"];
         for (port, method) in ports.iter().flat_map(|port| methods.map(|method| (*port, method))) {
@@ -385,7 +385,7 @@ impl File<'_> {
             };
             let mut kind: Vec<bool> = self.acls.values().map(told).collect();
             kind.push(method == "CONNECT");
-            if kinds.insert(kind, ()).is_none() {
+            if kinds.insert(kind) {
                 requests.push(request);
             }
         }

@@ -9,7 +9,7 @@ use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
 use ringfence_config::snippet::Source;
 
-use super::aws_network_firewall::{self, Effect};
+use super::aws_network_firewall::{self, EXPRESSION, Effect};
 use super::azure_firewall::{
     self, Action, Clients, Collection, FirewallRule, Kind, Order, Target, TargetKind, target_kind,
 };
@@ -54,7 +54,7 @@ impl File<'_> {
         let kind = resource.labels.first().map_or("", |label| label.as_str());
         match kind {
             "azurerm_firewall_policy_rule_collection_group" => {
-                let group = self.number(&resource.body, "priority");
+                let group = Self::number(&resource.body, "priority");
                 for block in self.blocks(&resource.body, Consumer::AzureFirewall) {
                     match block.ident.as_str() {
                         "application_rule_collection" => {
@@ -98,7 +98,7 @@ impl File<'_> {
 
     fn collection(&mut self, body: &Body, kind: Kind, group: u32) {
         let action = body.get_attribute("action").and_then(|action| action.value.as_str());
-        let order = Order { kind, group, collection: self.number(body, "priority") };
+        let order = Order { kind, group, collection: Self::number(body, "priority") };
         let blocks = self.blocks(body, Consumer::AzureFirewall);
         let rules = blocks.into_iter().filter(|block| block.ident.as_str() == "rule");
         let rules: Vec<FirewallRule> = rules.map(|rule| self.rule(&rule.body, kind)).collect();
@@ -157,13 +157,11 @@ impl File<'_> {
     fn no_proxy(&mut self, value: &Expression) {
         for (expression, text) in literals(value) {
             let place = self.place(expression.span());
-            match text {
-                Some(text) => no_proxy::entry(&text, &place, &mut self.reading),
-                None => {
-                    let why = "only texts that stand here can be judged, and this is an expression";
-                    let text = format!("no_proxy = {}", expression.to_string().trim());
-                    self.reading.unjudged(place, &text, Consumer::NoProxy, why);
-                }
+            if let Some(text) = text {
+                no_proxy::entry(&text, &place, &mut self.reading);
+            } else {
+                let text = format!("no_proxy = {}", expression.to_string().trim());
+                self.reading.unjudged(place, &text, Consumer::NoProxy, EXPRESSION);
             }
         }
     }
@@ -177,13 +175,12 @@ impl File<'_> {
                 let mut list = Vec::new();
                 for (expression, text) in targets.map(|t| literals(&t.value)).unwrap_or_default() {
                     let place = self.place(expression.span());
-                    match text {
-                        Some(text) => list.push((place, text)),
-                        None => {
-                            let why = "only texts that stand here can be judged, and this is an expression";
-                            let text = format!("targets = {}", expression.to_string().trim());
-                            self.reading.unjudged(place, &text, Consumer::AwsNetworkFirewall, why);
-                        }
+                    if let Some(text) = text {
+                        list.push((place, text));
+                    } else {
+                        let text = format!("targets = {}", expression.to_string().trim());
+                        let consumer = Consumer::AwsNetworkFirewall;
+                        self.reading.unjudged(place, &text, consumer, EXPRESSION);
                     }
                 }
                 let place = self.place(block.span());
@@ -198,15 +195,15 @@ impl File<'_> {
         }
     }
 
-    fn number(&self, body: &Body, key: &str) -> u32 {
+    fn number(body: &Body, key: &str) -> u32 {
         let value = body.get_attribute(key).map(|attribute| attribute.value.to_string());
         value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
     fn place(&self, span: Option<std::ops::Range<usize>>) -> Place {
         let start = span.map_or(0, |span| span.start.min(self.source.text.len()));
-        let before = &self.source.text.as_bytes()[..start];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = self.source.text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
         Place::line(&self.source.name, line)
     }
 }
