@@ -37,12 +37,12 @@ fn samples_are_judged() {
         let run = lint_sample(&[sample]);
         let is_good = sample.contains("-good");
         assert_eq!(run.code, i32::from(!is_good), "{sample}\n{run}");
-        told.push_str(&format!("$ allowlist-gen lint {sample} --list list.toml\n{}\n", run.stdout));
+        told.extend([format!("$ allowlist-gen lint {sample} --list list.toml\n{}\n", run.stdout)]);
     }
     // A file beside it answers what was in doubt.
     let run = lint_sample(&["squid-bad.conf", "partners.txt"]);
     assert!(!run.stdout.contains("unjudged"), "{run}");
-    told.push_str(&format!("$ allowlist-gen lint squid-bad.conf partners.txt\n{}", run.stdout));
+    told.extend([format!("$ allowlist-gen lint squid-bad.conf partners.txt\n{}", run.stdout)]);
     let path = tests().join("allowlist_gen/lint/told.txt");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         std::fs::write(&path, &told).expect("a file");
@@ -413,6 +413,20 @@ fn what_cannot_be_read_is_an_error_and_never_clean() {
     assert!(twice.code == 2 && twice.stderr.contains("stands twice"), "{twice}");
     let bytes = program(b"\xff\xfea\0", &["lint", "-"]);
     assert!(bytes.code == 2 && bytes.stderr.contains("can't read"), "{bytes}");
+}
+
+/// Long lists are judged soon: each name by itself, and behind a long list of denials.
+#[test]
+fn long_rules_are_judged() {
+    let names = |domain: &str| (0..2000).map(|n| format!(" h{n}.{domain}")).collect::<String>();
+    let conf = format!(
+        "acl a dstdomain{} .azurecr.io\nacl b dstdomain{}\nhttp_access deny b\nhttp_access allow a\n\
+         http_access deny all\n",
+        names("example.com"),
+        names("example.net")
+    );
+    let run = lint("squid", &conf);
+    assert_eq!(witnesses(&run), [("registry".to_owned(), "exfil.azurecr.io".to_owned())]);
 }
 
 #[test]

@@ -246,8 +246,9 @@ impl File<'_> {
         }
         let left = self.left_by_denials(index, &line.literals, requests);
         let line_reach = |request: Request| {
-            let all = line.literals.iter().map(|literal| self.literal(literal, request).possibly);
-            Language::all(all)
+            // A value of an ACL is one of its names already.
+            let others = line.literals.iter().filter(|literal| Some(*literal) != by_names);
+            Language::all(others.map(|literal| self.literal(literal, request).possibly))
         };
         let reach: Vec<Language> = requests
             .iter()
