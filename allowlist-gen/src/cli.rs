@@ -11,11 +11,13 @@ mod files;
 mod findings;
 mod generate;
 mod input;
+mod lint;
 mod list;
 mod logs;
 mod private_link;
-mod watch;
+mod prove;
 mod verify;
+mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use allowlist_gen::export::{CaError, Error as ExportError, Format};
 use allowlist_gen::{Error, presets, report};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use ringfence_config::allowlist::Conflict;
+use ringfence_config::snippet::escape;
 use ringfence_config::{document, hostname};
 
 use self::files::{print, tell};
@@ -50,18 +53,20 @@ struct Arguments {
 enum Command {
     Generate(generate::GenerateArguments),
     Discover(discover::DiscoverArguments),
-    Export(export::ExportArguments),
-    AksKit(aks_kit::AksKitArguments),
-    Diff(diff::DiffArguments),
-    Formats(export::FormatsArguments),
-    Presets(extras::PresetsArguments),
-    Learn(logs::LearnArguments),
-    Simulate(logs::SimulateArguments),
-    Watch(watch::WatchArguments),
     Findings(findings::FindingsArguments),
     PrivateLink(private_link::PrivateLinkArguments),
+    Export(export::ExportArguments),
+    AksKit(aks_kit::AksKitArguments),
+    Formats(export::FormatsArguments),
+    Presets(extras::PresetsArguments),
     Verify(verify::VerifyArguments),
     Doctor(verify::DoctorArguments),
+    Diff(diff::DiffArguments),
+    Watch(watch::WatchArguments),
+    Lint(lint::LintArguments),
+    Prove(prove::ProveArguments),
+    Learn(logs::LearnArguments),
+    Simulate(logs::SimulateArguments),
 }
 
 /// [`Cloud`] as the command line spells it.
@@ -112,18 +117,20 @@ pub(crate) fn run() -> ExitCode {
     let result = match (arguments.command, arguments.generate) {
         (Some(Command::Generate(raw)), _) => generate::generate(raw),
         (Some(Command::Discover(raw)), _) => discover::discover(raw),
-        (Some(Command::Export(raw)), _) => export::export(raw),
-        (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
-        (Some(Command::Diff(raw)), _) => diff::diff(&raw),
-        (Some(Command::Formats(raw)), _) => export::formats(&raw),
-        (Some(Command::Presets(raw)), _) => extras::presets(&raw),
-        (Some(Command::Learn(raw)), _) => logs::learn(raw),
-        (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
-        (Some(Command::Watch(raw)), _) => watch::watch(raw),
         (Some(Command::Findings(raw)), _) => findings::findings(&raw),
         (Some(Command::PrivateLink(raw)), _) => private_link::private_link(raw),
+        (Some(Command::Export(raw)), _) => export::export(raw),
+        (Some(Command::AksKit(raw)), _) => aks_kit::aks_kit(raw),
+        (Some(Command::Formats(raw)), _) => export::formats(&raw),
+        (Some(Command::Presets(raw)), _) => extras::presets(&raw),
         (Some(Command::Verify(raw)), _) => verify::verify(raw),
         (Some(Command::Doctor(raw)), _) => verify::doctor(raw),
+        (Some(Command::Diff(raw)), _) => diff::diff(&raw),
+        (Some(Command::Watch(raw)), _) => watch::watch(raw),
+        (Some(Command::Lint(raw)), _) => lint::lint(raw),
+        (Some(Command::Prove(raw)), _) => prove::prove(raw),
+        (Some(Command::Learn(raw)), _) => logs::learn(raw),
+        (Some(Command::Simulate(raw)), _) => logs::simulate(&raw),
         (None, Some(document)) => describe(document),
         (None, None) => Ok(Answer::Yes),
     };
@@ -238,6 +245,10 @@ enum Failure {
     SameFile(String),
     #[error(transparent)]
     Verify(#[from] verify::Problem),
+    #[error("{}", escape(&.0.to_string()))]
+    Lint(#[from] allowlist_gen::lint::Error),
+    #[error("{0} is no certificate of a list: {1}")]
+    Certificate(String, String),
 }
 
 impl Failure {

@@ -16,11 +16,15 @@ pub mod findings;
 pub mod judge;
 pub mod kit;
 pub mod learn;
+#[cfg(feature = "lint")]
+pub mod lint;
 pub mod log;
 pub mod metadata;
 mod posture;
 pub mod presets;
 pub mod private_link;
+#[cfg(feature = "lint")]
+pub mod prove;
 mod refusal;
 mod region;
 mod registry;

@@ -19,6 +19,8 @@ use crate::guard::language::{Atom, Language, below, everything_below, meet, wide
 use crate::hostname::Hostname;
 use crate::pattern::HostPattern;
 
+pub use crate::guard::storage::Shape;
+
 /// Why a host or pattern may not be on a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -114,6 +116,26 @@ pub fn shared_domain(host: &Hostname) -> Option<&str> {
     })
 }
 
+/// The domains of every storage service we know, each with what of it is storage: together they are what
+/// [`is_storage`] goes by.
+pub fn storage_services() -> impl Iterator<Item = (&'static str, Shape)> {
+    storage::services()
+}
+
+/// Domains below which names belong to many owners: content delivery, applications, and what lies beside storage.
+pub fn shared_domains() -> impl Iterator<Item = &'static str> {
+    shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
+}
+
+/// The part of `host` that someone registered, by the public suffix list: `contoso.com` of `www.contoso.com`, and
+/// `contoso.github.io` of itself. `None` where the name is itself one that people register names below, and where the
+/// list knows nothing of its end, as of `kubernetes.default.svc`.
+pub fn registered_domain(host: &Hostname) -> Option<&str> {
+    let domain =
+        psl::domain(host.as_str().as_bytes()).filter(|domain| domain.suffix().is_known())?;
+    std::str::from_utf8(domain.as_bytes()).ok()
+}
+
 fn check_exact(host: &Hostname) -> Result<(), Refusal> {
     if is_storage(host) {
         return Err(Refusal::StorageHost(host.clone()));
@@ -133,10 +155,6 @@ fn check_exact(host: &Hostname) -> Result<(), Refusal> {
 
 /// [`shared_domains`], to be asked about each host of a long log.
 static SHARED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| shared_domains().collect());
-
-fn shared_domains() -> impl Iterator<Item = &'static str> {
-    shared::DOMAINS.iter().copied().chain(storage::mixed_domains())
-}
 
 fn check_wildcard(pattern: &HostPattern) -> Result<(), Refusal> {
     let read = widest_reading(pattern);

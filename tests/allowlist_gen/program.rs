@@ -121,6 +121,6 @@ pub(crate) fn read(fixture: &str) -> String {
     std::fs::read_to_string(fixtures().join(fixture)).expect(fixture)
 }
 
-fn tests() -> PathBuf {
+pub(crate) fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")
 }

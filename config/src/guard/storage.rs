@@ -18,8 +18,8 @@ pub(super) fn is_storage(host: &Hostname) -> bool {
 }
 
 /// How storage hosts look below a provider's domain.
-#[derive(Clone, Copy)]
-enum Shape {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
     /// Every one is, and so is the domain.
     All,
     /// The label right below the domain is one of these: `blob.core.windows.net` and below.
@@ -64,6 +64,11 @@ static FAMILIES: LazyLock<Vec<String>> = LazyLock::new(|| {
     };
     SERVICES.iter().flat_map(domains).collect()
 });
+
+/// Every provider's domain, with what of it is storage.
+pub(super) fn services() -> impl Iterator<Item = (&'static str, Shape)> {
+    SERVICES.iter().copied()
+}
 
 /// The domains below which storage services and others live.
 pub(super) fn mixed_domains() -> impl Iterator<Item = &'static str> {
