@@ -418,9 +418,10 @@ fn what_cannot_be_read_is_an_error_and_never_clean() {
 /// Long lists are judged soon: each name by itself, and behind a long list of denials.
 #[test]
 fn long_rules_are_judged() {
-    let names = |domain: &str| (0..2000).map(|n| format!(" h{n}.{domain}")).collect::<String>();
+    let names =
+        |domain: &str| (0..2000).map(|n| format!("h{n}.{domain}")).collect::<Vec<_>>().join(" ");
     let conf = format!(
-        "acl a dstdomain{} .azurecr.io\nacl b dstdomain{}\nhttp_access deny b\nhttp_access allow a\n\
+        "acl a dstdomain {} .azurecr.io\nacl b dstdomain {}\nhttp_access deny b\nhttp_access allow a\n\
          http_access deny all\n",
         names("example.com"),
         names("example.net")
