@@ -972,8 +972,8 @@ fn exit_codes_say_how_it_went() {
             &["--private-endpoint", "spoke\u{1b}[2J"],
             "no registry in the input has a private endpoint `spoke\\u{1b}[2J`",
         ),
-        (&["--resource-group", "a;b"], "a resource group is called by"),
-        (&["--resource-group", ""], "a resource group is called by"),
+        (&["--zone-resource-group", "a;b"], "a resource group is called by"),
+        (&["--zone-resource-group", ""], "a resource group is called by"),
         (&["--future-region", "x/y"], "invalid value"),
         (&["--format", "csv"], "invalid value"),
         (&["--output", "/nowhere/plan"], "can't write /nowhere/plan"),
@@ -984,8 +984,8 @@ fn exit_codes_say_how_it_went() {
     }
     let empty = piped(&json!([registry(&[], &[])]), &["--format", "zone"]);
     assert_eq!((empty.code, empty.stdout.as_str()), (2, ""), "{empty}");
-    let unused = piped(&right, &["--resource-group", "rg"]);
-    assert!(unused.stderr.contains("`--resource-group` isn't needed"), "{unused}");
+    let unused = piped(&right, &["--zone-resource-group", "rg"]);
+    assert!(unused.stderr.contains("`--zone-resource-group` isn't needed"), "{unused}");
     assert_eq!(unused.code, 0);
     for garbage in
         ["", "null", "[]", "{\"id\":\"/A\",\"value\":[]}", "{\"id\":7,\"value\":[]}", "\u{0}"]

@@ -43,11 +43,11 @@ pub(super) struct PrivateLinkArguments {
     ///
     /// By id, also one that the input says nothing of.
     #[arg(long = "zone", value_name = "NAME|ID")]
-    zones: Vec<ZoneChoice>,
+    zone_choices: Vec<ZoneChoice>,
 
     /// The resource group of the zones, where the input doesn't tell it
     #[arg(long, value_name = "NAME", value_parser = parse_group)]
-    resource_group: Option<String>,
+    zone_resource_group: Option<String>,
 
     /// Write also the records that a private endpoint's DNS zone group should have written
     ///
@@ -66,7 +66,7 @@ What the files should hold, beside the registry (az acr show):
 Examples:
   allowlist-gen private-link contoso.json nic.json records.json
   allowlist-gen private-link contoso.json nic.json records.json --format az --output records.sh
-  allowlist-gen private-link contoso.json nic.json --resource-group rg-dns --format terraform
+  allowlist-gen private-link contoso.json nic.json --zone-resource-group rg-dns --format terraform
   allowlist-gen private-link contoso.json nic.json records.json --future-region northeurope";
 
 /// Reads the metadata, plans, and writes the plan.
@@ -76,14 +76,16 @@ pub(super) fn private_link(raw: PrivateLinkArguments) -> Result<Answer, Failure>
     let wishes = Wishes {
         future_regions: raw.future_regions,
         private_endpoints: raw.private_endpoints,
-        zones: raw.zones,
-        resource_group: raw.resource_group,
+        zones: raw.zone_choices,
+        resource_group: raw.zone_resource_group,
     };
     let plan = Plan::of(&registries, &wishes)?;
     let by_group = if raw.by_hand { GroupRecords::Written } else { GroupRecords::Left };
     let rendered = plan.render(raw.format, by_group)?;
     if wishes.resource_group.is_some() && !plan.needs_resource_group() {
-        tell(&"warning: `--resource-group` isn't needed: the input tells where the zones are\n");
+        tell(
+            &"warning: `--zone-resource-group` isn't needed: the input tells where the zones are\n",
+        );
     }
     for warning in &rendered.warnings {
         tell(&format_args!("warning: {warning}\n"));
