@@ -1,5 +1,5 @@
 //! The program around the library: arguments, files, streams and exit codes. Nothing else in this crate reads or
-//! writes anything.
+//! writes files.
 
 mod aks_kit;
 mod azure;

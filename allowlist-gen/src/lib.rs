@@ -5,8 +5,8 @@
 //!                               └▶ findings
 //! ```
 //!
-//! Everything here is synchronous and does no I/O; the program around it reads and writes the
-//! files.
+//! Everything here is synchronous and does no I/O, but for what asks Azure (`azure`) and looks at
+//! hosts (`verify`), which the feature `live` adds. The program around it reads and writes the files.
 
 #[cfg(feature = "live")]
 pub mod azure;
