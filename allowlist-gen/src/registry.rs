@@ -93,6 +93,8 @@ pub(crate) enum Scope {
     Named,
     /// Every region of the registry.
     Registry,
+    /// Every region, on the word of a listing of its replications that has none: the home region alone.
+    NoReplications,
     /// Every region, on the word of an empty listing that doesn't say whose it is.
     EmptyListing,
     /// The regions that one private endpoint reaches.

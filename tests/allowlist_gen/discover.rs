@@ -6,6 +6,7 @@ mod fake;
 mod partial;
 mod permissions;
 mod session;
+mod together;
 mod wire;
 
 use std::fs;

@@ -96,10 +96,11 @@ impl Place {
     }
 }
 
-struct Watch(Running);
+/// A watch that runs.
+pub(crate) struct Watch(pub(crate) Running);
 
 impl Watch {
-    fn says(&self, phrase: &str) -> Result<String> {
+    pub(crate) fn says(&self, phrase: &str) -> Result<String> {
         self.0.stderr.wait_for_line(|line| line.contains(phrase))
     }
 
@@ -113,18 +114,18 @@ impl Watch {
     }
 
     /// Polls for the time that `number` says, and waits for its end.
-    fn poll_through(&self, url: &str, number: u64) -> Result<()> {
+    pub(crate) fn poll_through(&self, url: &str, number: u64) -> Result<()> {
         self.poll()?;
         metric_becomes(url, "allowlist_gen_polls_total", number)
     }
 
     /// Where its metrics are.
-    fn metrics(&self) -> Result<String> {
+    pub(crate) fn metrics(&self) -> Result<String> {
         let line = self.says("metrics on ")?;
         Ok(line["metrics on ".len()..].to_owned())
     }
 
-    fn stop(mut self, signal: Signal) -> Result<()> {
+    pub(crate) fn stop(mut self, signal: Signal) -> Result<()> {
         self.0.signal(signal)?;
         let status = self.0.wait(PATIENCE)?;
         ensure!(status.code() == Some(0), "{status}: {}", self.0.stderr.text());
@@ -141,7 +142,7 @@ fn curl(arguments: &[&str]) -> Result<String> {
 }
 
 /// The value of the series that begins with `name`.
-fn metric(url: &str, name: &str) -> Result<u64> {
+pub(crate) fn metric(url: &str, name: &str) -> Result<u64> {
     let page = curl(&[url])?;
     let line = page.lines().find(|line| line.starts_with(&format!("{name} ")));
     let line = line.with_context(|| format!("no {name} in\n{page}"))?;
@@ -149,7 +150,7 @@ fn metric(url: &str, name: &str) -> Result<u64> {
 }
 
 /// The value once it is what it should be: a poll goes on behind the signal.
-fn metric_becomes(url: &str, name: &str, expected: u64) -> Result<()> {
+pub(crate) fn metric_becomes(url: &str, name: &str, expected: u64) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let value = metric(url, name)?;

@@ -38,9 +38,6 @@ pub(super) struct DiffArguments {
     old: PathBuf,
 
     #[command(flatten)]
-    input: Input,
-
-    #[command(flatten)]
     comparison: Comparison,
 
     /// How to write it
@@ -50,6 +47,10 @@ pub(super) struct DiffArguments {
     /// Exit with 1 if there are findings, or anything was not compared
     #[arg(long)]
     strict: bool,
+
+    // Last, because the heading of its options holds for all that follow.
+    #[command(flatten)]
+    input: Input,
 }
 
 /// What counts where a list is compared with what Azure says.

@@ -7,7 +7,7 @@ use allowlist_gen::azure;
 use clap::Args;
 
 use super::azure::{Live, Session};
-use super::files::Destination;
+use super::files::{Destination, folder_of};
 use super::list::{ListArguments, ListOptions};
 use super::{Answer, Failure};
 
@@ -30,14 +30,15 @@ use super::{Answer, Failure};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct DiscoverArguments {
-    #[command(flatten)]
-    list: ListArguments,
-
     /// Keep what Azure said in this file, which `generate` and the other commands read
     ///
     /// It is written even where no exact list exists. Equal answers give equal bytes.
     #[arg(long, value_name = "FILE")]
     metadata: Option<PathBuf>,
+
+    // Behind it, because the headings of their options hold for all that follow.
+    #[command(flatten)]
+    list: ListArguments,
 
     #[command(flatten)]
     live: Box<Live>,
@@ -55,7 +56,7 @@ Examples:
 
 /// Asks Azure, keeps what it said if that is wanted, and goes on like `generate`.
 pub(super) fn discover(raw: DiscoverArguments) -> Result<Answer, Failure> {
-    let options = ListOptions::new(raw.list, raw.live.cloud());
+    let options = ListOptions::new(raw.list, raw.live.cloud())?;
     if let (Some(file), Some(other)) = (raw.metadata.as_deref(), options.file())
         && is_same(file, other)
     {
@@ -69,8 +70,13 @@ pub(super) fn discover(raw: DiscoverArguments) -> Result<Answer, Failure> {
     options.conclude(generated)
 }
 
-/// Also by two names; a file that isn't there yet has one.
+/// Also by two names, and also before it is there.
 fn is_same(file: &Path, other: &Path) -> bool {
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    real(file) == real(other)
+    let real = |path: &Path| {
+        fs::canonicalize(path).or_else(|_| {
+            let name = path.file_name().unwrap_or_default();
+            fs::canonicalize(folder_of(path)).map(|folder| folder.join(name))
+        })
+    };
+    real(file).is_ok_and(|file| real(other).is_ok_and(|other| file == other))
 }

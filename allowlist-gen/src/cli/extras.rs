@@ -62,8 +62,19 @@ pub(super) struct Extended {
 }
 
 impl Extras {
+    /// Tells mistakes that are mistakes whatever is on the list, before anybody is asked for one.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let request = self.request(Cloud::ALL.into())?;
+        presets::select(&request).map_err(Failure::Preset)?;
+        Ok(())
+    }
+
     /// Adds to `list` what was asked for, of the clouds that its registries are in; with none on it, of `cloud`.
-    pub(super) fn add_to(self, list: Allowlist, cloud: Option<Cloud>) -> Result<Extended, Failure> {
+    pub(super) fn add_to(
+        &self,
+        list: Allowlist,
+        cloud: Option<Cloud>,
+    ) -> Result<Extended, Failure> {
         if self.presets.is_empty() && self.extra_hosts.is_empty() {
             return Ok(Extended { allowlist: list, notes: Notes::default() });
         }
@@ -78,21 +89,23 @@ impl Extras {
         Ok(Extended { allowlist, notes: selection.notes })
     }
 
-    fn request(self, clouds: BTreeSet<Cloud>) -> Result<Request, Failure> {
+    fn request(&self, clouds: BTreeSet<Cloud>) -> Result<Request, Failure> {
         let (hosts, whys) = (self.extra_hosts.len(), self.whys.len());
         if hosts != whys {
             return Err(Failure::Whys { hosts, whys });
         }
-        let pairs = self.extra_hosts.into_iter().zip(self.whys);
-        let mut presets = self.presets;
+        let extra_hosts = self.extra_hosts.iter().zip(&self.whys).map(|((host, port), why)| {
+            ExtraHost { host: host.clone(), port: *port, why: why.clone() }
+        });
+        let mut presets = self.presets.clone();
         presets.sort_by(|a, b| a.name.cmp(&b.name));
         presets.dedup();
         Ok(Request {
             presets,
             clouds,
-            locations: self.locations.into_iter().collect(),
-            api_servers: self.api_servers.into_iter().collect(),
-            extra_hosts: pairs.map(|((host, port), why)| ExtraHost { host, port, why }).collect(),
+            locations: self.locations.iter().cloned().collect(),
+            api_servers: self.api_servers.iter().cloned().collect(),
+            extra_hosts: extra_hosts.collect(),
             wildcards: if self.exact_only { Wildcards::LeftOut } else { Wildcards::Taken },
         })
     }

@@ -187,7 +187,7 @@ fn write_new(path: &Path, file: &kit::File) -> io::Result<()> {
 }
 
 /// Where `path` lies, and what replaces it is made.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

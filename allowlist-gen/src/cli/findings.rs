@@ -22,9 +22,6 @@ use super::{Answer, Failure};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct FindingsArguments {
-    #[command(flatten)]
-    input: Input,
-
     /// How to write the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -46,6 +43,10 @@ pub(super) struct FindingsArguments {
     /// Look at nothing; print every code with what it means and why it matters
     #[arg(long, exclusive = true)]
     list: bool,
+
+    // Last, because the heading of its options holds for all that follow.
+    #[command(flatten)]
+    input: Input,
 }
 
 const AFTER_HELP: &str = "\

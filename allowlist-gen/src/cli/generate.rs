@@ -79,7 +79,7 @@ enum Input {
 pub(super) fn generate(raw: GenerateArguments) -> Result<Answer, Failure> {
     let cloud = raw.cloud.map(Cloud::from);
     let input = Input::new(raw.files, raw.registry, raw.regions, cloud)?;
-    let options = ListOptions::new(raw.list, cloud);
+    let options = ListOptions::new(raw.list, cloud)?;
     let generated = match input {
         Input::Files(files) => allowlist_gen::generate(&read_files(&files)?, options.data()),
         Input::Nothing => Ok(Generated::nothing()),

@@ -69,6 +69,21 @@ mod tests {
         other: bool,
     }
 
+    /// clap puts whatever is declared behind a heading below it.
+    #[test]
+    fn nothing_else_is_told_under_azures_heading() {
+        let mut found = 0;
+        for command in crate::cli::Arguments::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let is_below = argument.get_help_heading() == Some("Azure");
+                let is_azures = azure::ARGUMENTS.contains(&argument.get_id().as_str());
+                assert!(is_azures || !is_below, "{} {argument}", command.get_name());
+                found += usize::from(is_below);
+            }
+        }
+        assert!(found > azure::ARGUMENTS.len());
+    }
+
     #[test]
     fn metadata_comes_from_files_or_from_azure_and_never_from_both() {
         Probe::command().debug_assert();

@@ -88,8 +88,9 @@ enum Findings {
 }
 
 impl ListOptions {
-    pub(super) fn new(raw: ListArguments, cloud: Option<Cloud>) -> Self {
-        Self {
+    pub(super) fn new(raw: ListArguments, cloud: Option<Cloud>) -> Result<Self, Failure> {
+        raw.extras.check()?;
+        Ok(Self {
             issue: Issue { serial: raw.serial, not_after: raw.not_after },
             action: match raw.check {
                 Some(file) => Action::Check(file),
@@ -103,7 +104,7 @@ impl ListOptions {
             },
             extras: raw.extras,
             cloud,
-        }
+        })
     }
 
     pub(super) fn data(&self) -> DataEndpoints {

@@ -20,9 +20,6 @@ use super::{Answer, Failure};
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct PrivateLinkArguments {
-    #[command(flatten)]
-    input: Input,
-
     /// How to write the plan
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -54,6 +51,10 @@ pub(super) struct PrivateLinkArguments {
     /// The group and whoever applies the plan then both write them.
     #[arg(long)]
     by_hand: bool,
+
+    // Last, because the heading of its options holds for all that follow.
+    #[command(flatten)]
+    input: Input,
 }
 
 const AFTER_HELP: &str = "\

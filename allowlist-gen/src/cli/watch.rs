@@ -57,9 +57,6 @@ pub(super) struct WatchArguments {
     list: PathBuf,
 
     #[command(flatten)]
-    input: Input,
-
-    #[command(flatten)]
     comparison: Comparison,
 
     /// How long to wait between polls, as in 30s, 5m or 1h
@@ -85,6 +82,10 @@ pub(super) struct WatchArguments {
     /// Serve metrics for Prometheus here, at `/metrics`
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "once")]
     metrics: Option<SocketAddr>,
+
+    // Last, because the heading of its options holds for all that follow.
+    #[command(flatten)]
+    input: Input,
 }
 
 const AFTER_HELP: &str = "\

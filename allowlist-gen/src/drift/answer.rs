@@ -10,11 +10,11 @@ use std::fmt;
 
 use ringfence_config::address::Pin;
 use ringfence_config::snippet::Source;
-use ringfence_config::{Allowlist, Entry, HostPattern};
+use ringfence_config::{Allowlist, Entry, HostPattern, Role};
 
 use super::{Owner, owner};
 use crate::endpoint::LoginServer;
-use crate::registry::{Registry, Sku};
+use crate::registry::{Feature, Position, Registry, Scope as Reach, Sku};
 use crate::{DataEndpoints, Error, Finding, Refusal, metadata};
 
 /// What Azure says now, as a list beside the old one.
@@ -193,28 +193,31 @@ impl<'a> Update<'a> {
             Err(error) => return Err(error),
         };
         let doubts = Doubts::of(registry, &generated.findings);
-        self.remove(server, &generated.allowlist, doubts.hosts);
+        self.remove(server, &generated.allowlist, &doubts);
         self.add(server, &generated.allowlist, doubts.addresses);
         self.findings.extend(generated.findings);
         Ok(())
     }
 
     /// Removes what the registry has no longer.
-    fn remove(&mut self, server: &LoginServer, now: &Allowlist, doubts: Vec<&'static str>) {
+    fn remove(&mut self, server: &LoginServer, now: &Allowlist, doubts: &Doubts) {
         let listed = self.old.get(&Owner::Registry(server.clone())).into_iter().flatten();
         let hosts: BTreeSet<&HostPattern> = now.entries().iter().map(|entry| &entry.host).collect();
-        let gone = listed.map(|entry| &entry.host).filter(|host| !hosts.contains(host));
-        let gone: Vec<HostPattern> = gone.cloned().collect();
-        if gone.is_empty() {
-            return;
-        }
-        if doubts.is_empty() {
-            for host in &gone {
-                self.entries.remove(host);
+        let gone = listed.filter(|entry| !hosts.contains(&entry.host));
+        let mut in_doubt: BTreeMap<&[&'static str], Vec<HostPattern>> = BTreeMap::new();
+        for entry in gone {
+            match doubts.about(&entry.role) {
+                [] => {
+                    self.entries.remove(&entry.host);
+                }
+                codes => in_doubt.entry(codes).or_default().push(entry.host.clone()),
             }
-        } else {
-            self.unsettled.push(Unsettled::HostsInDoubt(server.clone(), gone, doubts));
         }
+        self.unsettled.extend(
+            in_doubt.into_iter().map(|(codes, hosts)| {
+                Unsettled::HostsInDoubt(server.clone(), hosts, codes.to_vec())
+            }),
+        );
     }
 
     /// Adds what the registry has now, and corrects what was there.
@@ -257,6 +260,7 @@ impl<'a> Update<'a> {
 /// Why what the metadata lacks may be there all the same: codes of findings.
 struct Doubts {
     hosts: Vec<&'static str>,
+    regional_logins: Vec<&'static str>,
     addresses: Vec<&'static str>,
 }
 
@@ -266,14 +270,45 @@ impl Doubts {
         let some = |known: &[&str]| {
             codes.iter().copied().filter(|code| known.contains(code)).collect::<Vec<_>>()
         };
-        let hosts = some(&HOSTS);
+        let mut hosts = some(&HOSTS);
+        if !tells_regions(registry) {
+            hosts.push(REGIONS_UNTOLD);
+        }
+        let mut regional_logins = hosts.clone();
+        if !tells_regional_endpoints(registry) {
+            regional_logins.push(REGIONAL_ENDPOINTS_UNTOLD);
+        }
         let mut addresses = some(&ADDRESSES);
         addresses.extend(&hosts);
         if !tells_private_link(registry) {
             addresses.push(PRIVATE_LINK_UNTOLD);
         }
-        Self { hosts, addresses }
+        Self { hosts, regional_logins, addresses }
     }
+
+    /// Those about hosts of this kind.
+    fn about(&self, role: &Role) -> &[&'static str] {
+        match role {
+            Role::RegionalLogin(..) => &self.regional_logins,
+            Role::Login(_) | Role::Data(..) | Role::StorageAccount | Role::Other => &self.hosts,
+        }
+    }
+}
+
+/// Whether anything names regions beside the home region. A registry that has had replicas lists its home region among
+/// them, so a listing without any is more likely to be none.
+fn tells_regions(registry: &Registry) -> bool {
+    let listings = || registry.listings.iter().filter(|list| !list.regions.is_empty());
+    !listings().any(|list| list.scope == Reach::NoReplications)
+        || listings().any(|list| list.scope == Reach::Registry)
+}
+
+/// Whether anything in the input says if regional endpoints are on. Earlier versions of ARM and of azure-cli don't.
+/// <https://learn.microsoft.com/azure/container-registry/container-registry-regional-endpoints>
+fn tells_regional_endpoints(registry: &Registry) -> bool {
+    [Position::On, Position::Off]
+        .into_iter()
+        .any(|position| registry.says(Feature::RegionalEndpoints, position))
 }
 
 /// Whether anything in the input could have told of private endpoints: what `az acr show-endpoints` prints doesn't.
@@ -318,11 +353,18 @@ const ADDRESSES: [&str; 5] = [
 /// none.
 const PRIVATE_LINK_UNTOLD: &str = "private-link-untold";
 
+/// No finding, because most registries have one region.
+const REGIONS_UNTOLD: &str = "regions-untold";
+
+/// No finding either: hardly any registry has regional endpoints, and most metadata doesn't speak of them.
+const REGIONAL_ENDPOINTS_UNTOLD: &str = "regional-endpoints-untold";
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drift::Drift;
 
+    const UNTOLD: [&str; 3] = [PRIVATE_LINK_UNTOLD, REGIONAL_ENDPOINTS_UNTOLD, REGIONS_UNTOLD];
     const ID: &str =
         "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries";
 
@@ -370,7 +412,7 @@ mod tests {
     #[test]
     fn the_page_names_what_makes_an_answer_incomplete() {
         let page = include_str!("../../../docs/drift.md");
-        for code in HOSTS.iter().chain(&ADDRESSES).chain([&PRIVATE_LINK_UNTOLD]) {
+        for code in HOSTS.iter().chain(&ADDRESSES).chain(&UNTOLD) {
             assert!(page.contains(&format!("`{code}`")), "{code}");
         }
     }
@@ -422,6 +464,42 @@ mod tests {
         let reasons: Vec<&str> = drift.differences().map(|(_, reason, _)| reason.code()).collect();
         assert_eq!(reasons, ["replica-removed"]);
         assert_eq!(half.unsettled[0].grounds(), ["private-link-untold"]);
+    }
+
+    /// An earlier version of ARM, or of azure-cli, knows nothing of regional endpoints.
+    #[test]
+    fn a_version_that_knows_no_regional_endpoints_takes_none_away() {
+        let old = list(
+            r#"
+            schema = 1
+            entry = [
+                { host = "contoso.azurecr.io", role = "login", registry = "contoso" },
+                { host = "contoso.eastus.geo.azurecr.io", role = "regional-login", registry = "contoso", region = "eastus" },
+                { host = "contoso.eastus.data.azurecr.io", role = "data", registry = "contoso", region = "eastus" },
+                { host = "contoso.westus.data.azurecr.io", role = "data", registry = "contoso", region = "westus" },
+            ]"#,
+        );
+        let mut metadata = registry("contoso", &["eastus"]);
+        let mut answer = |word: Option<&str>| {
+            metadata["regionalEndpoints"] = word.into();
+            let answer =
+                read(&old, &source(&metadata), DataEndpoints::AsReported, &Scope::Described);
+            let answer = answer.expect("a list");
+            let drift = Drift::between(&old, &answer.list);
+            let reasons: Vec<&str> =
+                drift.differences().map(|(_, reason, _)| reason.code()).collect();
+            let grounds: Vec<&str> =
+                answer.unsettled.iter().flat_map(Unsettled::grounds).copied().collect();
+            (reasons, grounds)
+        };
+        for untold in [None, Some("Someday")] {
+            assert_eq!(
+                answer(untold),
+                (vec!["replica-removed"], vec!["regional-endpoints-untold"])
+            );
+        }
+        let told = (vec!["regional-endpoints-off", "replica-removed"], vec![]);
+        assert_eq!(answer(Some("Disabled")), told);
     }
 
     #[test]

@@ -67,7 +67,11 @@ pub fn review(registries: &[Registry]) -> Review {
 fn kinds(registry: &Registry, most: Cloud) -> Vec<Kind> {
     let data = DataEndpoints::AsReported;
     let mut kinds = match registry.endpoints(data) {
-        Ok(endpoints) => rules::of(registry, data, &endpoints),
+        Ok(endpoints) => {
+            let mut kinds = rules::of(registry, data, &endpoints);
+            kinds.extend(rules::bare_zones(registry, &endpoints));
+            kinds
+        }
         Err(refusal) => {
             let mut kinds = rules::without_list(registry, data);
             kinds.push(Kind::Refused(Box::new(refusal)));

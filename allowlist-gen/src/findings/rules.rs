@@ -8,6 +8,7 @@ use ringfence_config::registry::Region;
 use super::Kind;
 use crate::endpoint::Endpoint;
 use crate::region;
+use crate::registry::private_link::{Coverage, ZoneKey};
 use crate::registry::{
     Addresses, Connection, DataEndpoints, DataPath, Feature, Listing, Origin, Position,
     PrivateEndpoint, Registry, ResourceId, Scope, Status,
@@ -72,8 +73,9 @@ fn disputes(registry: &Registry) -> impl Iterator<Item = Kind> + '_ {
 fn regions(registry: &Registry) -> Vec<Kind> {
     let listings = || registry.listings.iter().filter(|list| !list.regions.is_empty());
     let with_scope = |scope| move |list: &&Listing| list.scope == scope;
+    let is_whole = |list: &&Listing| matches!(list.scope, Scope::Registry | Scope::NoReplications);
     let mut kinds = Vec::new();
-    let has_listing = listings().any(|list| list.scope == Scope::Registry);
+    let has_listing = listings().any(|list| is_whole(&list));
     let has_empty_listing = listings().any(|list| list.scope == Scope::EmptyListing);
     if !has_listing && has_empty_listing {
         let origins = listings().filter(with_scope(Scope::EmptyListing));
@@ -86,10 +88,7 @@ fn regions(registry: &Registry) -> Vec<Kind> {
         let names = |list: &&Listing| list.regions.contains(region);
         // What a private endpoint lacks is told host by host, with another remedy.
         let missing_from = sorted(
-            listings()
-                .filter(with_scope(Scope::Registry))
-                .filter(|list| !names(list))
-                .map(|list| &list.origin),
+            listings().filter(is_whole).filter(|list| !names(list)).map(|list| &list.origin),
         );
         if !missing_from.is_empty() {
             kinds.push(Kind::RegionsDiffer {
@@ -166,6 +165,61 @@ fn addresses(registry: &Registry, endpoints: &BTreeSet<Endpoint>) -> Vec<Kind> {
     }));
     kinds.extend(differing_addresses(registry, zone));
     kinds
+}
+
+/// What lacks because a zone that a private endpoint's network asks has nothing of the registry at all. A list takes its
+/// addresses from elsewhere then, so only a review tells it.
+pub(super) fn bare_zones(registry: &Registry, endpoints: &BTreeSet<Endpoint>) -> Vec<Kind> {
+    let link = &registry.private_link;
+    let groups: Vec<(&ResourceId, &BTreeSet<ResourceId>)> =
+        link.zone_groups.iter().filter(|(endpoint, _)| is_connected(registry, endpoint)).collect();
+    let keeps = |zones: &BTreeSet<ResourceId>, key: &ZoneKey| {
+        key.id.as_ref().is_some_and(|id| zones.contains(id))
+    };
+    // Without a word about whose it is, one zone is everybody's.
+    let is_only = link.zones.len() == 1
+        && registry.has_private_endpoint()
+        && groups.iter().all(|(_, zones)| zones.is_empty());
+    let bare = link.zones.iter().filter(|(key, zone)| {
+        zone.coverage == Coverage::All
+            && zone.records.is_empty()
+            && (is_only || groups.iter().any(|(_, zones)| keeps(zones, key)))
+    });
+    let bare: Vec<&ZoneKey> = bare.map(|(key, _)| key).collect();
+    // With several it isn't clear which address belongs in which.
+    let zone = match &bare[..] {
+        [] => return Vec::new(),
+        [zone] => Some(*zone),
+        _ => None,
+    };
+    let is_its = |id: &ResourceId| {
+        zone.is_some_and(|zone| {
+            is_only || groups.iter().any(|(endpoint, zones)| *endpoint == id && keeps(zones, zone))
+        })
+    };
+    // Where another zone has some, those that it lacks are told already.
+    let missing =
+        endpoints.iter().filter(|e| registry.zone.is_empty() || registry.zone.contains_key(e));
+    let members = |endpoint: &Endpoint| {
+        let its = registry.private_endpoints.iter().filter(|pe| is_its(&pe.id));
+        its.filter_map(|pe| pe.members.get(endpoint)).flatten().copied().collect()
+    };
+    missing
+        .map(|endpoint| Kind::RecordMissing {
+            endpoint: endpoint.clone(),
+            zone: zone.and_then(|zone| zone.id.clone()),
+            members: members(endpoint),
+        })
+        .collect()
+}
+
+/// Whether a private endpoint carries traffic, as far as anything says.
+fn is_connected(registry: &Registry, endpoint: &ResourceId) -> bool {
+    let is_approved = |connection: &Connection| {
+        connection.endpoint == *endpoint && connection.status == Status::Approved
+    };
+    registry.connections.iter().any(is_approved)
+        || registry.private_endpoints.iter().any(|known| known.id == *endpoint)
 }
 
 fn differing_addresses<'a>(

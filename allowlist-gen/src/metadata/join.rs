@@ -364,7 +364,7 @@ impl Draft {
     /// The home region is listed from the first replica on, so an empty listing stands for it alone.
     fn add_no_replications(&mut self, file: &str) {
         let home = self.home.iter().map(|(home, _)| home.clone()).collect();
-        self.list("the replications", file, Scope::Registry, home);
+        self.list("the replications", file, Scope::NoReplications, home);
     }
 
     fn add_reports(&mut self, reports: Vec<Report>, file: &str) {

@@ -255,7 +255,12 @@ impl Azure {
 
     /// The same, as a service principal with its secret.
     pub(crate) fn discover(&self, arguments: &[&str]) -> Program {
-        self.program(&[&["discover"], arguments].concat())
+        self.ask(&[&["discover"], arguments].concat())
+    }
+
+    /// Any command, as a service principal with its secret.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Program {
+        self.program(arguments)
             .env("AZURE_TENANT_ID", TENANT)
             .env("AZURE_CLIENT_ID", CLIENT)
             .env("AZURE_CLIENT_SECRET", SECRET)
