@@ -81,9 +81,11 @@ enum LearnFormat {
 const AFTER_LEARN: &str = "\
 Examples:
   allowlist-gen learn access.log --allowlist allowlist.toml
-  allowlist-gen learn access.log --allowlist allowlist.toml --output learned.diff && patch allowlist.toml learned.diff
+  allowlist-gen learn access.log --allowlist allowlist.toml --output learned.diff &&
+    patch allowlist.toml learned.diff
   zcat access.log.*.gz | allowlist-gen learn - --registry contoso --format text
-  kubectl logs deploy/ringfence | allowlist-gen learn - --at-least 3 --format toml --output learned.toml";
+  kubectl logs deploy/ringfence |
+    allowlist-gen learn - --at-least 3 --format toml --output learned.toml";
 
 /// Say which connections of an access log another list would decide otherwise
 ///
