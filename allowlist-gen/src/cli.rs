@@ -212,6 +212,11 @@ enum Failure {
     Extra(Conflict),
     #[error("{hosts} `--extra-host` and {whys} `--why`: each host says why it is needed")]
     Whys { hosts: usize, whys: usize },
+    #[error(
+        "{0} doesn't have its entries in `[[entry]]` tables, so no more can be put behind them: rewrite it \
+         first, with `allowlist-gen export toml {0} --output {0}`"
+    )]
+    NoPlaceForEntries(String),
     #[error("{0} has no line of ringfence's access log, schema 1")]
     NoLog(String),
     #[error(transparent)]

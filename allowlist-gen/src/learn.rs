@@ -4,6 +4,7 @@
 //! be anybody's, and no wildcard at all. What is proposed says by whom it was asked for and how often, and that nobody
 //! has said yet what for: that is for a person to say.
 
+mod everyones;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::judge::{Denial, Judge};
 use crate::log::{Counts, Evidence, Line, Tally, Verdict};
 use crate::presets;
 
+pub use self::everyones::Service;
 pub use self::report::{Commented, Listing, Text};
 
 /// Takes in a log, line by line, in bounded memory.
@@ -84,6 +86,8 @@ pub enum Cause {
     RegistryPort,
     /// One of many owners' names below this domain.
     Shared(String),
+    /// A service that serves everyone from the same hosts.
+    Everyones(Service),
     /// The list has the host, on other ports.
     OtherPorts,
     /// Nobody got there, for this reason.
@@ -105,6 +109,7 @@ impl Cause {
             Self::Stranger(_) => "strangers-registry",
             Self::RegistryPort => "registry-port",
             Self::Shared(_) => "shared-domain",
+            Self::Everyones(_) => "everyones-service",
             Self::OtherPorts => "other-ports",
             Self::Unreached(_) => "never-reached",
             Self::Unread(reason) if **reason == *"ip_literal" => "address",
@@ -122,6 +127,7 @@ impl Cause {
             }
             Self::RegistryPort => "registries answer on port 443 only".to_owned(),
             Self::Shared(domain) => format!("anyone can have a name below `{domain}`"),
+            Self::Everyones(service) => service.to_string(),
             Self::OtherPorts => "the list has this host on other ports".to_owned(),
             Self::Unreached(reason) => format!("it was never reached: {reason}"),
             Self::Unread(reason) if **reason == *"ip_literal" => {
@@ -143,6 +149,9 @@ impl Cause {
             Self::RegistryPort => "find out what asks for it".to_owned(),
             Self::Shared(_) => "find out whose it is and what asks for it; if it has to be, list it by hand, with a \
                                 `why`, or with `generate --extra-host HOST --why TEXT`"
+                .to_owned(),
+            Self::Everyones(_) => "find out what asks for it: images can come through an artifact cache of your own \
+                                   registry, names from your own resolver; if it has to be, list it by hand, with a `why`"
                 .to_owned(),
             Self::OtherPorts => {
                 "find out what asks for it, and change the entry's `ports` by hand".to_owned()
@@ -231,7 +240,8 @@ impl Learner {
         if self.judge.decide(host, port).err() == Some(Denial::PortNotAllowed) {
             return Some(Cause::OtherPorts);
         }
-        guard::shared_domain(host).map(|domain| Cause::Shared(domain.to_owned()))
+        let everyones = || Service::of(host).map(Cause::Everyones);
+        guard::shared_domain(host).map(|domain| Cause::Shared(domain.to_owned())).or_else(everyones)
     }
 
     /// What all lines together say; what was asked for less often than `at_least` is no entry.

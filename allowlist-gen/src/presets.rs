@@ -255,6 +255,9 @@ pub fn select(request: &Request) -> Result<Selection, Error> {
     for extra in &request.extra_hosts {
         taking.entries.push(extra.entry()?);
     }
+    for host in &request.api_servers {
+        guard::check(&HostPattern::Exact(host.clone())).map_err(Error::Guard)?;
+    }
     let mut took_api_servers = false;
     for preset in &request.presets {
         if preset.rules.is_empty() {
@@ -326,11 +329,7 @@ impl Taking<'_> {
         let servers: Vec<Hostname> =
             self.request.api_servers.iter().filter(of_rule).cloned().collect();
         for host in &servers {
-            let entry = rule.entry(preset, HostPattern::Exact(host.clone()));
-            match guard::check(&entry.host) {
-                Ok(()) => self.push(entry),
-                Err(refusal) => self.note(preset, Kind::refused(rule, &entry.host, &refusal)),
-            }
+            self.push(rule.entry(preset, HostPattern::Exact(host.clone())));
         }
         if servers.is_empty() {
             return false;

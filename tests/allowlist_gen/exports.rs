@@ -56,6 +56,7 @@ fn what_cannot_be_written_is_an_error_that_says_why() {
     let port = String::from_utf8(port).expect("UTF-8").replace("role", "ports = [8443]\nrole");
     let pattern = "schema = 1\nallow_patterns = true\n[[entry]]\nhost = \"*.data.mcr.microsoft.com\"\nrole = \"other\"\n\
         why = \"images\"\n";
+    let of_preset = format!("{pattern}presets = [\"mcr\"]\n");
     let wide = "schema = 1\n[[entry]]\nhost = \"*.blob.core.windows.net\"\nrole = \"other\"\nwhy = \"x\"\n";
     for (stdin, arguments, phrase) in [
         (
@@ -64,6 +65,11 @@ fn what_cannot_be_written_is_an_error_that_says_why() {
             "can't be written as text: it knows only port 443, and this host is listed for 8443",
         ),
         (pattern, &["export", "squid", "-"], "consumers disagree on what a wildcard spans"),
+        (
+            &of_preset,
+            &["export", "squid", "-"],
+            "with `--exact-only`, which leaves out this wildcard of the preset `mcr`",
+        ),
         (wide, &["export", "json", "-"], "blob.core.windows.net"),
         ("schema = 1\n[[entry]\n", &["export", "json", "-"], "<stdin>:2"),
         ("", &["export", "json", "-"], "schema"),

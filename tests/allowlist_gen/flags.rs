@@ -267,6 +267,38 @@ fn the_program_documents_itself() {
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run}");
         assert!(run.stdout.contains(phrase), "{what}");
     }
+    // What is wrapped between the lines of an example can't be pasted into a shell.
+    for command in COMMANDS {
+        let help = program(b"", &[command, "--help"]).stdout;
+        let Some((_, examples)) = help.split_once("\nExamples:\n") else {
+            assert!(["formats"].contains(&command), "{command} has no examples");
+            continue;
+        };
+        for line in examples.lines().filter(|line| !line.starts_with("    ")) {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            let is_program = ["allowlist-gen", "az", "echo", "git", "kubectl", "zcat"];
+            assert!(is_program.contains(&first), "{command}: {line}");
+        }
+    }
     snapshot("help", &program(b"", &["--help"]));
     snapshot("help-generate", &program(b"", &["generate", "--help"]));
 }
+
+const COMMANDS: [&str; 16] = [
+    "generate",
+    "discover",
+    "findings",
+    "private-link",
+    "export",
+    "aks-kit",
+    "formats",
+    "presets",
+    "verify",
+    "doctor",
+    "diff",
+    "watch",
+    "lint",
+    "prove",
+    "learn",
+    "simulate",
+];

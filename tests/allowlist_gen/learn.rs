@@ -112,6 +112,54 @@ fn log() -> String {
     .concat()
 }
 
+/// What serves everyone from the same hosts is no host of anybody's, and never learned.
+#[test]
+fn what_serves_everyone_is_not_learned() {
+    let hosts = [
+        "registry-1.docker.io",
+        "production.cloudflare.docker.com",
+        "ghcr.io",
+        "gcr.io",
+        "quay.io",
+        "public.ecr.aws",
+        "cdn.jsdelivr.net",
+        "10.0.0.4.nip.io",
+        "dns.google",
+    ];
+    let log: String = hosts.iter().map(|host| asked(host, 443, 4, 1, CARRIED)).collect();
+    let run = learn(&log, &["--format", "json"]);
+    let said: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(said["proposed"], Value::Array(Vec::new()), "{run}");
+    let refused = said["refused"].as_array().expect("a list");
+    assert_eq!(refused.len(), hosts.len(), "{run}");
+    assert!(refused.iter().all(|refused| refused["code"] == "everyones-service"), "{run}");
+}
+
+/// Names that only look like a host, or like another one, are no lines of the log, which has canonical names.
+#[test]
+fn names_that_only_look_like_hosts_are_not_learned() {
+    let long = format!("{0}.{0}.{0}.{0}.com", "a".repeat(63));
+    let hosts = [
+        "xn--80ak6aa92e.com",
+        "packages.example.com.",
+        "Packages.example.com",
+        "packages..example.com",
+        "*.example.com",
+        "10.0.0.4",
+        "0x7f.1",
+        "[::1]",
+        "localhost",
+        long.as_str(),
+    ];
+    let log: String = hosts.iter().map(|host| asked(host, 443, 4, 1, CARRIED)).collect();
+    let log = log + &asked("fine.example.com", 443, 4, 1, CARRIED);
+    let run = learn(&log, &["--format", "json"]);
+    let said: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(said["proposed"][0]["host"], "fine.example.com", "{run}");
+    assert_eq!(said["proposed"].as_array().map(Vec::len), Some(1), "{run}");
+    assert_eq!(said["counts"]["foreign"], hosts.len(), "{run}");
+}
+
 /// `allowlist-gen learn - --allowlist LIST` on that log, with the list's folder taken out of what it says.
 fn learn(log: &str, arguments: &[&str]) -> Run {
     let folder = tempfile::tempdir().expect("a folder");
@@ -239,6 +287,61 @@ fn the_change_applies_and_loads() -> Result<()> {
     let again = program(log.as_bytes(), &["learn", "-", "--allowlist", &list]);
     ensure!(again.code == 0 && again.stdout.contains("\n# proposed: 0\n"), "{again}");
     ensure!(!again.stdout.contains("+++"), "{again}");
+    Ok(())
+}
+
+/// Whatever the file's lines end with, and whatever it is called.
+#[test]
+fn the_change_applies_to_files_of_any_sort() -> Result<()> {
+    if !require_program("patch") {
+        return Ok(());
+    }
+    let log = asked("packages.example.com", 443, 4, 3, CARRIED);
+    let crlf = CONTOSO.replace('\n', "\r\n");
+    let issue = "schema = 1\nserial = 7\nnot_after = 2999-01-01T00:00:00Z\nallow_patterns = true\n\n\
+                 [[entry]]\nhost = \"*.data.mcr.microsoft.com\"\nrole = \"other\"\nwhy = \"images\"\n\
+                 presets = [\"mcr\"]\n# the end";
+    let folder = tempfile::tempdir()?;
+    for (name, text) in [
+        ("crlf.toml", crlf.clone()),
+        ("crlf-and-end.toml", crlf + "\r\n"),
+        ("issue.toml", issue.to_owned()),
+        ("two words.toml", CONTOSO.to_owned()),
+        ("a\nb.toml", CONTOSO.to_owned()),
+    ] {
+        let (list, diff) = (folder.path().join(name), folder.path().join("learned.diff"));
+        fs::write(&list, &text)?;
+        let arguments = ["learn", "-", "--allowlist", &path(&list)?, "--output", &path(&diff)?];
+        let run = program(log.as_bytes(), &arguments);
+        ensure!(run.code == 0, "{run}");
+        Program::new("patch").args([&list, &diff]).run()?.succeeded()?;
+        let patched = fs::read_to_string(&list)?;
+        ensure!(
+            patched.starts_with(&text) && patched.contains("packages.example.com"),
+            "{patched}"
+        );
+        let ends = patched.matches('\n').count();
+        let is_crlf = text.contains('\r');
+        ensure!(patched.matches("\r\n").count() == if is_crlf { ends } else { 0 }, "{patched:?}");
+        document::merge(&[Document::parse(name, &patched)?])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_list_without_tables_of_entries_is_said_to_be_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let list = folder.path().join("inline.toml");
+    fs::write(
+        &list,
+        "schema = 1\nentry = [{ host = \"a.example.com\", role = \"other\", why = \"x\" }]\n",
+    )?;
+    let log = asked("packages.example.com", 443, 4, 3, CARRIED);
+    let mut run = program(log.as_bytes(), &["learn", "-", "--allowlist", &path(&list)?]);
+    run.rename(&path(&list)?, "inline.toml");
+    ensure!((run.code, run.stdout.as_str()) == (2, ""), "{run}");
+    let help = "`allowlist-gen export toml inline.toml --output inline.toml`";
+    ensure!(run.stderr.contains(help) && !run.stderr.contains(":4:"), "{run}");
     Ok(())
 }
 

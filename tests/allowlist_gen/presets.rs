@@ -323,6 +323,10 @@ fn extra_hosts_say_why_and_are_guarded() {
             "two entries for `mcr.microsoft.com` contradict each other",
         ),
         (&["--preset", "mcr", "--api-server", "a.example.com"], "stands in place of nothing"),
+        (
+            &["--preset", "aks/core", "--api-server", "exfil.blob.core.windows.net"],
+            "any storage host is a way out",
+        ),
         (&["--location", "eastus", CONTOSO], "--preset"),
         (&["--preset", "aks"], "possible values: aks/azure-monitor"),
         (&["--preset", "aks/core", "--location", "east-us"], "a region is letters and digits"),

@@ -47,8 +47,9 @@ pub(super) struct AksKitArguments {
 }
 
 const AFTER_HELP: &str = "\
-Example:
-  allowlist-gen aks-kit allowlist.toml --proxy http://10.10.0.4:3128 --future-region northeurope --output kit";
+Examples:
+  allowlist-gen aks-kit allowlist.toml --proxy http://10.10.0.4:3128 \\
+    --future-region northeurope --output kit";
 
 /// Reads the lists, merges them, and writes the kit.
 pub(super) fn aks_kit(raw: AksKitArguments) -> Result<Answer, Failure> {

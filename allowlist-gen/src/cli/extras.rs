@@ -182,8 +182,10 @@ Examples:
   allowlist-gen presets
   allowlist-gen presets aks/core
   allowlist-gen generate contoso.json --preset mcr --preset az-acr-login
-  allowlist-gen generate contoso.json --preset aks/core --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
-  allowlist-gen generate contoso.json --extra-host images.contoso.com --why \"the registry's custom domain\"";
+  allowlist-gen generate contoso.json --preset aks/core \\
+    --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
+  allowlist-gen generate contoso.json --extra-host images.contoso.com \\
+    --why \"the registry's custom domain\"";
 
 /// Tells about one preset, or about all.
 pub(super) fn presets(raw: &PresetsArguments) -> Result<Answer, Failure> {

@@ -60,7 +60,8 @@ Examples:
   allowlist-gen generate contoso.json replications.json --assume-data-endpoints
   allowlist-gen generate --registry contoso --region eastus --region westus
   allowlist-gen generate contoso.json --preset mcr --preset az-acr-login
-  allowlist-gen generate contoso.json --preset aks/core --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
+  allowlist-gen generate contoso.json --preset aks/core \\
+    --api-server demo-1a2b3c4d.hcp.eastus.azmk8s.io
   allowlist-gen generate contoso.json --extra-host images.contoso.com --why \"its custom domain\"";
 
 /// Where the metadata comes from.

@@ -81,9 +81,11 @@ enum LearnFormat {
 const AFTER_LEARN: &str = "\
 Examples:
   allowlist-gen learn access.log --allowlist allowlist.toml
-  allowlist-gen learn access.log --allowlist allowlist.toml --output learned.diff && patch -p0 < learned.diff
+  allowlist-gen learn access.log --allowlist allowlist.toml --output learned.diff &&
+    patch allowlist.toml learned.diff
   zcat access.log.*.gz | allowlist-gen learn - --registry contoso --format text
-  kubectl logs deploy/ringfence | allowlist-gen learn - --at-least 3 --format toml --output learned.toml";
+  kubectl logs deploy/ringfence |
+    allowlist-gen learn - --at-least 3 --format toml --output learned.toml";
 
 /// Say which connections of an access log another list would decide otherwise
 ///
@@ -202,10 +204,14 @@ fn diff(current: Option<&Current>, learned: &Learned) -> Result<String, Failure>
         None => ("/dev/null", "learned.toml", "", document),
         Some(Current { name, text, .. }) => {
             let entries = document.find("[[entry]]").map_or("", |at| &document[at..]);
-            let line_feed = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-            let new = format!("{text}{line_feed}\n{entries}");
+            // Lines end as the file's do.
+            let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+            let last_end = if text.ends_with('\n') { "" } else { line_end };
+            let new = format!("{text}{last_end}{line_end}{}", entries.replace('\n', line_end));
             // What is proposed has to load.
-            document::merge(&[Document::parse(name, &new)?])?;
+            let document = Document::parse(name, &new);
+            let document = document.map_err(|_| Failure::NoPlaceForEntries(name.clone()))?;
+            document::merge(&[document])?;
             (name.as_str(), name.as_str(), text.as_str(), new)
         }
     };

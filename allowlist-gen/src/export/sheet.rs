@@ -116,6 +116,13 @@ impl<'a> Sheet<'a> {
             }
             HostPattern::Wildcard(_) => {
                 let why = "consumers disagree on what a wildcard spans; list the exact hosts";
+                let why = match entry.presets.iter().next() {
+                    Some(preset) => format!(
+                        "{why}, or generate the list anew with `--exact-only`, which leaves out this wildcard of the \
+                         preset `{preset}`"
+                    ),
+                    None => why.to_owned(),
+                };
                 return Err(self.unrepresentable(entry.host.as_str(), why));
             }
         };

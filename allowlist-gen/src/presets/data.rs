@@ -173,6 +173,44 @@ mod tests {
         assert_eq!(ours, published);
     }
 
+    /// The hosts of Microsoft Container Registry and of `az acr login` are each cloud's own.
+    #[test]
+    fn the_clouds_hosts_are_what_the_facts_say() {
+        let facts: Value =
+            serde_json::from_str(include_str!("../../../tests/fixtures/azure/data/clouds.json"))
+                .expect("JSON");
+        let mcr: Value =
+            serde_json::from_str(include_str!("../../../tests/fixtures/azure/data/mcr.json"))
+                .expect("JSON");
+        let hosts = |name: &str, cloud: &str| -> BTreeSet<String> {
+            let presets = read();
+            let preset = presets.iter().find(|preset| preset.name.as_str() == name).expect(name);
+            let is_of = |rule: &&Rule| rule.clouds.iter().any(|own| azure_name(*own) == cloud);
+            preset.rules.iter().filter(is_of).map(|rule| rule.host.as_str().to_owned()).collect()
+        };
+        let words = |values: &[&Value]| -> BTreeSet<String> {
+            values.iter().map(|value| value.as_str().expect("a host").to_owned()).collect()
+        };
+        for cloud in facts["clouds"].as_array().expect("a list") {
+            let name = cloud["cloud"].as_str().expect("a name");
+            // A cloud that is closed.
+            if name == "AzureGermanCloud" {
+                continue;
+            }
+            let entra = cloud["entra"].as_array().expect("a list").iter();
+            let login: Vec<&Value> = entra.chain([&cloud["arm"]]).collect();
+            assert_eq!(hosts("az-acr-login", name), words(&login), "{name}");
+            // In China, what comes from the public cloud still does, beside its own.
+            let published = cloud["mcr"].as_array().into_iter().flatten().collect::<Vec<_>>();
+            assert!(hosts("mcr", name).is_superset(&words(&published)), "{name}");
+        }
+        let of = |cloud: &str| words(&[&mcr[cloud]["rest"], &mcr[cloud]["data_wildcard"]]);
+        assert_eq!(hosts("mcr", "AzureCloud"), of("public"));
+        let both: BTreeSet<String> = of("public").union(&of("china")).cloned().collect();
+        assert_eq!(hosts("mcr", "AzureChinaCloud"), both);
+        assert_eq!(hosts("connected-registry", "AzureCloud"), of("public"));
+    }
+
     /// What the page says beside hosts is told in words: each protocol and port.
     #[test]
     fn what_is_no_host_is_told() {

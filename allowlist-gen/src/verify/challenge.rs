@@ -48,7 +48,12 @@ impl Challenge {
         }
         let has_user = authority.as_str().contains('@');
         let same_host = authority.host().parse().is_ok_and(|named: Hostname| named == *host);
-        let same_port = authority.port_u16().unwrap_or(443) == port.number();
+        // As it is written: what is no number (`:`, `:x`, `:99999`) is read as no port by some.
+        let same_port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => port == Port::HTTPS,
+            Some(written) => written == format!(":{port}"),
+            None => false,
+        };
         if has_user || !same_host || !same_port {
             return elsewhere(Outcome::RealmElsewhere);
         }
@@ -169,6 +174,10 @@ mod tests {
             (realm("https://contoso.azurecr.io@evil.example/"), Some(Outcome::RealmElsewhere)),
             (realm("https://u@contoso.azurecr.io/"), Some(Outcome::RealmElsewhere)),
             (realm("https://contoso.azurecr.io:8443/"), Some(Outcome::RealmElsewhere)),
+            (realm("https://contoso.azurecr.io:/oauth2/token"), Some(Outcome::RealmElsewhere)),
+            (realm("https://contoso.azurecr.io:x/oauth2/token"), Some(Outcome::RealmElsewhere)),
+            (realm("https://contoso.azurecr.io:65979/token"), Some(Outcome::RealmElsewhere)),
+            (realm("https://contoso.azurecr.io:0443/token"), Some(Outcome::RealmElsewhere)),
             (realm("https://fabrikam.azurecr.io/oauth2/token"), Some(Outcome::RealmElsewhere)),
             (realm("/oauth2/token"), Some(Outcome::ChallengeMalformed)),
             (realm("https:// evil"), Some(Outcome::ChallengeMalformed)),

@@ -189,18 +189,26 @@ impl Way {
         match door {
             Door::Storage(place) => {
                 let knock = self.knock(place, Port::HTTPS).await;
-                log.push(Step::Storage, knock.finding(Outcome::StorageOpen));
+                log.push(Step::Storage, self.in_time(knock.finding(Outcome::StorageOpen)));
                 if let Some(proxy) = &self.proxy {
                     log.push(Step::ByProxy, self.storage_by(proxy, place).await);
                 }
             }
             Door::NameServer(at) => {
-                log.push(Step::DnsUdp, self.dns_udp(*at).await);
-                log.push(Step::DnsTcp, self.dns_tcp(*at).await);
+                log.push(Step::DnsUdp, self.in_time(self.dns_udp(*at).await));
+                log.push(Step::DnsTcp, self.in_time(self.dns_tcp(*at).await));
             }
-            Door::Doh(place, port) => log.push(Step::Doh, self.doh(place, *port).await),
-            Door::Metadata(at) => log.push(Step::Metadata, self.metadata(*at).await),
+            Door::Doh(place, port) => {
+                log.push(Step::Doh, self.in_time(self.doh(place, *port).await));
+            }
+            Door::Metadata(at) => log.push(Step::Metadata, self.in_time(self.metadata(*at).await)),
         }
+    }
+
+    /// What was found, unless the time for everything is over: silence that nobody has waited for closes no door.
+    fn in_time(&self, finding: Finding) -> Finding {
+        let is_silence = matches!(finding.outcome, Outcome::DoorClosed | Outcome::DoorNotTried);
+        if is_silence && self.limit().is_zero() { Outcome::OutOfTime.into() } else { finding }
     }
 
     /// Goes as far as a handshake; whoever takes part in one has been reached, whatever the certificate is worth.
@@ -256,6 +264,8 @@ impl Way {
                 let outcome = match refusal.status {
                     // Who isn't known is refused everything.
                     407 => Outcome::ProxyCredentials,
+                    // Nor does who is slow or asks too often learn anything about the host.
+                    408 | 429 => Outcome::ProxyUnclear,
                     400..=499 => Outcome::ProxyRefusesStorage,
                     _ => Outcome::ProxyUnclear,
                 };

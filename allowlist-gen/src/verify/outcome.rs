@@ -288,7 +288,7 @@ outcomes! {
         "the proxy opens tunnels to a storage host: anyone can own one, so data can leave",
         Some("take storage out of the proxy's rules; ringfence never allows it by `host`");
     ProxyUnclear Failed "proxy_unclear",
-        "the proxy did not open a tunnel to the storage host, but it was no refusal (4xx) either: it may have tried",
+        "the proxy did not open a tunnel to the storage host, but it did not refuse the host (4xx other than 408 and 429) either: it may have tried",
         Some("look at the proxy's log");
 }
 

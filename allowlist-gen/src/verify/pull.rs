@@ -126,7 +126,12 @@ impl Reached<'_> {
         match status {
             200 | 206 => Ok((None, Finding::status(Outcome::BlobInPlace, status))),
             301 | 302 | 303 | 307 | 308 => {
-                let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+                let mut locations = headers.get_all(LOCATION).iter();
+                // Clients differ in which of several they follow.
+                let location = match (locations.next(), locations.next()) {
+                    (Some(only), None) => only.to_str().ok(),
+                    _ => None,
+                };
                 let refused = |mut finding: Finding| {
                     finding.evidence.status = Some(status);
                     finding

@@ -304,9 +304,14 @@ impl fmt::Display for Check {
                 paragraph(f, &start, &format!("{code}: {}{facts}", self.meaning))?;
             }
         }
-        // Who refuses knows best what to do about it.
-        let remedy = self.evidence.proxy_remedy.as_deref().or(self.remedy);
-        remedy.map_or(Ok(()), |remedy| paragraph(f, INDENT, &format!("to do: {remedy}")))
+        // Who refuses knows best what to do about it, and may be anybody.
+        match (&self.evidence.proxy_remedy, self.remedy) {
+            (Some(theirs), _) => {
+                paragraph(f, INDENT, &format!("to do, as the proxy says: {theirs}"))
+            }
+            (None, Some(ours)) => paragraph(f, INDENT, &format!("to do: {ours}")),
+            (None, None) => Ok(()),
+        }
     }
 }
 
@@ -480,5 +485,12 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         assert!(text.ends_with("\n1 ok, 1 failed, 0 skipped\n"), "{text}");
         assert_eq!(report.summary(), Summary { ok: 1, failed: 1, skipped: 0 });
+
+        // What somebody else says to do is not what we say.
+        let mut log = Log::new(Subject::door("20.150.38.66".into(), 443));
+        let evidence = Evidence { proxy_remedy: Some("trust us".into()), ..Evidence::default() };
+        log.push(Step::Proxy, Finding { outcome: Outcome::ProxyRefused, evidence });
+        let text = Report::new("sha256:0".into(), None, None, log.checks).to_string();
+        assert!(text.contains("to do, as the proxy says: trust us\n"), "{text}");
     }
 }

@@ -204,6 +204,8 @@ pub(crate) fn server_name(host: &Hostname) -> Result<ServerName<'static>, Findin
 pub(crate) fn refused(refusal: Refusal) -> Finding {
     let outcome = match refusal.status {
         407 => Outcome::ProxyCredentials,
+        // Too slow, or too many: nothing about the host.
+        408 | 429 => Outcome::ProxyFailed,
         400..=499 => Outcome::ProxyRefused,
         _ => Outcome::ProxyFailed,
     };

@@ -104,6 +104,29 @@ fn open_doors_are_found_and_closed_ones_are_closed() -> Result<()> {
     }
     ensure!(scene.storage.received()? == received, "a closed door let something through");
 
+    // Silence shows nothing if the time for everything was over before anybody could have answered.
+    setup.rules = "ip daddr { 20.150.38.66, 20.62.128.1, 169.254.169.254 } drop";
+    scene.set(&setup)?;
+    let report = run(
+        &scene,
+        &[
+            "--storage",
+            STORAGE,
+            "--doh",
+            DOH,
+            "--metadata",
+            METADATA,
+            "--timeout",
+            "9",
+            "--total-timeout",
+            "3",
+        ],
+    )?;
+    ensure!(report.code == 1, "{}", report.finished);
+    for (host, step) in [(STORAGE, "storage"), (DOH, "doh"), (METADATA, "metadata")] {
+        report.expect(host, step, "out_of_time")?;
+    }
+
     // A firewall that goes by names lets the handshake begin, and cuts it.
     setup.rules = "ip daddr 20.150.38.66 tcp flags & psh == psh reject with tcp reset";
     scene.set(&setup)?;

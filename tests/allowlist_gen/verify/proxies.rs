@@ -117,6 +117,8 @@ fn a_proxy_is_reached_refuses_or_is_none() -> Result<()> {
     let fake = Fake::start(&scene)?;
     let both = |outcome: &'static str| [(LOGIN, "proxy", outcome), (EASTUS, "proxy", outcome)];
     let rows = [
+        // It is asked too much, and has said nothing of the host.
+        ("HTTP/1.1 429 Later\r\nContent-Length: 0\r\n\r\n", "proxy_failed"),
         ("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n", "proxy_credentials"),
         ("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nNo", "proxy_refused"),
         ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", "proxy_failed"),
@@ -200,6 +202,7 @@ fn doctor_asks_the_proxy_for_storage_and_wants_a_refusal() -> Result<()> {
     for (answer, expected) in [
         ("HTTP/1.1 200 OK\r\n\r\n", "proxy_carries_storage"),
         ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", "proxy_unclear"),
+        ("HTTP/1.1 429 Later\r\nContent-Length: 0\r\n\r\n", "proxy_unclear"),
         ("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n", "proxy_credentials"),
     ] {
         fake.answer(answer);

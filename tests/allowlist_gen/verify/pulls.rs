@@ -114,6 +114,14 @@ fn a_redirect_to_anywhere_else_is_refused_and_not_followed() -> Result<()> {
             ensure!(!said.contains("s3cret") && !said.contains("p4ss"), "{said}");
         }
     }
+    // Two of them, the good one first: clients differ in which they follow.
+    let mut setup = Setup::default();
+    setup.front.api = format!(
+        "if ($uri ~ /blobs/) {{ add_header Location 'https://{STORAGE}/x' always; \
+         return 307 'https://{EASTUS}/x'; }} {proxied}"
+    );
+    scene.set(&setup)?;
+    scene.verify(&APP)?.expect_failures(&[(LOGIN, "redirect", "redirect_malformed")])?;
     ensure!(scene.storage.received()? == Received::default());
     Ok(())
 }
