@@ -277,6 +277,11 @@ fn line(raw: &Raw<'_>, occasion: Occasion) -> Option<Line> {
     // The log has canonical names only; whatever isn't one is no line of ours.
     let host = host.parse::<Hostname>().ok().filter(|parsed| parsed.as_str() == &**host)?;
     let port = Port::try_from(port).ok()?;
+    // A tunnel is for the host that its ClientHello names; whatever says otherwise wasn't written by the proxy.
+    let is_other = |sni: &Cow<'_, str>| **sni != *host.as_str();
+    if raw.outcome == "tunnel" && raw.sni.as_ref().is_some_and(is_other) {
+        return None;
+    }
     let denial = reason.as_deref().and_then(Denial::from_code);
     let verdict = match (&raw.would_deny, denial, &raw.role) {
         (Some(code), _, _) => Verdict::WouldDeny(Denial::from_code(code)?),
@@ -314,6 +319,8 @@ struct Raw<'a> {
     #[serde(borrow)]
     host: Option<Cow<'a, str>>,
     port: Option<u16>,
+    #[serde(borrow)]
+    sni: Option<Cow<'a, str>>,
     #[serde(borrow)]
     authority: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -402,6 +409,15 @@ mod tests {
             (
                 "\"outcome\":\"tunnel\",\"would_deny\":\"not_in_policy\"",
                 Some(Verdict::WouldDeny(Denial::NotInPolicy)),
+            ),
+            (
+                "\"outcome\":\"tunnel\",\"role\":\"other\",\"sni\":\"a.example.com\"",
+                admitted("other"),
+            ),
+            ("\"outcome\":\"tunnel\",\"role\":\"other\",\"sni\":\"b.example.com\"", None),
+            (
+                "\"outcome\":\"denied\",\"reason\":\"sni_mismatch\",\"role\":\"other\",\"sni\":\"b.example.com\"",
+                admitted("other"),
             ),
             // Refused before any list was asked, or taken back by a later one.
             ("\"outcome\":\"denied\",\"reason\":\"credentials_required\"", None),

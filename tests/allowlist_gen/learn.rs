@@ -138,7 +138,7 @@ fn what_serves_everyone_is_not_learned() {
 /// Names that only look like a host, or like another one, are no lines of the log, which has canonical names.
 #[test]
 fn names_that_only_look_like_hosts_are_not_learned() {
-    let long = format!("{0}.{0}.{0}.{0}.com", "a".repeat(63));
+    let endless = format!("{0}.{0}.{0}.{0}.com", "a".repeat(63));
     let hosts = [
         "xn--80ak6aa92e.com",
         "packages.example.com.",
@@ -149,7 +149,7 @@ fn names_that_only_look_like_hosts_are_not_learned() {
         "0x7f.1",
         "[::1]",
         "localhost",
-        long.as_str(),
+        endless.as_str(),
     ];
     let log: String = hosts.iter().map(|host| asked(host, 443, 4, 1, CARRIED)).collect();
     let log = log + &asked("fine.example.com", 443, 4, 1, CARRIED);
