@@ -162,6 +162,14 @@ impl Reading {
     }
 }
 
+/// Whether a text can be a name or a pattern of names: nothing that a reader, a shell or a template would put
+/// something else in the place of.
+pub(super) fn is_of_names_alone(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte))
+}
+
+pub(super) const NO_NAME: &str = "it is no name, and no pattern of names";
+
 impl Rule {
     pub(super) fn new(
         place: Place,
