@@ -61,6 +61,18 @@ pub enum Consumer {
 }
 
 impl Consumer {
+    /// Every consumer.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Squid,
+        Self::AzureFirewall,
+        Self::Cilium,
+        Self::Smokescreen,
+        Self::Envoy,
+        Self::AwsNetworkFirewall,
+        Self::NoProxy,
+        Self::List,
+    ];
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {

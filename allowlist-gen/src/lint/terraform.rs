@@ -46,15 +46,14 @@ impl File<'_> {
             match block.ident.as_str() {
                 "resource" => self.resource(block),
                 "locals" => {
-                    let before = self.reading.rules.len() + self.reading.doubts.len();
+                    let mut is_read = false;
                     for attribute in block.body.attributes() {
-                        self.no_proxy_in(&attribute.value);
+                        is_read |= self.no_proxy_in(&attribute.value);
                     }
-                    if before == self.reading.rules.len() + self.reading.doubts.len() {
-                        self.elsewhere(block);
-                    }
+                    self.has_rules |= is_read;
+                    self.elsewhere(block, is_read);
                 }
-                _ => self.elsewhere(block),
+                _ => self.elsewhere(block, false),
             }
         }
     }
@@ -96,15 +95,16 @@ impl File<'_> {
                 }
             }
             "aws_networkfirewall_rule_group" => self.aws(&resource.body),
-            _ => self.elsewhere(resource),
+            _ => self.elsewhere(resource, false),
         }
     }
 
     /// Blocks that aren't read, but hold what rules are made of: modules, variables, other providers' resources.
-    fn elsewhere(&mut self, block: &Block) {
+    fn elsewhere(&mut self, block: &Block, has_no_proxy: bool) {
         let Some(text) = block.span().and_then(|span| self.source.text.get(span)) else { return };
         let text = text.to_ascii_lowercase();
-        if let Some(key) = OF_RULES.iter().find(|key| text.contains(**key)) {
+        let mut keys = OF_RULES.iter().filter(|key| !(has_no_proxy && **key == "no_proxy"));
+        if let Some(key) = keys.find(|key| text.contains(**key)) {
             let labels: Vec<&str> = block.labels.iter().map(|label| label.as_str()).collect();
             let shown = format!("{} {}: {key}", block.ident.as_str(), labels.join(" "));
             let why =
@@ -210,8 +210,10 @@ impl File<'_> {
     }
 
     /// An object with `no_proxy` beside `http_proxy`, as `azurerm_kubernetes_cluster` takes it.
-    fn no_proxy_in(&mut self, value: &Expression) {
-        let Some(object) = value.as_object() else { return };
+    /// Whether there is one.
+    fn no_proxy_in(&mut self, value: &Expression) -> bool {
+        let Some(object) = value.as_object() else { return false };
+        let mut is_read = false;
         for (key, value) in object {
             let name = key.as_expr().and_then(|e| {
                 e.as_str()
@@ -220,9 +222,11 @@ impl File<'_> {
             });
             let name = key.as_ident().map(|ident| ident.as_str().to_owned()).or(name);
             if name.as_deref() == Some("no_proxy") {
+                is_read = true;
                 self.no_proxy(value.expr());
             }
         }
+        is_read
     }
 
     fn no_proxy(&mut self, value: &Expression) {
