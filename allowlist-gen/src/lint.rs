@@ -18,11 +18,15 @@ mod format;
 pub mod language;
 mod list;
 mod no_proxy;
+mod page;
 pub mod rule;
 mod smokescreen;
 mod squid;
 mod terraform;
 mod tree;
+
+#[cfg(test)]
+mod agreement;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +37,7 @@ use self::family::{Family, Own};
 pub use self::finding::{Finding, Kind, Reached, Report, Severity};
 pub use self::format::{Error, Format};
 use self::language::Language;
+pub use self::page::Page;
 use self::rule::{Consumer, Reading, Rule};
 
 /// Judges `files`, which are all in `format` or recognised by themselves.

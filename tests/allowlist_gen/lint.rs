@@ -311,8 +311,9 @@ fn squid_lets_through_what_the_linter_says_and_nothing_else_of_it() {
     if !require_program("squid") || !require_program("curl") {
         return;
     }
-    let clean = "acl a dstdomain contoso.azurecr.io\nhttp_access allow a\n";
-    for widened in [
+    let clean = "acl a dstdomain contoso.azurecr.io\nhttp_access allow a\nhttp_access deny all\n";
+    assert_eq!(lint("squid", clean).code, 0);
+    let widened = [
         "acl a dstdomain .azurecr.io\nhttp_access allow a\n",
         "acl a dstdomain .data.azurecr.io\nhttp_access allow a\n",
         "acl a dstdomain .blob.core.windows.net\nhttp_access allow a\n",
@@ -324,32 +325,48 @@ fn squid_lets_through_what_the_linter_says_and_nothing_else_of_it() {
         "acl s dstdomain .blob.core.windows.net\nhttp_access allow !s\n",
         "acl s dstdomain .azurecr.io\nacl n dstdomain contoso.azurecr.io\nacl o any-of s n\nhttp_access allow o\n",
         "acl s dstdomain .blob.core.windows.net\nhttp_access deny s\nhttp_access deny !s !all\nhttp_access allow CONNECT\n",
-    ] {
-        let run = lint("squid", &format!("{widened}http_access deny all\n"));
-        let found = witnesses(&run);
-        assert!(run.code == 1 && !found.is_empty(), "{widened}: {run}");
-        let hosts: Vec<&str> = found.iter().map(|(_, host)| host.as_str()).collect();
-        let answers = ask_squid(&format!("{widened}http_access deny all\n"), &hosts);
-        assert!(answers.iter().all(|granted| *granted), "{widened}: {hosts:?} {answers:?}");
-        let answers = ask_squid(&format!("{clean}http_access deny all\n"), &hosts);
-        assert!(!answers.iter().any(|granted| *granted), "{hosts:?} {answers:?}");
-    }
-    assert_eq!(lint("squid", &format!("{clean}http_access deny all\n")).code, 0);
+        // A comment ends with its line, and a line goes on behind comments, empty lines and within a word.
+        "# all is well \\\nacl a dstdomain .azurecr.io\nhttp_access allow a\n",
+        "acl a dstdomain foo.example.com \\\n# bar\n\n  .azurecr.io\nhttp_access allow a\n",
+        "acl a dstdomain .azure\\\ncr.io\nhttp_acc\\\n  ess allow a\n",
+        // A line without an ACL denies nothing.
+        "http_access deny\nhttp_access allow all\n",
+        // One method and one port are left.
+        "acl m method GET PUT POST HEAD\nacl p port 1-442 444-65535\nhttp_access deny m\nhttp_access deny p\nhttp_access allow all\n",
+        "acl m method connect\nhttp_access allow m\n",
+    ];
+    let judge = |rules: &str| {
+        let rules = format!("{rules}http_access deny all\n");
+        let run = lint("squid", &rules);
+        let hosts: Vec<String> = witnesses(&run).into_iter().map(|(_, host)| host).collect();
+        assert!(run.code == 1 && !hosts.is_empty(), "{rules}: {run}");
+        let answers = ask_squid(&rules, &hosts);
+        assert!(answers.iter().all(|granted| *granted), "{rules}: {hosts:?} {answers:?}");
+        hosts
+    };
+    let hosts: Vec<String> = std::thread::scope(|scope| {
+        let judges: Vec<_> = widened.map(|rules| scope.spawn(move || judge(rules))).into();
+        judges.into_iter().flat_map(|judge| judge.join().expect("squid agrees")).collect()
+    });
+    let answers = ask_squid(clean, &hosts);
+    assert!(!answers.iter().any(|granted| *granted), "{hosts:?} {answers:?}");
 }
 
-/// Whether squid lets CONNECT through to each host. Its name server is nobody, so what it allows ends there, with 500
-/// or 503 and not with 403, and nothing leaves the machine.
-fn ask_squid(rules: &str, hosts: &[&str]) -> Vec<bool> {
+/// Whether squid lets CONNECT through to each host. It finds all of them at an address without a server, so what it
+/// allows ends there, with 503 and not with 403, and nothing leaves the machine.
+fn ask_squid(rules: &str, hosts: &[String]) -> Vec<bool> {
     let folder = tempfile::Builder::new().prefix("lint-squid").tempdir().expect("a folder");
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = free.local_addr().expect("an address").port();
     drop(free);
     let here = folder.path().display();
     let conf = format!(
-        "http_port 127.0.0.1:{port}\ndns_nameservers 127.0.0.1\ndns_timeout 1 second\ndns_retransmit_interval 1 second\n\
+        "http_port 127.0.0.1:{port}\ndns_nameservers 127.0.0.1\nhosts_file {here}/hosts\n\
          pid_filename {here}/pid\ncache_log {here}/cache.log\naccess_log none\ncache deny all\npinger_enable off\n\
          coredump_dir {here}\nshutdown_lifetime 0 seconds\n{rules}"
     );
+    let lines: String = hosts.iter().map(|host| format!("127.255.255.254 {host}\n")).collect();
+    std::fs::write(folder.path().join("hosts"), lines).expect("a file");
     let file = folder.path().join("squid.conf");
     std::fs::write(&file, conf).expect("a file");
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -413,6 +430,142 @@ fn what_cannot_be_read_is_an_error_and_never_clean() {
     assert!(twice.code == 2 && twice.stderr.contains("stands twice"), "{twice}");
     let bytes = program(b"\xff\xfea\0", &["lint", "-"]);
     assert!(bytes.code == 2 && bytes.stderr.contains("can't read"), "{bytes}");
+}
+
+/// Texts that open storage, or hide what does; each was once passed over in silence.
+#[test]
+fn what_opens_storage_is_never_clean() {
+    let arm = |group: &str, deny: &str, allow: &str| {
+        format!(
+            r#"{{"priority": {group}, "ruleCollections": [{deny}{{"priority": 200, "action": {{"type": "Allow"}}, "rules": [{allow}]}}]}}"#
+        )
+    };
+    let star = r#"{"ruleType": "ApplicationRule", "sourceAddresses": ["*"], "targetFqdns": ["*"], "protocols": [{"protocolType": "Https", "port": 443}]}"#;
+    let ssh = r#"{"priority": 100, "action": {"type": "Deny"}, "rules": [{"ruleType": "NetworkRule", "sourceAddresses": ["*"],
+        "destinationAddresses": ["*"], "ipProtocols": ["TCP"], "destinationPorts": ["22"]}]},"#;
+    let http = r#"{"priority": 100, "action": {"type": "Deny"}, "rules": [{"ruleType": "ApplicationRule", "sourceAddresses": ["*"],
+        "targetFqdns": ["*"], "protocols": [{"protocolType": "Http", "port": 80}]}]},"#;
+    let late = r#"{"priority": "[parameters('p')]", "action": {"type": "Deny"}, "rules": [{"ruleType": "ApplicationRule",
+        "sourceAddresses": ["*"], "targetFqdns": ["*"]}]},"#;
+    let good = r#"{"ruleType": "ApplicationRule", "targetFqdns": ["a.example.com"]}"#;
+    for (format, text) in [
+        ("squid", "acl c method GET PUT CONNECT\nhttp_access deny c\nhttp_access allow all\nhttp_access deny all\n".to_owned()),
+        ("squid", "acl p port 1-100 102-65535\nhttp_access deny p\nhttp_access allow all\nhttp_access deny all\n".to_owned()),
+        ("squid", "acl a dstdomain ${service_name}.azurecr.io\nhttp_access allow a\nhttp_access deny all\n".to_owned()),
+        ("squid", "acl a dstdomain parameters('x')\nhttp_access allow a\nhttp_access deny all\n".to_owned()),
+        ("squid", "acl a dstdomain '.azurecr.io'\nhttp_access allow a\nhttp_access deny all\n".to_owned()),
+        // Denials of another port, another protocol, or at a time that isn't known.
+        ("azure-firewall", arm("100", ssh, star)),
+        ("azure-firewall", arm("100", http, star)),
+        ("azure-firewall", arm("100", late, star)),
+        // Keys in another case, and what something else makes rules of.
+        ("azure-firewall", arm("100", "", star).replace("targetFqdns", "TargetFQDNs")),
+        ("azure-firewall", arm("100", "", star).replace("\"rules\"", "\"Rules\"")),
+        ("azure-firewall", arm("100", "", star).replace("ApplicationRule", "[parameters('kind')]")),
+        ("azure-firewall", r#"{"ruleCollections": [{"action": {"type": "Allow"}, "rules": "[parameters('rules')]"}]}"#.to_owned()),
+        ("azure-firewall", r#"{"ruleCollections": "[variables('all')]"}"#.to_owned()),
+        ("azure-firewall", format!(r#"{{"ruleCollections": [{{"copy": [{{"name": "rules", "count": 2, "input": {star}}}]}}]}}"#)),
+        ("azure-firewall", arm("1", "", r#"{"ruleType": "ApplicationRule", "copy": [{"name": "targetFqdns", "input": "[concat('*.', 'azurecr.io')]"}]}"#)),
+        ("azure-firewall", format!(r#"[{}, {{"parameters": {{"more": {{"value": [{star}]}}}}}}]"#, arm("1", "", good))),
+        ("azure-firewall", arm("1", "", &good.replace("a.example.com", "*.{{ region }}.azurecr.io"))),
+        ("azure-firewall", arm("1", "", r#"{"ruleType": "NetworkRule", "destinationAddresses": ["10.0.0.0-192.168.255.255"]}"#)),
+        ("terraform", "module \"fw\" {\n  target_fqdns = [\"*\"]\n}\n".to_owned()),
+        ("terraform", "resource \"azapi_resource\" \"x\" {\n  body = { ruleCollections = [{ rules = [{ targetFqdns = [\"*\"] }] }] }\n}\n".to_owned()),
+        (
+            "terraform",
+            "resource \"azurerm_firewall_policy_rule_collection_group\" \"x\" {\n  priority = 1\n  network_rule_collection {\n\
+             priority = 1\n action = \"Deny\"\n rule {\n source_addresses = [\"*\"]\n destination_addresses = [\"*\"]\n\
+             protocols = [\"TCP\"]\n destination_ports = [\"22\"]\n }\n }\n application_rule_collection {\n priority = 2\n\
+             action = \"Allow\"\n rule {\n source_addresses = [\"*\"]\n destination_fqdns = [\"*\"]\n }\n }\n}\n"
+                .to_owned(),
+        ),
+        ("terraform", "resource \"azurerm_kubernetes_cluster\" \"x\" {\n  dynamic \"http_proxy_config\" {\n  }\n}\n".to_owned()),
+        ("terraform", "resource \"aws_networkfirewall_rule_group\" \"x\" {\n  rule_group {\n  rules_source {\n  stateful_rule {\n  }\n  }\n  }\n}\n".to_owned()),
+        // A key without a value is no destination.
+        ("cilium", "kind: CiliumNetworkPolicy\nspec:\n  egress:\n  - toFQDNs:\n    toPorts:\n    - ports: [{port: '443'}]\n".to_owned()),
+        ("cilium", "kind: CiliumNetworkPolicy\nspec:\n  egress:\n  - toFQDNs:\n    - matchPattern: '*.{{ x }}'\n".to_owned()),
+        ("cilium", "kind: CiliumNetworkPolicy\nspec: {}\n---\nkind: NetworkPolicy\nspec:\n  egress: [{}]\n".to_owned()),
+        ("aws-network-firewall", r#"{"GeneratedRulesType": "ALLOWLIST", "Targets": [], "StatefulRules": [{"Action": "PASS"}]}"#.to_owned()),
+        ("aws-network-firewall", "GeneratedRulesType: ALLOWLIST\nTargets:\n- !Ref Names\n".to_owned()),
+        // The other spelling, another program's answer, another port.
+        ("envoy", "virtual_hosts: []\nfilterChains:\n- filterChainMatch: {serverNames: ['*']}\n".to_owned()),
+        ("envoy", "filter_chains:\n- filters:\n  - typed_config: {rds: {route_config_name: x}}\n".to_owned()),
+        ("envoy", "virtual_hosts:\n- domains: ['*']\n  routes: [{route: {cluster: x}}]\n- domains: ['*.net:80', '*.io:80', '*.com:80']\n".to_owned()),
+        ("envoy", "virtual_hosts:\n- domains: ['x1.blob.core.windows.net:*']\n  routes: [{route: {cluster: x}}]\n".to_owned()),
+        ("envoy", "filter_chains:\n- filters: [{name: tcp}]\nclusters:\n- type: ORIGINAL_DST\n".to_owned()),
+        ("no-proxy", "NO_PROXY=\"a.example.com,\\\n  *.azurecr.io\"\n".to_owned()),
+        ("no-proxy", "NO_PROXY=\"a.example.com,\n  .azurecr.io\"\n".to_owned()),
+        ("no-proxy", "NO_PROXY=a.example.com,$MORE\n".to_owned()),
+        ("no-proxy", "NO_PROXY: .azurecr.io\nno_proxy: a.example.com\n".to_owned()),
+        ("no-proxy", "{\"noProxy\": [{\"a\": 1}]}".to_owned()),
+    ] {
+        let run = lint(format, &text);
+        assert_eq!(run.code, 1, "{format}: {text}: {run}");
+    }
+    // What was written without a rule that is known can't be read.
+    let other = program(b"resource \"null_resource\" \"x\" {\n}\n", &["lint", "-"]);
+    assert!(other.code == 2 && other.stderr.contains("holds no rules of terraform"), "{other}");
+    // A manifest that holds a text of another format has rules of its own.
+    let both = "kind: ConfigMap\ndata:\n  x: |\n    export NO_PROXY=a.example.com\n---\nkind: CiliumNetworkPolicy\nspec:\n\
+                \x20 egress:\n  - toFQDNs:\n    - matchPattern: '*'\n";
+    let run = program(both.as_bytes(), &["lint", "-", "--format", "json"]);
+    assert!(run.code == 1 && run.stdout.contains("exfil.blob.core.windows.net"), "{run}");
+    // A container's variable.
+    let variable = "kind: Pod\nspec:\n  containers:\n  - env:\n    - name: NO_PROXY\n      value: .azurecr.io\n";
+    assert_eq!(program(variable.as_bytes(), &["lint", "-"]).code, 1);
+}
+
+/// What denies everything is still clean.
+#[test]
+fn what_is_denied_before_is_clean() {
+    let deny = r#"{"priority": 100, "action": {"type": "Deny"}, "rules": [{"ruleType": "ApplicationRule", "sourceAddresses": ["*"],
+        "targetFqdns": ["*"], "protocols": [{"protocolType": "Https", "port": 443}]}]}"#;
+    let allow = deny.replace("Deny", "Allow").replace("100", "200");
+    let group =
+        format!(r#"{{"priority": "[parameters('p')]", "ruleCollections": [{deny}, {allow}]}}"#);
+    let run = lint("azure-firewall", &group);
+    assert_eq!(run.code, 0, "{run}");
+    let policy = "kind: CiliumNetworkPolicy\nspec:\n  egressDeny:\n  - toEntities: [world]\n  egress:\n  - toFQDNs:\n\
+                  \x20   - matchPattern: '*'\n";
+    let run = lint("cilium", policy);
+    assert_eq!(run.code, 0, "{run}");
+    // A denial of one port leaves the others.
+    let ports = policy.replace("[world]", "[world]\n    toPorts: [{ports: [{port: '22'}]}]");
+    assert_eq!(lint("cilium", &ports).code, 1);
+}
+
+/// No file that is given is left out, whichever others seem to name it.
+#[test]
+fn every_file_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let open = "http_access allow all\nhttp_access deny all\ninclude /etc/squid/conf.d/*.conf\n";
+    let a = write("a/squid.conf", open);
+    let b = write("b/squid.conf", open);
+    let commented = write(
+        "c.conf",
+        "acl a dstdomain x.example.com # \"d.txt\"\nhttp_access allow a\nhttp_access deny all\n",
+    );
+    let d = write("d.txt", "*.azurecr.io\n");
+    for (files, expected) in
+        [([&a, &b], "exfil.blob.core.windows.net"), ([&commented, &d], "exfil.azurecr.io")]
+    {
+        let run = program(b"", &["lint", files[0], files[1]]);
+        assert!(run.code == 1 && run.stdout.contains(expected), "{run}");
+    }
+    // Files that name each other many times end soon.
+    let many = (0..100).map(|n| format!("include x{}.conf\n", n % 5)).collect::<String>();
+    let files: Vec<String> = (0..5)
+        .map(|n| write(&format!("x{n}.conf"), &format!("http_access deny all\n{many}")))
+        .collect();
+    let mut arguments = vec!["lint"];
+    arguments.extend(files.iter().map(String::as_str));
+    assert_eq!(program(b"", &arguments).code, 1);
 }
 
 /// Long lists are judged soon: each name by itself, and behind a long list of denials.

@@ -15,7 +15,8 @@ use super::{Answer, Failure};
 ///
 /// Each rule is read as its own consumer reads it, `*` and all, and a finding names a host that it lets through: a
 /// storage account, somebody else's registry, a name of a shared domain. Every name was checked twice. What can't be
-/// judged is told, too: an expression, a file that wasn't given, an address.
+/// judged is told, too: an expression, a file that wasn't given, an address. docs/lint.md has the codes, and how each
+/// consumer is read.
 ///
 /// Files that a squid.conf includes, or takes an ACL's values from, are read if they are given beside it.
 ///

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/network-firewall/latest/APIReference/API_RulesSourceList.html>
 
 use super::language::Language;
-use super::rule::{Consumer, Place, Reading, Rule};
+use super::rule::{Consumer, NO_NAME, Place, Reading, Rule, is_of_names_alone};
 use super::tree::Node;
 
 /// What becomes of the names on a list.
@@ -34,6 +34,12 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
             let place = Place::node(file, &rules);
             reading.unjudged(place, "RulesString", Consumer::AwsNetworkFirewall, why);
         }
+        for key in ["StatefulRules", "StatelessRulesAndCustomActions"] {
+            if let Some(rules) = node.get(key) {
+                let place = Place::node(file, &rules);
+                reading.unjudged(place, key, Consumer::AwsNetworkFirewall, NO_DOMAINS);
+            }
+        }
         let Some(kind) = node.get("GeneratedRulesType") else { continue };
         let targets = node.get("Targets");
         let mut list = Vec::new();
@@ -59,6 +65,8 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
 pub(super) const EXPRESSION: &str =
     "only texts that stand here can be judged, and this is an expression";
 
+pub(super) const NO_DOMAINS: &str = "rules of addresses aren't judged, only lists of domains";
+
 /// Adds what a list lets through.
 pub(super) fn judge(
     effect: Effect,
@@ -79,6 +87,11 @@ pub(super) fn judge(
         reading.unjudged(place.clone(), "GeneratedRulesType", consumer, why);
     }
     for (place, text) in targets {
+        // `!Ref Names` is read as the text `Names`, which is no domain.
+        if !is_of_names_alone(&text) || !text.contains('.') {
+            reading.unjudged(place, &format!("Targets: {text}"), consumer, NO_NAME);
+            continue;
+        }
         let (names, reads) = names(&text);
         reading.rules.push(Rule::new(place, format!("Targets: {text}"), consumer, reads, names));
     }

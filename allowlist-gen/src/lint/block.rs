@@ -28,7 +28,23 @@ pub(super) fn reached(text: &str) -> Reached {
             (Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Ok(IpAddr::V4(Ipv4Addr::BROADCAST))) => {
                 Reached::Everything
             }
-            (Ok(first), Ok(last)) if is_inside(first) && is_inside(last) => Reached::Inside,
+            (Ok(first), Ok(last)) if first > last => Reached::Public,
+            (Ok(IpAddr::V4(first)), Ok(IpAddr::V4(last))) => {
+                let mut blocks = ipnet::Ipv4Subnets::new(first, last, 0);
+                if blocks.all(|block| is_block_inside(block.into())) {
+                    Reached::Inside
+                } else {
+                    Reached::Public
+                }
+            }
+            (Ok(IpAddr::V6(first)), Ok(IpAddr::V6(last))) => {
+                let mut blocks = ipnet::Ipv6Subnets::new(first, last, 0);
+                if blocks.all(|block| is_block_inside(block.into())) {
+                    Reached::Inside
+                } else {
+                    Reached::Public
+                }
+            }
             (Ok(_), Ok(_)) => Reached::Public,
             _ => Reached::NotAddresses,
         };
@@ -38,9 +54,18 @@ pub(super) fn reached(text: &str) -> Reached {
         Err(_) => Reached::NotAddresses,
         // Two halves of all addresses are a way to write all of them.
         Ok(block) if block.prefix_len() <= 1 => Reached::Everything,
-        Ok(block) if is_inside(block.network()) && is_inside(block.broadcast()) => Reached::Inside,
+        Ok(block) if is_block_inside(block) => Reached::Inside,
         Ok(_) => Reached::Public,
     }
+}
+
+/// Blocks that are larger than any of a network's own have public addresses between their ends.
+fn is_block_inside(block: IpNet) -> bool {
+    let least = if block.network().is_ipv4() { 8 } else { 7 };
+    let is_multicast = block.network().is_multicast() && block.broadcast().is_multicast();
+    (block.prefix_len() >= least || is_multicast)
+        && is_inside(block.network())
+        && is_inside(block.broadcast())
 }
 
 fn is_inside(address: IpAddr) -> bool {
@@ -62,6 +87,11 @@ mod tests {
             ("20.62.0.0/16", Reached::Public),
             ("20.62.0.1", Reached::Public),
             ("10.0.0.1-20.0.0.1", Reached::Public),
+            // Both ends are a network's own, and what is between them isn't.
+            ("10.0.0.0-192.168.255.255", Reached::Public),
+            ("192.0.0.0/2", Reached::Public),
+            ("10.0.0.9-10.0.0.1", Reached::Public),
+            ("fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Reached::Inside),
             ("10.20.0.0/16", Reached::Inside),
             ("10.20.0.4-10.20.0.9", Reached::Inside),
             ("fd00::/8", Reached::Inside),

@@ -9,7 +9,7 @@
 
 use super::block::{self, Reached};
 use super::language::Language;
-use super::rule::{Consumer, Place, Reading, Rule};
+use super::rule::{Consumer, NO_NAME, Place, Reading, Rule, is_of_names_alone};
 use super::tree::Node;
 
 /// The policies in a document.
@@ -19,15 +19,51 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
     for policy in if items.is_empty() { vec![root.clone()] } else { items } {
         let kind = policy.string("kind");
         if !matches!(kind, Some("CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy")) {
+            if let Some(kind) = policy.get("kind").filter(|k| k.text().is_some_and(is_policy)) {
+                let text = format!("kind: {}", kind.text().unwrap_or_default());
+                let why = "of policies only Cilium's own are judged, and this one adds to them";
+                reading.unjudged(Place::node(file, &kind), &text, Consumer::Cilium, why);
+            }
             continue;
         }
         for spec in policy.get("spec").into_iter().chain(policy.list("specs")) {
-            for rule in spec.list("egress") {
-                egress(file, &rule, &mut reading);
+            if let Some(text) = spec.get("egress").and_then(|egress| egress.text()) {
+                let why = "only lists that stand here can be judged";
+                let text = format!("egress: {text}");
+                reading.unjudged(Place::node(file, &spec), &text, Consumer::Cilium, why);
             }
+            let mut rules = Reading::default();
+            for rule in spec.list("egress") {
+                egress(file, &rule, &mut rules);
+            }
+            if spec.list("egressDeny").iter().any(denies_the_world) {
+                for rule in &mut rules.rules {
+                    rule.reach = Language::nothing();
+                }
+                rules.doubts.clear();
+            }
+            reading.extend(rules);
         }
     }
     reading
+}
+
+fn is_policy(kind: &str) -> bool {
+    kind.ends_with("NetworkPolicy")
+}
+
+/// Denials come before everything that is allowed to the same pods. They know no names, so only those that stop all
+/// traffic to the world take names away; others are left out, and what they deny is told nevertheless.
+/// <https://docs.cilium.io/en/stable/security/policy/language/#deny-policies>
+fn denies_the_world(rule: &Node<'_>) -> bool {
+    let other = |key: &str| !matches!(key, "toEntities" | "toCIDR");
+    if rule.entries().any(|(key, _)| other(key)) {
+        return false;
+    }
+    let holds =
+        |key: &str, wanted: &str| rule.list(key).iter().any(|item| item.text() == Some(wanted));
+    let by_entity = holds("toEntities", "all") || holds("toEntities", "world");
+    by_entity || (holds("toCIDR", "0.0.0.0/0") && holds("toCIDR", "::/0"))
 }
 
 fn egress(file: &str, rule: &Node<'_>, reading: &mut Reading) {
@@ -35,11 +71,15 @@ fn egress(file: &str, rule: &Node<'_>, reading: &mut Reading) {
         let place = Place::node(file, node);
         reading.rules.push(Rule::new(place, text, Consumer::Cilium, reads, reach));
     };
+    let mut doubts = Vec::new();
     let fqdns = rule.list("toFQDNs");
     for fqdn in &fqdns {
         for (key, value) in fqdn.entries() {
-            let Some(text) = value.text() else { continue };
-            let text = text.trim();
+            let text = value.text().unwrap_or_default().trim();
+            if !is_of_names_alone(text) || value.is_list() {
+                doubts.push((value, format!("{key}: {text}")));
+                continue;
+            }
             let (reach, reads) = match key {
                 "matchName" => {
                     let name = text.strip_suffix('.').unwrap_or(text);
@@ -81,14 +121,29 @@ fn egress(file: &str, rule: &Node<'_>, reading: &mut Reading) {
                 let reach = by_name(Language::everything());
                 push(&block, format!("toCIDR: {text}"), "the names in `serverNames`", reach);
             }
-            Reached::Inside | Reached::NotAddresses => {}
+            Reached::NotAddresses => doubts.push((block.clone(), format!("toCIDR: {text}"))),
+            Reached::Inside => {}
         }
     }
-    let has_destination = rule.entries().any(|(key, _)| key.starts_with("to") && key != "toPorts");
+    // A key without a value is as good as none.
+    let is_destination = |key: &str| key.starts_with("to") && key != "toPorts";
+    let has_destination =
+        rule.entries().any(|(key, value)| is_destination(key) && !value.is_null());
     if !has_destination && rule.get("toPorts").is_some() {
         let reach = by_name(Language::everything());
         let reads = "a rule with ports and without a destination is for every destination";
         push(rule, "toPorts, without a destination".to_owned(), reads, reach);
+    }
+    for (node, text) in doubts {
+        reading.unjudged(Place::node(file, &node), &text, Consumer::Cilium, NO_NAME);
+    }
+    for (key, value) in rule
+        .entries()
+        .filter(|(key, value)| is_destination(key) && !value.is_list() && !value.is_null())
+    {
+        let text = format!("{key}: {}", value.text().unwrap_or_default());
+        let why = "only lists that stand here can be judged";
+        reading.unjudged(Place::node(file, &value), &text, Consumer::Cilium, why);
     }
     for block in public {
         let text = format!("toCIDR: {}", block.text().unwrap_or_default());

@@ -88,6 +88,20 @@ impl Severity {
 }
 
 impl Kind {
+    /// Every kind, the worst first.
+    pub const ALL: [Self; 10] = [
+        Self::Family(Family::Storage),
+        Self::Family(Family::Registry),
+        Self::Family(Family::Shared),
+        Self::Family(Family::Anyone),
+        Self::Missing,
+        Self::Account,
+        Self::Unlisted,
+        Self::NoHost,
+        Self::Address,
+        Self::Unjudged,
+    ];
+
     /// A stable name.
     pub fn code(self) -> &'static str {
         match self {
@@ -111,7 +125,8 @@ impl Kind {
         }
     }
 
-    fn describe(self) -> &'static str {
+    /// What it tells of.
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Family(family) => family.describe(),
             Self::Account => "a storage account: somebody's, and so a way out",

@@ -1,5 +1,6 @@
 //! Decides what a file of rules is written in, and has it read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ringfence_config::snippet::Source;
@@ -96,18 +97,21 @@ pub enum Error {
 
 /// The rules in `files`.
 pub(super) fn read(files: &[Source], format: Option<Format>) -> Result<Reading, Error> {
+    if let Some(source) = files.iter().find(|source| source.text.len() > MOST_BYTES) {
+        return Err(Error::TooLarge(source.name.clone()));
+    }
+    let squids: Vec<&Source> = files.iter().filter(|source| is_squid(source, format)).collect();
+    let is_named = |source: &&Source| {
+        squids.iter().any(|by| by.name != source.name && squid::names(by, source))
+    };
+    // What a squid.conf names is read in its place, and so after it; what nobody came by (two that name each other) is
+    // read by itself.
+    let (named, roots): (Vec<&Source>, Vec<&Source>) = files.iter().partition(is_named);
     let mut reading = Reading::default();
-    for (index, source) in files.iter().enumerate() {
-        if source.text.len() > MOST_BYTES {
-            return Err(Error::TooLarge(source.name.clone()));
-        }
-        let of_squid = files
-            .iter()
-            .enumerate()
-            .any(|(other, by)| other != index && is_squid(by, format) && squid::names(by, source));
-        // It is read where it is named.
-        if !of_squid {
-            reading.extend(file(source, files, format)?);
+    let mut read = BTreeSet::new();
+    for source in roots.into_iter().chain(named) {
+        if !read.contains(source.name.as_str()) {
+            reading.extend(file(source, files, format, &mut read)?);
         }
     }
     Ok(reading)
@@ -117,20 +121,46 @@ fn is_squid(source: &Source, format: Option<Format>) -> bool {
     format.map_or_else(|| looks_like_squid(&source.text), |format| format == Format::Squid)
 }
 
-fn file(source: &Source, files: &[Source], format: Option<Format>) -> Result<Reading, Error> {
+fn file<'s>(
+    source: &'s Source,
+    files: &'s [Source],
+    format: Option<Format>,
+    read: &mut BTreeSet<&'s str>,
+) -> Result<Reading, Error> {
+    let Some(as_text) = by_text(source).filter(|_| format.is_none()) else {
+        return file_as(source, files, format, read);
+    };
+    let mut reading = file_as(source, files, Some(as_text), read)?;
+    // A manifest can hold a squid.conf or an assignment as a text, and rules of its own beside it.
+    if as_text != Format::Terraform && EVIDENCE.iter().any(|key| source.text.contains(key)) {
+        match file_as(source, files, None, read) {
+            Ok(rules) => reading.extend(rules),
+            Err(Error::Unrecognised(_) | Error::Syntax { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(reading)
+}
+
+fn file_as<'s>(
+    source: &'s Source,
+    files: &'s [Source],
+    format: Option<Format>,
+    read: &mut BTreeSet<&'s str>,
+) -> Result<Reading, Error> {
     let text = &source.text;
     let name = &source.name;
-    let format = match format {
-        Some(format) => Some(format),
-        None => by_text(source),
-    };
     match format {
-        Some(Format::Squid) => Ok(squid::read(source, files)),
-        Some(Format::Terraform) => terraform::read(source).map_err(|why| Error::Syntax {
-            file: name.clone(),
-            language: "HCL",
-            why,
-        }),
+        Some(Format::Squid) => {
+            let (reading, files) = squid::read(source, files);
+            read.extend(files);
+            Ok(reading)
+        }
+        Some(Format::Terraform) => match terraform::read(source) {
+            Ok(Some(reading)) => Ok(reading),
+            Ok(None) => Err(Error::NoRules(name.clone(), Format::Terraform)),
+            Err(why) => Err(Error::Syntax { file: name.clone(), language: "HCL", why }),
+        },
         Some(Format::List) => Ok(list::read(source)),
         Some(Format::NoProxy) if !tree::is_json(text) => Ok(no_proxy::read_text(name, text)),
         Some(format) => {
@@ -222,12 +252,13 @@ fn by_keys(root: &Node<'_>) -> Vec<Format> {
     for node in root.walk() {
         for (key, value) in node.entries() {
             match key {
-                "ruleCollections" | "applicationRuleCollections" | "networkRuleCollections" => {
-                    found(Format::AzureFirewall);
-                }
+                key if azure_firewall::is_of_collections(key) => found(Format::AzureFirewall),
                 "GeneratedRulesType" | "RulesString" => found(Format::AwsNetworkFirewall),
-                "virtual_hosts" | "filter_chains" => found(Format::Envoy),
-                "noProxy" | "no_proxy" => found(Format::NoProxy),
+                "virtual_hosts" | "virtualHosts" | "filter_chains" | "filterChains" => {
+                    found(Format::Envoy);
+                }
+                key if no_proxy::is_key(key) => found(Format::NoProxy),
+                "name" if value.text().is_some_and(no_proxy::is_key) => found(Format::NoProxy),
                 "kind" if value.text().is_some_and(is_of_cilium) => found(Format::Cilium),
                 _ => {}
             }
@@ -241,8 +272,23 @@ fn by_keys(root: &Node<'_>) -> Vec<Format> {
     formats
 }
 
+/// Other policies, too: what they let through is let through beside Cilium's own.
 fn is_of_cilium(kind: &str) -> bool {
-    matches!(kind, "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy")
+    kind.ends_with("NetworkPolicy")
 }
+
+/// Some of what `by_keys` looks for, as it stands in a text that seems to be something else.
+const EVIDENCE: [&str; 10] = [
+    "NetworkPolicy",
+    "uleCollections",
+    "GeneratedRulesType",
+    "RulesString",
+    "virtual_hosts",
+    "virtualHosts",
+    "filter_chains",
+    "filterChains",
+    "noProxy",
+    "no_proxy",
+];
 
 const MOST_BYTES: usize = 32 << 20;

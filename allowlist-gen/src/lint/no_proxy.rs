@@ -9,14 +9,18 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::language::Language;
-use super::rule::{Consumer, Place, Reading, Rule};
+use super::rule::{Consumer, NO_NAME, Place, Reading, Rule};
 use super::tree::Node;
 
 /// The lists in a document: `noProxy` of an AKS cluster, in ARM's nesting and in az's.
 pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
     let mut reading = Reading::default();
     for node in root.walk() {
-        for list in ["noProxy", "no_proxy"].iter().filter_map(|key| node.get(key)) {
+        let by_key = node.entries().filter(|(key, _)| is_key(key)).map(|(_, value)| value);
+        // A container's variables.
+        let variable = node.string("name").filter(|name| is_key(name));
+        let variable = variable.and_then(|_| node.get("value"));
+        for list in by_key.chain(variable) {
             let items: Vec<Node<'_>> =
                 if list.is_list() { list.items().collect() } else { vec![list] };
             for item in items {
@@ -29,7 +33,11 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
                         reading.unjudged(place, &text, Consumer::NoProxy, why);
                     }
                     Some(text) => entries(text, &place, &mut reading),
-                    None => {}
+                    None if item.is_null() => {}
+                    None => {
+                        let why = "only texts can be judged";
+                        reading.unjudged(place, "noProxy", Consumer::NoProxy, why);
+                    }
                 }
             }
         }
@@ -41,8 +49,8 @@ pub(super) fn read(file: &str, root: &Node<'_>) -> Reading {
 pub(super) fn read_text(file: &str, text: &str) -> Reading {
     let mut reading = Reading::default();
     let mut assigned = false;
-    for (number, line) in (1..).zip(text.lines()) {
-        if let Some(value) = assignment(line) {
+    for (number, line) in logical_lines(text) {
+        if let Some(value) = assignment(&line) {
             assigned = true;
             entries(value, &Place::line(file, number), &mut reading);
         }
@@ -54,6 +62,40 @@ pub(super) fn read_text(file: &str, text: &str) -> Reading {
         }
     }
     reading
+}
+
+pub(super) fn is_key(key: &str) -> bool {
+    ["noproxy", "no_proxy"].iter().any(|name| key.eq_ignore_ascii_case(name))
+}
+
+/// Lines with those that they go on in: behind a backslash, or within quotes.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    let mut quote = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let shorter = line.strip_suffix('\\');
+        let part = shorter.unwrap_or(line);
+        match lines.last_mut().filter(|_| goes_on || quote.is_some()) {
+            Some((_, before)) => {
+                // A shell puts nothing there and others a space, which are two entries.
+                before.push(if quote.is_some() { ' ' } else { ',' });
+                before.push_str(part.trim_start());
+            }
+            None => lines.push((number, part.to_owned())),
+        }
+        goes_on = shorter.is_some();
+        if assignment(line).is_some() || quote.is_some() {
+            for character in part.chars() {
+                match quote {
+                    Some(open) if open == character => quote = None,
+                    None if matches!(character, '"' | '\'') => quote = Some(character),
+                    _ => {}
+                }
+            }
+        }
+    }
+    lines
 }
 
 /// What a line sets the variable to, in a shell's syntax, systemd's or Java's.
@@ -80,6 +122,12 @@ fn entries(text: &str, place: &Place, reading: &mut Reading) {
 
 /// Adds what one entry takes past the proxy.
 pub(super) fn entry(text: &str, place: &Place, reading: &mut Reading) {
+    // `<local>` is Windows's word for names without a dot; the rest are ports and addresses.
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*:/<>[]%".contains(&byte)) {
+        let shown = format!("no_proxy: {text}");
+        reading.unjudged(place.clone(), &shown, Consumer::NoProxy, NO_NAME);
+        return;
+    }
     let clients: Vec<(&'static str, Language)> =
         CLIENTS.iter().map(|client| (client.name, client.names(text))).collect();
     let exact = clients.iter().find_map(|(_, names)| names.as_exact());

@@ -61,6 +61,18 @@ pub enum Consumer {
 }
 
 impl Consumer {
+    /// Every consumer.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Squid,
+        Self::AzureFirewall,
+        Self::Cilium,
+        Self::Smokescreen,
+        Self::Envoy,
+        Self::AwsNetworkFirewall,
+        Self::NoProxy,
+        Self::List,
+    ];
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -161,6 +173,14 @@ impl Reading {
         self.doubts.extend(other.doubts);
     }
 }
+
+/// Whether a text can be a name or a pattern of names: nothing that a reader, a shell or a template would put
+/// something else in the place of.
+pub(super) fn is_of_names_alone(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte))
+}
+
+pub(super) const NO_NAME: &str = "it is no name, and no pattern of names";
 
 impl Rule {
     pub(super) fn new(

@@ -5,7 +5,7 @@
 //! <https://github.com/stripe/smokescreen/blob/master/pkg/smokescreen/acl/v1/acl.go>
 
 use super::language::Language;
-use super::rule::{Consumer, Place, Reading, Rule};
+use super::rule::{Consumer, Place, Reading, Rule, is_of_names_alone};
 use super::tree::Node;
 
 /// The services of an ACL, and what holds for all.
@@ -61,12 +61,12 @@ fn push(
 }
 
 fn names(file: &str, domain: &Node<'_>, reading: &mut Reading) -> Option<(Language, &'static str)> {
-    let text = domain.text()?;
+    let text = domain.text().unwrap_or_default();
     let (domain_part, is_wild) = match text.strip_prefix("*.") {
         Some(domain) => (domain, true),
         None => (text, false),
     };
-    if domain_part.contains('*') || domain_part.is_empty() {
+    if domain_part.contains('*') || domain_part.is_empty() || !is_of_names_alone(domain_part) {
         let why = "smokescreen doesn't load this: its only wildcard is `*.` before a domain";
         reading.unjudged(Place::node(file, domain), text, Consumer::Smokescreen, why);
         return None;

@@ -15,19 +15,21 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use ringfence_config::snippet::Source;
 
 use super::language::{Case, Language};
-use super::rule::{Consumer, Place, Reading, Rule};
+use super::rule::{Consumer, NO_NAME, Place, Reading, Rule, is_of_names_alone};
 
-/// What the rules of `source` let through. Files that it names are looked for among `others`.
-pub(super) fn read(source: &Source, others: &[Source]) -> Reading {
+/// What the rules of `source` let through, and the files that were read for it. Files that it names are looked for
+/// among `others`.
+pub(super) fn read<'s>(source: &'s Source, others: &'s [Source]) -> (Reading, BTreeSet<&'s str>) {
     let mut file = File { others, ..File::default() };
-    file.lines(source, 0);
-    file.judge()
+    file.lines(source);
+    let read = std::mem::take(&mut file.read);
+    (file.judge(), read)
 }
 
 /// Whether `source` is read as part of `by`, which includes it or takes an ACL's values from it.
 pub(super) fn names(by: &Source, source: &Source) -> bool {
     logical_lines(&by.text).any(|(_, line)| {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = words(&line);
         match words[..] {
             ["include", ..] => words[1..].iter().any(|word| is_meant(word, source)),
             ["acl", _, _, ..] => words[3..]
@@ -45,6 +47,10 @@ struct File<'s> {
     acls: BTreeMap<String, Acl>,
     access: Vec<Access>,
     reading: Reading,
+    /// The files that were read so far, and those that include what is being read.
+    read: BTreeSet<&'s str>,
+    within: Vec<&'s str>,
+    includes: usize,
 }
 
 #[derive(Default)]
@@ -84,24 +90,32 @@ struct Match {
 }
 
 /// What is asked for, as far as ACLs look at it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Request {
-    method: &'static str,
+    method: String,
     port: u16,
 }
 
-const HTTPS: Request = Request { method: "CONNECT", port: 443 };
-
-impl File<'_> {
-    fn lines(&mut self, source: &Source, depth: usize) {
+impl<'s> File<'s> {
+    fn lines(&mut self, source: &'s Source) {
+        self.read.insert(&source.name);
+        self.within.push(&source.name);
         for (number, line) in logical_lines(&source.text) {
-            let words: Vec<&str> =
-                line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+            let words = words(&line);
             let place = Place::line(&source.name, number);
             match words[..] {
+                ["acl" | "http_access" | "include", ..] if line.contains("${") => {
+                    let why = "squid puts something in the place of `${…}`";
+                    self.reading.unjudged(place, &line, Consumer::Squid, why);
+                }
+                // Squid skips it with a word in its log.
+                ["http_access", "allow" | "deny"] => {
+                    let why = "a line without an ACL does nothing";
+                    self.reading.unjudged(place, &line, Consumer::Squid, why);
+                }
                 ["acl", name, kind, ..] => self.acl(&place, name, kind, &words[3..]),
                 ["http_access", action, ..] => self.access(place, action, &words[2..]),
-                ["include", ..] => self.include(&place, &words[1..], depth),
+                ["include", ..] => self.include(&place, &words[1..]),
                 ["if" | "else" | "endif", ..] => {
                     let why = "lines that count on a condition are all taken for valid";
                     self.reading.unjudged(place, &line, Consumer::Squid, why);
@@ -109,20 +123,36 @@ impl File<'_> {
                 _ => {}
             }
         }
+        self.within.pop();
     }
 
-    fn include(&mut self, place: &Place, words: &[&str], depth: usize) {
+    fn include(&mut self, place: &Place, words: &[&str]) {
         for word in words {
             let others = self.others;
             let meant: Vec<&Source> =
                 others.iter().filter(|source| is_meant(word, source)).collect();
-            if meant.is_empty() || depth == MOST_DEPTH {
-                let why = "name that file, too, to have it read in its place";
+            let doubt = |why: &str| {
                 let text = format!("include {word}");
-                self.reading.unjudged(place.clone(), &text, Consumer::Squid, why);
+                let mut doubt = Reading::default();
+                doubt.unjudged(place.clone(), &text, Consumer::Squid, why);
+                doubt
+            };
+            if meant.is_empty() {
+                let doubt = doubt("name that file, too, to have it read in its place");
+                self.reading.extend(doubt);
             }
-            for source in meant.into_iter().filter(|_| depth < MOST_DEPTH) {
-                self.lines(source, depth + 1);
+            for source in meant {
+                self.includes += 1;
+                // `*.conf` may be the file itself, which squid finds in another folder.
+                if self.within.last() == Some(&source.name.as_str()) {
+                    continue;
+                }
+                if self.within.contains(&source.name.as_str()) || self.includes > MOST_INCLUDES {
+                    let why = "files that include each other, or too many of them, aren't read";
+                    self.reading.extend(doubt(why));
+                    continue;
+                }
+                self.lines(source);
             }
         }
     }
@@ -144,6 +174,7 @@ impl File<'_> {
                 self.reading.unjudged(place.clone(), &text, Consumer::Squid, why);
             }
             for source in meant {
+                self.read.insert(&source.name);
                 for (number, line) in (1..).zip(source.text.lines()) {
                     let text = line.trim();
                     if !text.is_empty() && !text.starts_with('#') {
@@ -177,6 +208,11 @@ impl File<'_> {
             }
         }
         let acl = self.acls.entry(name.to_owned()).or_default();
+        if !acl.kind.is_empty() && acl.kind != kind {
+            let text = format!("acl {name} {kind}");
+            let why = "this ACL was of another type before, and squid doesn't start with it";
+            self.reading.unjudged(place.clone(), &text, Consumer::Squid, why);
+        }
         kind.clone_into(&mut acl.kind);
         acl.is_unknown |= is_unknown;
     }
@@ -245,7 +281,7 @@ impl File<'_> {
             return Vec::new();
         }
         let left = self.left_by_denials(index, &line.literals, requests);
-        let line_reach = |request: Request| {
+        let line_reach = |request: &Request| {
             // A value of an ACL is one of its names already.
             let others = line.literals.iter().filter(|literal| Some(*literal) != by_names);
             Language::all(others.map(|literal| self.literal(literal, request).possibly))
@@ -253,7 +289,7 @@ impl File<'_> {
         let reach: Vec<Language> = requests
             .iter()
             .zip(&left)
-            .map(|(request, left)| Language::all([line_reach(*request), left.clone()]))
+            .map(|(request, left)| Language::all([line_reach(request), left.clone()]))
             .collect();
         let Some(by_names) = by_names else {
             let reads = "without an ACL of names, a line lets every name through";
@@ -296,11 +332,11 @@ impl File<'_> {
         let left = |request: &Request| {
             let surely = denials.iter().map(|line| {
                 let literals = line.literals.iter().map(|literal| {
-                    let is_free = self.match_of(&literal.acl, *request, 0).is_none();
+                    let is_free = self.match_of(&literal.acl, request, 0).is_none();
                     if is_free && granted.contains(literal) {
                         Language::everything()
                     } else {
-                        self.literal(literal, *request).surely
+                        self.literal(literal, request).surely
                     }
                 });
                 Language::all(literals)
@@ -310,14 +346,14 @@ impl File<'_> {
         requests.iter().map(left).collect()
     }
 
-    fn literal(&self, literal: &Literal, request: Request) -> Match {
+    fn literal(&self, literal: &Literal, request: &Request) -> Match {
         let free = Match { surely: Language::nothing(), possibly: Language::everything() };
         let matched = self.match_of(&literal.acl, request, 0).unwrap_or(free);
         if literal.is_negated { matched.negated() } else { matched }
     }
 
     /// `None` if the ACL asks for something that names, methods and ports don't tell.
-    fn match_of(&self, name: &str, request: Request, depth: usize) -> Option<Match> {
+    fn match_of(&self, name: &str, request: &Request, depth: usize) -> Option<Match> {
         let Some(acl) = self.acls.get(name) else {
             return match name {
                 "all" => Some(Match::when(true)),
@@ -329,7 +365,12 @@ impl File<'_> {
         };
         let texts = || acl.values.iter().map(|value| value.text.as_str());
         match acl.kind.as_str() {
-            "method" => Some(Match::when(texts().any(|method| method == request.method))),
+            // Whether squid takes small letters for capitals is its version's to say.
+            "method" => {
+                let surely = Match::when(texts().any(|method| method == request.method)).surely;
+                let possibly = texts().any(|method| method.eq_ignore_ascii_case(&request.method));
+                Some(Match { surely, possibly: Match::when(possibly).possibly })
+            }
             "port" => Some(Match::when(texts().any(|range| is_within(range, request.port)))),
             "src" if texts().any(|block| matches!(block, "all" | "0.0.0.0/0")) => {
                 Some(Match::when(true))
@@ -371,16 +412,29 @@ impl File<'_> {
     fn requests(&self) -> Vec<Request> {
         let ports = self.acls.values().filter(|acl| acl.kind == "port");
         let ports = ports.flat_map(|acl| &acl.values);
-        let ports: BTreeSet<u16> =
-            ports.filter_map(|value| value.text.split('-').next()?.parse().ok()).collect();
-        let ports: Vec<u16> = [443, 80].into_iter().chain(ports).chain([65_535]).collect();
+        // Where a range begins, and right behind its end.
+        let edges = |value: &Value| {
+            let (low, high) = value.text.split_once('-').unwrap_or((&value.text, &value.text));
+            let high = high.trim().parse::<u16>().ok().and_then(|high| high.checked_add(1));
+            [low.trim().parse().ok(), high]
+        };
+        let ports: BTreeSet<u16> = ports.flat_map(edges).flatten().collect();
+        let ports: Vec<u16> = [443, 80].into_iter().chain(ports).chain([1, 65_535]).collect();
         let mut kinds = HashSet::new();
         let mut requests = Vec::new();
-        let methods = ["CONNECT", "GET", "PUT"];
-        for (port, method) in ports.iter().flat_map(|port| methods.map(|method| (*port, method))) {
-            let request = Request { method, port };
+        // Each method that an ACL names, and one that none does.
+        let named = self.acls.values().filter(|acl| acl.kind == "method");
+        let named: BTreeSet<String> = named
+            .flat_map(|acl| acl.values.iter().map(|value| value.text.to_ascii_uppercase()))
+            .collect();
+        let methods = ["CONNECT", "GET", "PUT"].map(str::to_owned).into_iter().chain(named);
+        let methods: Vec<String> = methods.chain(["POST", "UNNAMED"].map(str::to_owned)).collect();
+        for (port, method) in
+            ports.iter().flat_map(|port| methods.iter().map(move |method| (*port, method)))
+        {
+            let request = Request { method: method.clone(), port };
             let told = |acl: &Acl| match acl.kind.as_str() {
-                "method" => acl.values.iter().any(|value| value.text == method),
+                "method" => acl.values.iter().any(|v| v.text.eq_ignore_ascii_case(method)),
                 "port" => acl.values.iter().any(|value| is_within(&value.text, port)),
                 _ => false,
             };
@@ -390,7 +444,7 @@ impl File<'_> {
                 requests.push(request);
             }
         }
-        debug_assert!(requests.first().is_some_and(|r| r.port == HTTPS.port));
+        debug_assert!(requests.first().is_some_and(|first| first.port == 443));
         requests
     }
 }
@@ -420,6 +474,7 @@ fn names_of(
             let name = text.strip_suffix('.').unwrap_or(text);
             Ok(Some(match name.strip_prefix('.') {
                 _ if name.is_empty() => return Err("a dot by itself names nothing".to_owned()),
+                _ if !is_of_names_alone(name) => return Err(NO_NAME.to_owned()),
                 Some(domain) => {
                     (Language::at_or_below(domain), "`.foo` is foo and every name below it")
                 }
@@ -484,7 +539,9 @@ fn is_within(range: &str, port: u16) -> bool {
 
 /// The file that a value is read from: `"file"` or `parameters("file")`.
 fn file_of(word: &str) -> Option<&str> {
-    let word = word.strip_prefix("parameters(").map_or(word, |word| word.trim_end_matches(')'));
+    if let Some(word) = word.strip_prefix("parameters(") {
+        return Some(word.trim_end_matches(')').trim_matches(['"', '\'']));
+    }
     word.strip_prefix('"')?.strip_suffix('"')
 }
 
@@ -503,16 +560,26 @@ fn is_meant(word: &str, source: &Source) -> bool {
     }
 }
 
-/// Lines with those that they continue in, each with the number of the first.
+fn words(line: &str) -> Vec<&str> {
+    let words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+    words.take_while(|word| !word.starts_with('#')).collect()
+}
+
+/// Lines with those that they continue in, each with the number of the first: as squid does it, which passes over
+/// empty lines and lines of comments wherever they are, and puts nothing between the two parts of a line.
+/// <https://github.com/squid-cache/squid/blob/master/src/cache_cf.cc> (`parseOneConfigFile`)
 fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let mut lines = (1..).zip(text.lines());
+    let lines = (1..).zip(text.split('\n'));
+    let lines = lines.map(|(number, line)| (number, line.split('\r').next().unwrap_or_default()));
+    let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     std::iter::from_fn(move || {
         let (number, first) = lines.next()?;
         let mut line = first.to_owned();
-        while let Some(shorter) = line.strip_suffix('\\') {
-            line = shorter.to_owned() + " ";
+        while line.ends_with('\\') {
+            line.pop();
             match lines.next() {
-                Some((_, more)) => line.push_str(more),
+                Some((_, more)) if line.is_empty() => line.push_str(more),
+                Some((_, more)) => line.push_str(more.trim_start_matches([' ', '\t'])),
                 None => break,
             }
         }
@@ -520,8 +587,10 @@ fn logical_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// How deep files include each other, and ACLs are made of others.
+/// How deep ACLs are made of others.
 const MOST_DEPTH: usize = 16;
+
+const MOST_INCLUDES: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -532,7 +601,7 @@ mod tests {
     fn passes(text: &str, name: &str) -> bool {
         let source = Source { name: "squid.conf".to_owned(), text: text.to_owned() };
         let host: Hostname = name.parse().expect(name);
-        let rules = read(&source, &[]).rules;
+        let rules = read(&source, &[]).0.rules;
         rules.iter().any(|rule| rule.reach.holds(&host).expect("it is small"))
     }
 

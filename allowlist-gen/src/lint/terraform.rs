@@ -11,28 +11,33 @@ use ringfence_config::snippet::Source;
 
 use super::aws_network_firewall::{self, EXPRESSION, Effect};
 use super::azure_firewall::{
-    self, Action, Clients, Collection, FirewallRule, Kind, Order, Target, TargetKind, target_kind,
+    self, ALL_PORTS, Action, Clients, Collection, FirewallRule, Group, Kind, Order, Ports, Target,
+    TargetKind, target_kind,
 };
 use super::no_proxy;
 use super::rule::{Consumer, Place, Reading};
 
-/// What the resources in `source` let through; an error in words if it isn't HCL.
-pub(super) fn read(source: &Source) -> Result<Reading, String> {
+/// What the resources in `source` let through, `None` if it has none of them; an error in words if it isn't HCL.
+pub(super) fn read(source: &Source) -> Result<Option<Reading>, String> {
     let body: Body = source.text.parse().map_err(|error: hcl_edit::parser::Error| {
         let at = error.location();
         format!("line {}, column {}: {}", at.line(), at.column(), error.message())
     })?;
-    let mut file = File { source, reading: Reading::default(), collections: Vec::new() };
+    let reading = Reading::default();
+    let mut file = File { source, reading, collections: Vec::new(), has_rules: false };
     file.body(&body);
     let mut reading = azure_firewall::judge(file.collections);
     reading.extend(file.reading);
-    Ok(reading)
+    let is_empty = reading.rules.is_empty() && reading.doubts.is_empty();
+    Ok((file.has_rules || !is_empty).then_some(reading))
 }
 
 struct File<'s> {
     source: &'s Source,
     reading: Reading,
     collections: Vec<Collection>,
+    /// There is a resource of a kind that is read, if only one without a rule.
+    has_rules: bool,
 }
 
 impl File<'_> {
@@ -41,20 +46,28 @@ impl File<'_> {
             match block.ident.as_str() {
                 "resource" => self.resource(block),
                 "locals" => {
+                    let mut is_read = false;
                     for attribute in block.body.attributes() {
-                        self.no_proxy_in(&attribute.value);
+                        is_read |= self.no_proxy_in(&attribute.value);
                     }
+                    self.has_rules |= is_read;
+                    self.elsewhere(block, is_read);
                 }
-                _ => {}
+                _ => self.elsewhere(block, false),
             }
         }
     }
 
     fn resource(&mut self, resource: &Block) {
         let kind = resource.labels.first().map_or("", |label| label.as_str());
+        self.has_rules |= kind.starts_with("azurerm_firewall_") && kind.contains("rule_collection")
+            || matches!(kind, "azurerm_kubernetes_cluster" | "aws_networkfirewall_rule_group");
         match kind {
             "azurerm_firewall_policy_rule_collection_group" => {
-                let group = Self::number(&resource.body, "priority");
+                let group = match Self::number(&resource.body, "priority") {
+                    Some(priority) => Group::At(priority),
+                    None => Group::Somewhen(resource.span().map_or(0, |span| span.start)),
+                };
                 for block in self.blocks(&resource.body, Consumer::AzureFirewall) {
                     match block.ident.as_str() {
                         "application_rule_collection" => {
@@ -68,20 +81,39 @@ impl File<'_> {
                 }
             }
             "azurerm_firewall_application_rule_collection" => {
-                self.collection(&resource.body, Kind::Application, 0);
+                self.collection(&resource.body, Kind::Application, Group::At(0));
             }
             "azurerm_firewall_network_rule_collection" => {
-                self.collection(&resource.body, Kind::Network, 0);
+                self.collection(&resource.body, Kind::Network, Group::At(0));
             }
             "azurerm_kubernetes_cluster" => {
-                for block in resource.body.get_blocks("http_proxy_config") {
+                let blocks = self.blocks(&resource.body, Consumer::NoProxy).into_iter();
+                for block in blocks.filter(|block| block.ident.as_str() == "http_proxy_config") {
                     if let Some(attribute) = block.body.get_attribute("no_proxy") {
                         self.no_proxy(&attribute.value);
                     }
                 }
             }
             "aws_networkfirewall_rule_group" => self.aws(&resource.body),
-            _ => {}
+            _ => self.elsewhere(resource, false),
+        }
+    }
+
+    /// Blocks that aren't read, but hold what rules are made of: modules, variables, other providers' resources.
+    fn elsewhere(&mut self, block: &Block, has_no_proxy: bool) {
+        let Some(text) = block.span().and_then(|span| self.source.text.get(span)) else { return };
+        let text = text.to_ascii_lowercase();
+        let mut keys = OF_RULES.iter().filter(|key| !(has_no_proxy && **key == "no_proxy"));
+        if let Some(key) = keys.find(|key| text.contains(**key)) {
+            let labels: Vec<&str> = block.labels.iter().map(|label| label.as_str()).collect();
+            let shown = format!("{} {}: {key}", block.ident.as_str(), labels.join(" "));
+            let why =
+                "only resources of firewalls and clusters are judged, and this holds rules, too";
+            let consumer = match *key {
+                "no_proxy" | "noproxy" => Consumer::NoProxy,
+                _ => Consumer::AzureFirewall,
+            };
+            self.reading.unjudged(self.place(block.span()), &shown, consumer, why);
         }
     }
 
@@ -96,7 +128,7 @@ impl File<'_> {
         body.blocks().filter(|block| block.ident.as_str() != "dynamic").collect()
     }
 
-    fn collection(&mut self, body: &Body, kind: Kind, group: u32) {
+    fn collection(&mut self, body: &Body, kind: Kind, group: Group) {
         let action = body.get_attribute("action").and_then(|action| action.value.as_str());
         let order = Order { kind, group, collection: Self::number(body, "priority") };
         let blocks = self.blocks(body, Consumer::AzureFirewall);
@@ -120,11 +152,50 @@ impl File<'_> {
                 targets.extend(self.targets(&attribute.value, key, target));
             }
         }
+        let ports = Self::ports(body, kind);
         let clients = match sources {
             Some(sources) if !sources.is_empty() => Clients::These(sources),
             _ => Clients::Unknown,
         };
-        FirewallRule { clients, targets }
+        FirewallRule { clients, ports, targets }
+    }
+
+    /// Azure takes no rule without them, so where there are none, all are meant.
+    fn ports(body: &Body, kind: Kind) -> Ports {
+        let texts = |key: &str| -> Option<Vec<Option<String>>> {
+            let value = &body.get_attribute(key)?.value;
+            Some(literals(value).into_iter().map(|(_, text)| text).collect())
+        };
+        match kind {
+            Kind::Application => {
+                let is_protocol = |name: &str| matches!(name, "protocols" | "protocol");
+                if body.get_blocks("dynamic").next().is_some() {
+                    return None;
+                }
+                let blocks: Vec<&Block> =
+                    body.blocks().filter(|block| is_protocol(block.ident.as_str())).collect();
+                if blocks.is_empty() {
+                    return Some(vec![ALL_PORTS]);
+                }
+                let of = |block: &Block, key: &str| {
+                    let value = &block.body.get_attribute(key)?.value;
+                    let plain = value.as_number().map(ToString::to_string);
+                    value.as_str().map(str::to_owned).or(plain)
+                };
+                let parts: Vec<[Option<String>; 2]> =
+                    blocks.iter().map(|block| [of(block, "type"), of(block, "port")]).collect();
+                azure_firewall::application_ports(
+                    parts.iter().map(|[kind, port]| (kind.as_deref(), port.as_deref())),
+                )
+            }
+            Kind::Network => {
+                let Some(ranges) = texts("destination_ports") else { return Some(vec![ALL_PORTS]) };
+                let protocols = texts("protocols").unwrap_or_else(|| vec![Some("Any".to_owned())]);
+                let protocols: Vec<Option<&str>> = protocols.iter().map(Option::as_deref).collect();
+                let ranges: Vec<Option<&str>> = ranges.iter().map(Option::as_deref).collect();
+                azure_firewall::network_ports(&protocols, &ranges).filter(|ports| !ports.is_empty())
+            }
+        }
     }
 
     fn targets(&self, value: &Expression, key: &str, kind: TargetKind) -> Vec<Target> {
@@ -139,8 +210,10 @@ impl File<'_> {
     }
 
     /// An object with `no_proxy` beside `http_proxy`, as `azurerm_kubernetes_cluster` takes it.
-    fn no_proxy_in(&mut self, value: &Expression) {
-        let Some(object) = value.as_object() else { return };
+    /// Whether there is one.
+    fn no_proxy_in(&mut self, value: &Expression) -> bool {
+        let Some(object) = value.as_object() else { return false };
+        let mut is_read = false;
         for (key, value) in object {
             let name = key.as_expr().and_then(|e| {
                 e.as_str()
@@ -149,9 +222,11 @@ impl File<'_> {
             });
             let name = key.as_ident().map(|ident| ident.as_str().to_owned()).or(name);
             if name.as_deref() == Some("no_proxy") {
+                is_read = true;
                 self.no_proxy(value.expr());
             }
         }
+        is_read
     }
 
     fn no_proxy(&mut self, value: &Expression) {
@@ -189,15 +264,22 @@ impl File<'_> {
                 let place = self.place(rules.span());
                 let why = "rules in Suricata's language aren't judged, only lists of domains";
                 self.reading.unjudged(place, "rules_string", Consumer::AwsNetworkFirewall, why);
+            } else if matches!(
+                block.ident.as_str(),
+                "stateful_rule" | "stateless_rules_and_custom_actions"
+            ) {
+                let place = self.place(block.span());
+                let text = block.ident.as_str();
+                let why = aws_network_firewall::NO_DOMAINS;
+                self.reading.unjudged(place, text, Consumer::AwsNetworkFirewall, why);
             } else {
                 self.aws(&block.body);
             }
         }
     }
 
-    fn number(body: &Body, key: &str) -> u32 {
-        let value = body.get_attribute(key).map(|attribute| attribute.value.to_string());
-        value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    fn number(body: &Body, key: &str) -> Option<u32> {
+        body.get_attribute(key)?.value.to_string().trim().parse().ok()
     }
 
     fn place(&self, span: Option<std::ops::Range<usize>>) -> Place {
@@ -207,6 +289,20 @@ impl File<'_> {
         Place::line(&self.source.name, line)
     }
 }
+
+/// What tells that a block holds rules, in small letters.
+const OF_RULES: [&str; 10] = [
+    "target_fqdns",
+    "targetfqdns",
+    "destination_fqdns",
+    "destinationfqdns",
+    "destination_urls",
+    "targeturls",
+    "rules_source_list",
+    "rules_string",
+    "no_proxy",
+    "noproxy",
+];
 
 /// The items of a list, or the value alone; each with its text, if it is a literal.
 fn literals(value: &Expression) -> Vec<(&Expression, Option<String>)> {

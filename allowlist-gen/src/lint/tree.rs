@@ -85,11 +85,6 @@ impl<'t> Node<'t> {
         (found.1.placed.tree != Tree::Null).then_some(found.1)
     }
 
-    /// The same, where ARM nests what az prints flat.
-    pub(super) fn property(&self, key: &str) -> Option<Self> {
-        self.get(key).or_else(|| self.get("properties")?.get(key))
-    }
-
     /// Keys and values of a map; none of anything else.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'t str, Self)> + use<'t> {
         let entries: &'t [(String, Placed)] = match &self.placed.tree {
@@ -118,6 +113,10 @@ impl<'t> Node<'t> {
     /// The items of the list that `key` has.
     pub(super) fn list(&self, key: &str) -> Vec<Self> {
         self.get(key).map(|node| node.items().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        self.placed.tree == Tree::Null
     }
 
     pub(super) fn is_list(&self) -> bool {

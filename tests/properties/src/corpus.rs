@@ -10,11 +10,12 @@ use anyhow::{Context, Result, ensure};
 type Property = fn(&[u8]);
 
 /// The fuzz targets by name.
-const TARGETS: [(&str, Property); 9] = [
+const TARGETS: [(&str, Property); 10] = [
     ("extensions", crate::extensions),
     ("guard", crate::guard),
     ("head", crate::head),
     ("hello", crate::hello),
+    ("lint", crate::lint),
     ("list", crate::list),
     ("log", crate::log),
     ("metadata", crate::metadata),

@@ -10,6 +10,7 @@
 mod guard;
 mod head;
 mod hello;
+mod lint;
 mod list;
 mod log;
 mod metadata;
@@ -20,6 +21,7 @@ mod proxy_header;
 pub use guard::guard;
 pub use head::head;
 pub use hello::{extensions, hello};
+pub use lint::lint;
 pub use list::list;
 pub use log::log;
 pub use metadata::metadata;
