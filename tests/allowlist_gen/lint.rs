@@ -1,10 +1,8 @@
 //! `lint` and `prove`: what rules let through, shown by witnesses that others agree with.
 
-use std::process::Command;
-
 use ringfence_config::Hostname;
 use serde_json::Value;
-use test_support::{Program, require_program};
+use test_support::{Namespace, Program, require};
 
 use crate::program::{Run, program, tests};
 
@@ -308,7 +306,7 @@ fn every_widened_rule_is_caught_with_a_true_witness() {
 /// What the linter says of squid's rules, squid itself says, too.
 #[test]
 fn squid_lets_through_what_the_linter_says_and_nothing_else_of_it() {
-    if !require_program("squid") || !require_program("curl") {
+    if !require(&["squid", "curl"]) {
         return;
     }
     let clean = "acl a dstdomain contoso.azurecr.io\nhttp_access allow a\nhttp_access deny all\n";
@@ -356,12 +354,11 @@ fn squid_lets_through_what_the_linter_says_and_nothing_else_of_it() {
 /// allows ends there, with 503 and not with 403, and nothing leaves the machine.
 fn ask_squid(rules: &str, hosts: &[String]) -> Vec<bool> {
     let folder = tempfile::Builder::new().prefix("lint-squid").tempdir().expect("a folder");
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = free.local_addr().expect("an address").port();
-    drop(free);
+    // Where nobody else takes ports.
+    let namespace = Namespace::create("squid").expect("a namespace");
     let here = folder.path().display();
     let conf = format!(
-        "http_port 127.0.0.1:{port}\ndns_nameservers 127.0.0.1\nhosts_file {here}/hosts\n\
+        "http_port 127.0.0.1:3128\ndns_nameservers 127.0.0.1\nhosts_file {here}/hosts\n\
          pid_filename {here}/pid\ncache_log {here}/cache.log\naccess_log none\ncache deny all\npinger_enable off\n\
          coredump_dir {here}\nshutdown_lifetime 0 seconds\n{rules}"
     );
@@ -371,19 +368,22 @@ fn ask_squid(rules: &str, hosts: &[String]) -> Vec<bool> {
     std::fs::write(&file, conf).expect("a file");
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(folder.path(), permissions).expect("permissions");
-    let name: String = format!("lint{port}");
-    let squid = Program::new("squid").args(["-N", "-d", "1", "-n", &name, "-f"]).arg(&file);
+    // Squid calls its shared memory so.
+    let name = here.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let squid = Program::new("squid")
+        .inside(&namespace)
+        .args(["-N", "-d", "1", "-n", &name, "-f"])
+        .arg(&file);
     let squid = squid.start().expect("squid starts");
     squid.stderr.wait_for_line(|line| line.contains("Accepting HTTP")).expect("squid listens");
     let answers = hosts.iter().map(|host| {
-        let answer = Command::new("curl")
+        let curl = Program::new("curl")
+            .inside(&namespace)
             .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_connect}"])
-            .args(["--max-time", "20", "--proxy", &format!("http://127.0.0.1:{port}")])
-            .arg(format!("https://{host}/"))
-            .env_clear()
-            .output()
-            .expect("curl runs");
-        match String::from_utf8_lossy(&answer.stdout).as_ref() {
+            .args(["--max-time", "20", "--proxy", "http://127.0.0.1:3128"])
+            .arg(format!("https://{host}/"));
+        let answer = curl.run().expect("curl runs");
+        match answer.stdout.as_str() {
             "403" => false,
             "500" | "503" | "200" => true,
             other => panic!("{host}: {other}"),
