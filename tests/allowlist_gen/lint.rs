@@ -362,8 +362,8 @@ fn ask_squid(rules: &str, hosts: &[String]) -> Vec<bool> {
          pid_filename {here}/pid\ncache_log {here}/cache.log\naccess_log none\ncache deny all\npinger_enable off\n\
          coredump_dir {here}\nshutdown_lifetime 0 seconds\n{rules}"
     );
-    let lines: String = hosts.iter().map(|host| format!("127.255.255.254 {host}\n")).collect();
-    std::fs::write(folder.path().join("hosts"), lines).expect("a file");
+    let lines: Vec<String> = hosts.iter().map(|host| format!("127.255.255.254 {host}\n")).collect();
+    std::fs::write(folder.path().join("hosts"), lines.concat()).expect("a file");
     let file = folder.path().join("squid.conf");
     std::fs::write(&file, conf).expect("a file");
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -559,7 +559,7 @@ fn every_file_is_read() {
         assert!(run.code == 1 && run.stdout.contains(expected), "{run}");
     }
     // Files that name each other many times end soon.
-    let many = (0..100).map(|n| format!("include x{}.conf\n", n % 5)).collect::<String>();
+    let many = (0..100).map(|n| format!("include x{}.conf\n", n % 5)).collect::<Vec<_>>().concat();
     let files: Vec<String> = (0..5)
         .map(|n| write(&format!("x{n}.conf"), &format!("http_access deny all\n{many}")))
         .collect();

@@ -81,7 +81,8 @@ fn virtual_hosts(file: &str, hosts: &[Node<'_>], reading: &mut Reading) {
     for domain in domains.iter().filter(|domain| domain.passes) {
         // The port is a part of what is compared: a denial of `foo:80` denies nothing of `foo:443`.
         let before = domains.iter().filter(|other| {
-            let same_port = port(other.text).is_some() && port(other.text) == port(domain.text);
+            let at = port(other.text);
+            let same_port = at != Port::Any && at == port(domain.text);
             !other.passes && other.rank > domain.rank && same_port
         });
         let before: Vec<Language> = before.map(|other| other.names.clone()).collect();
@@ -97,9 +98,21 @@ fn virtual_hosts(file: &str, hosts: &[Node<'_>], reading: &mut Reading) {
     }
 }
 
-/// The port that a domain names, `Some(None)` if it names none; `None` where a star takes the port, too.
-fn port(text: &str) -> Option<Option<&str>> {
-    if text.ends_with('*') { None } else { Some(text.rsplit_once(':').map(|(_, port)| port)) }
+/// What a domain says of the port, as a part of the text that is compared.
+#[derive(PartialEq, Eq)]
+enum Port<'a> {
+    /// A star takes it, too.
+    Any,
+    /// It names none, so there must be none.
+    Unsaid,
+    This(&'a str),
+}
+
+fn port(text: &str) -> Port<'_> {
+    if text.ends_with('*') {
+        return Port::Any;
+    }
+    text.rsplit_once(':').map_or(Port::Unsaid, |(_, port)| Port::This(port))
 }
 
 fn domain(text: &str) -> (Rank, Language) {

@@ -105,7 +105,8 @@ impl File<'_> {
         let text = text.to_ascii_lowercase();
         let mut keys = OF_RULES.iter().filter(|key| !(has_no_proxy && **key == "no_proxy"));
         if let Some(key) = keys.find(|key| text.contains(**key)) {
-            let labels: Vec<&str> = block.labels.iter().map(|label| label.as_str()).collect();
+            let labels: Vec<&str> =
+                block.labels.iter().map(hcl_edit::structure::BlockLabel::as_str).collect();
             let shown = format!("{} {}: {key}", block.ident.as_str(), labels.join(" "));
             let why =
                 "only resources of firewalls and clusters are judged, and this holds rules, too";
