@@ -243,8 +243,10 @@ impl<'a> Update<'a> {
     }
 
     fn finish(mut self) -> Result<Answer, Error> {
-        for owner in self.old.keys() {
+        for (owner, entries) in &self.old {
             match owner {
+                // A registry that only presets know is somebody else's, whose metadata nobody has.
+                Owner::Registry(_) if entries.iter().all(|entry| !entry.presets.is_empty()) => {}
                 Owner::Registry(server) if !self.described.contains(server) => {
                     self.unsettled.push(Unsettled::NotDescribed(server.clone()));
                 }
@@ -464,6 +466,26 @@ mod tests {
         let reasons: Vec<&str> = drift.differences().map(|(_, reason, _)| reason.code()).collect();
         assert_eq!(reasons, ["replica-removed"]);
         assert_eq!(half.unsettled[0].grounds(), ["private-link-untold"]);
+    }
+
+    #[test]
+    fn registries_of_presets_are_not_missed() {
+        let text = |presets: &str| {
+            format!(
+                "schema = 1\nentry = [{{ host = 'arcmktplaceprod.azurecr.io', role = 'login', \
+                 registry = 'arcmktplaceprod', why = 'extensions' {presets} }}]"
+            )
+        };
+        let missed = |presets: &str| {
+            let old = list(&text(presets));
+            let metadata = source(&registry("contoso", &["eastus"]));
+            let scope = Scope::Listed(BTreeSet::new());
+            let answer = read(&old, &metadata, DataEndpoints::AsReported, &scope).expect("a list");
+            assert_eq!(answer.list, old);
+            codes(&answer)
+        };
+        assert_eq!(missed(", presets = ['aks/cluster-extensions']"), []);
+        assert_eq!(missed(""), [("not-described", "arcmktplaceprod.azurecr.io".to_owned())]);
     }
 
     /// An earlier version of ARM, or of azure-cli, knows nothing of regional endpoints.

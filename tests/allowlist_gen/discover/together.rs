@@ -164,7 +164,8 @@ fn a_watch_follows_azure_and_takes_nothing_away_on_half_an_answer() -> Result<()
     let before = azure.token_requests().len();
     let arguments = ["watch", text(&list), "--subscription", SUBSCRIPTION, "--apply"];
     let more = ["--interval", "1d", "--metrics", "127.0.0.1:0"];
-    let watch = Watch(azure.ask(&[&arguments[..], &more].concat()).start()?);
+    let program = azure.ask(&[&arguments[..], &more].concat());
+    let watch = Watch(program.env("RUST_LOG", "trace").start()?);
     let url = watch.metrics()?;
     watch.says("no drift")?;
 
