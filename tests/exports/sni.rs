@@ -3,6 +3,7 @@
 mod envoy;
 mod haproxy;
 mod hello;
+mod linted;
 mod nginx;
 mod probes;
 mod widened;
